@@ -1,0 +1,1 @@
+"""The nouns of the agent: frozen values without behaviour beyond their own invariants."""

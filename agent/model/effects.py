@@ -1,0 +1,81 @@
+"""What the engine asks for. `app.py` performs effects one by one, in order; that order is the safety argument."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from agent.model.frame import Frame
+from agent.model.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class SendFrame:
+    """Put `frame` on its bus, but not after `not_after_s` (boot time). Answered by `FrameSent` or `FrameNotSent`."""
+
+    frame: Frame
+    token: int
+    not_after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Hand a message to the broker at QoS 1. Answered by `Published` where `token` is not None."""
+
+    topic: str
+    payload: bytes
+    is_retained: bool = False
+    expiry_s: int | None = None
+    token: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """Acknowledge a delivery to the broker: what to do with it has been decided, and is durable if it must be."""
+
+    delivery_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Make the records durable, all or none, before the next effect. Answered by `Stored` or `StoreFailed`."""
+
+    records: tuple[Record, ...]
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Tell the supervisor (systemd) one `key=value` line."""
+
+    status: str
+    is_ready: bool = False
+
+
+class Level(IntEnum):
+    """Syslog's severities, of which four are used."""
+
+    ERROR = 3
+    WARNING = 4
+    NOTICE = 5
+    INFO = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One line for the journal: an event name and fields; never a secret, never unauthenticated content."""
+
+    level: Level
+    event: str
+    fields: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the process with failure so that the supervisor starts it afresh."""
+
+    reason: str
+
+
+Effect = SendFrame | Publish | Acknowledge | Persist | Notify | Log | Stop

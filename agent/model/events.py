@@ -1,0 +1,105 @@
+"""What the edge tells the engine besides frames and deliveries (`Engine.receive_link`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from agent.model.command import Reason
+from agent.model.frame import BusState
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One inbound publication. `delivery_id` is what `Acknowledge` names."""
+
+    topic: str
+    payload: bytes
+    is_retained: bool
+    delivery_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class BusChanged:
+    bus: str
+    state: BusState
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSent:
+    """The frame left at `at_s` (boot time, read after the call returned)."""
+
+    token: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FrameNotSent:
+    """The frame did not leave: can_down, bus_off, timeout (no buffer, or too late), internal (not on the list)."""
+
+    token: int
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFailed:
+    token: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerUp:
+    """Connected and subscribed."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerDown:
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The broker's answer to one `Publish`: `refusal` is None on success, else why (also: connection lost)."""
+
+    token: int
+    refusal: str | None
+
+
+class ClockTrust(IntEnum):
+    """csa1 time states."""
+
+    FLOOR_ONLY = 0
+    ESTIMATED = 1
+    ATTESTED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSet:
+    """Unix time = boot time + `offset_s`, as far as `trust` goes."""
+
+    offset_s: float
+    trust: ClockTrust
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """The supervisor asks us to end (SIGTERM): finish or break off what runs, accept nothing new."""
+
+
+LinkEvent = (
+    BusChanged
+    | FrameSent
+    | FrameNotSent
+    | Stored
+    | StoreFailed
+    | BrokerUp
+    | BrokerDown
+    | Published
+    | ClockSet
+    | StopAsked
+)

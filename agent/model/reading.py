@@ -1,0 +1,36 @@
+"""A reading: what is known of one VSS path at one time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+Value = bool | int | float | str
+
+
+class Quality(StrEnum):
+    """How far a reading may be believed (SR-05): only an `ok` reading has a value."""
+
+    OK = "ok"
+    STALE = "stale"
+    INVALID = "invalid"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One VSS path at one time.
+
+    `value` is None unless `quality` is ok; `reason` is None when it is.  `at_s` is the boot time of the frame
+    the reading comes from (of the finding, where no frame came); `message` names that frame's DBC message.
+    Reasons: `invalid_marker`, `out_of_range`, `no_meaning` (a value table without an entry), `not_received`,
+    `never_received`, `refused` (frames came and failed length, checksum or counter), `unit_unknown`.
+    """
+
+    path: str
+    value: Value | None
+    unit: str | None
+    at_s: float
+    quality: Quality
+    reason: str | None = None
+    message: str = ""

@@ -1,0 +1,85 @@
+"""What a profile says about acting on a car: frames, wake-up, preconditions, feedback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.model.command import Action, Reason
+from agent.model.frame import BitField
+from agent.model.reading import Value
+
+
+@dataclass(frozen=True, slots=True)
+class ChecksumField:
+    """A checksum by name; `compute` takes the whole payload and returns the raw value to put in `field`."""
+
+    algorithm: str
+    field: BitField
+    compute: Callable[[bytes], int]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameTemplate:
+    """A frame to send but for its rolling counter and checksum, which are filled in at the moment of sending."""
+
+    bus: str
+    arbitration_id: int
+    is_extended_id: bool
+    is_fd: bool
+    data: bytes
+    counter: BitField | None = None
+    checksum: ChecksumField | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Precondition:
+    """`path` must be `equals`, or lie within `minimum` and `maximum` (its VSS unit), else `reason`.
+
+    `when_unknown` is the reason given if there is no fresh value, None to let the action pass without one;
+    `when_stale` likewise for a value that was known and grew old.
+    """
+
+    path: str
+    reason: Reason
+    equals: Value | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    when_unknown: Reason | None = None
+    when_stale: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """`path` shows `equals` when the action has worked, seen in `confirmations` frames in a row after ours."""
+
+    path: str
+    equals: Value
+    confirmations: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class WakeUp:
+    """Frames that wake a sleeping bus: all of them, up to `tries_max` times, `interval_s` apart, until frames come."""
+
+    bus: str
+    frames: tuple[FrameTemplate, ...]
+    tries_max: int
+    interval_s: float
+    settle_s: float
+    """How long after the first frame of the waking car the preconditions are waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one action is carried out on one car by CAN."""
+
+    action: Action
+    bus: str
+    frames: tuple[FrameTemplate, ...]
+    repeats_max: int
+    interval_s: float
+    feedback: tuple[Feedback, ...]
+    feedback_window_s: float
+    preconditions: tuple[Precondition, ...]
+    wake: WakeUp | None

@@ -1,0 +1,121 @@
+"""A vehicle as types: what `profile.toml` and the DBC files beside it come to, compiled and frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agent.model.command import Action
+from agent.model.frame import BitField, SendRule
+from agent.model.reading import Value
+from agent.model.recipe import ChecksumField, Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class BusPlan:
+    """One CAN bus of the vehicle. The bus counts as asleep when no frame came for `silent_after_s`."""
+
+    name: str
+    bitrate_bps: int
+    is_fd: bool
+    silent_after_s: float
+    is_listen_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CounterRule:
+    """A rolling counter modulo `1 << field.length`; from one good frame to the next it grows by 1 to `step_max`.
+
+    After `reset_after_s` without a frame any value is taken as a new beginning.
+    """
+
+    field: BitField
+    step_max: int
+    reset_after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class UnitChoice:
+    """The factor to the VSS unit depends on another signal: raw value of that signal → factor."""
+
+    arbitration_id: int
+    is_extended_id: bool
+    field: BitField
+    factors: Mapping[int, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRule:
+    """When a new value is worth telling. `deadband` is in the VSS unit; `is_event` reports at once as an event."""
+
+    deadband: float
+    interval_s_min: float
+    is_event: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SignalPlan:
+    """One DBC signal under its VSS path.
+
+    value = ((raw × scale + offset) × unit_factor + unit_offset), rounded to `digits` decimals (None: as it is);
+    `choices` replaces all of that by a table raw → value.  Limits are in the VSS unit, inclusive.
+    `selector_values` are the multiplexer values the signal is present for (None: always).
+    """
+
+    path: str
+    signal: str
+    unit: str | None
+    datatype: str
+    field: BitField
+    scale: float
+    offset: float
+    unit_factor: float
+    unit_offset: float
+    digits: int | None
+    choices: Mapping[int, Value] | None
+    invalid_raw: frozenset[int]
+    minimum: float | None
+    maximum: float | None
+    selector_values: frozenset[int] | None
+    unit_choice: UnitChoice | None
+    freshness_s: float
+    report: ReportRule
+
+
+@dataclass(frozen=True, slots=True)
+class MessagePlan:
+    """One DBC message with the wanted signals only. Frames shorter than `length_bytes` are refused."""
+
+    bus: str
+    arbitration_id: int
+    is_extended_id: bool
+    is_fd: bool
+    name: str
+    length_bytes: int
+    checksum: ChecksumField | None
+    counter: CounterRule | None
+    selector: BitField | None
+    signals: tuple[SignalPlan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A vehicle. `send_list` is all that may ever be sent; an action without a recipe cannot be done on this car.
+
+    `unsupported` gives the reason in words for the actions the profile rules out.  An id that only carries the
+    selector of a `UnitChoice` also has a `MessagePlan`, with no signals of its own if need be.
+    """
+
+    name: str
+    title: str
+    vss_release: str
+    buses: tuple[BusPlan, ...]
+    messages: tuple[MessagePlan, ...]
+    recipes: Mapping[Action, Recipe]
+    send_list: tuple[SendRule, ...]
+    unsupported: Mapping[Action, str]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every VSS path this profile can give a reading for, in the order of the file."""
+        return tuple(dict.fromkeys(signal.path for message in self.messages for signal in message.signals))
