@@ -1,0 +1,1 @@
+"""The other end: an operator's library and command line."""

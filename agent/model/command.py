@@ -142,6 +142,7 @@ class Command:
     digest: bytes
     parameters: Mapping[int, object] | None = None
     ref: bytes | None = None
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)

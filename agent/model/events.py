@@ -88,7 +88,9 @@ class ClockSet:
 
 @dataclass(frozen=True, slots=True)
 class StopAsked:
-    """The supervisor asks us to end (SIGTERM): finish or break off what runs, accept nothing new."""
+    """The supervisor asks us to end (SIGTERM): accept nothing new, and break off what runs if `is_final`."""
+
+    is_final: bool
 
 
 LinkEvent = (

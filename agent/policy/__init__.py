@@ -1,0 +1,1 @@
+"""State to decisions: what may be done, what may be sent, what is told."""

@@ -1,0 +1,1 @@
+"""A vehicle, from text to types."""

@@ -1,0 +1,261 @@
+"""Composition root: builds the adapters, feeds the engine, and performs its effects one by one, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.adapters.broker import Broker, BrokerSettings, Subscription
+from agent.adapters.can_bus import CanBus, FrameRefused
+from agent.adapters.clock import boot_s, unix_offset
+from agent.adapters.journal import write_log
+from agent.adapters.status_socket import StatusSocket
+from agent.adapters.store import Stores
+from agent.adapters.supervisor import Supervisor
+from agent.engine import Engine
+from agent.errors import StoreError
+from agent.health import ProgressMarks
+from agent.model.command import Reason
+from agent.model.effects import Acknowledge, Effect, Level, Log, Notify, Persist, Publish, SendFrame, Stop
+from agent.model.events import (
+    BusChanged,
+    ClockSet,
+    Delivery,
+    FrameNotSent,
+    FrameSent,
+    LinkEvent,
+    Published,
+    StopAsked,
+    Stored,
+    StoreFailed,
+)
+from agent.model.frame import BusState, Frame
+from agent.uplink.wire import Topics, presence_document
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from agent.config import Config
+    from agent.profiles.schema import Profile
+
+# The engine is asked at least this often, so that a suspend (which the event loop's clock does not count) shows.
+TICK_S_MAX = 0.5
+
+# How often the wall clock is compared; a step of it is told to the engine within this time.
+CLOCK_INTERVAL_S = 10.0
+
+# The hazards give a running command 8 s after SIGTERM to end by itself (H92).
+STOP_GRACE_S = 8.0
+
+# After the last effect the broker gets so long to acknowledge what was handed over.
+FLUSH_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes this car this car."""
+
+    vehicle_key: Ed25519PrivateKey
+    sid: bytes
+
+
+class App:
+    """One run of the agent. `directory` is what relative paths of the configuration are relative to."""
+
+    def __init__(
+        self, config: Config, profile: Profile, identity: Identity, *, directory: Path, environ: dict[str, str]
+    ) -> None:
+        self._config = config
+        self._supervisor = Supervisor(environ)
+        self._stores = Stores(directory / config.store.directory, bytes.fromhex(config.car.id))
+        self._wake = asyncio.Event()
+        self._stopped: Stop | None = None
+        self._marks = ProgressMarks({"engine": 5.0, "tick": 5.0}, boot_s())
+        self._buses = {
+            plan.name: CanBus(
+                plan.name,
+                interface=config.buses[plan.name].interface,
+                channel=config.buses[plan.name].channel,
+                bitrate_bps=plan.bitrate_bps,
+                is_fd=plan.is_fd,
+                send_list=[rule for rule in profile.send_list if rule.bus == plan.name],
+                wanted_ids=[
+                    (message.arbitration_id, message.is_extended_id)
+                    for message in profile.messages
+                    if message.bus == plan.name
+                ],
+                on_frame=self._frame,
+                on_state=lambda state, name=plan.name: self._bus_state(name, state),  # type: ignore[misc]
+            )
+            for plan in profile.buses
+        }
+        recovered = self._stores.open()
+        self._engine = Engine(
+            profile,
+            config,
+            recovered,
+            sid=identity.sid,
+            vehicle_key=identity.vehicle_key,
+            now_s=boot_s(),
+        )
+        self._broker = self._make_broker(directory, identity.sid)
+        self._status = StatusSocket(directory / config.status.socket, lambda: self._engine.status(boot_s()))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set; raises AgentError if the agent cannot go on."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                background = [
+                    group.create_task(self._broker.run(), name="broker"),
+                    group.create_task(self._watch_clock(), name="clock"),
+                    group.create_task(self._feed_watchdog(), name="watchdog"),
+                    group.create_task(self._status.run(), name="status"),
+                    *(group.create_task(bus.run(), name=f"can.{name}") for name, bus in self._buses.items()),
+                ]
+                performer = group.create_task(self._perform_all(), name="engine")
+                stopper = group.create_task(stop.wait(), name="stop")
+                await asyncio.wait([performer, stopper], return_when=asyncio.FIRST_COMPLETED)
+                if not performer.done():
+                    await self._wind_down()
+                await self._broker.flush(FLUSH_S)
+                for task in (*background, performer, stopper):
+                    task.cancel()
+        finally:
+            self._supervisor.notify("STOPPING=1")
+            self._stores.close()
+        if self._stopped is not None:
+            raise StoreError(self._stopped.reason)
+
+    # --- what the edge tells ------------------------------------------------------------------------------------
+
+    def _frame(self, frame: Frame) -> None:
+        self._engine.receive_frame(frame, boot_s())
+        self._wake.set()
+
+    def _bus_state(self, bus: str, state: BusState) -> None:
+        self._link(BusChanged(bus, state))
+
+    def _delivery(self, delivery: Delivery) -> None:
+        self._engine.receive_delivery(delivery, boot_s())
+        self._wake.set()
+
+    def _link(self, event: LinkEvent) -> None:
+        self._engine.receive_link(event, boot_s())
+        self._wake.set()
+
+    # --- what the engine asks -----------------------------------------------------------------------------------
+
+    async def _perform_all(self) -> None:
+        """Perform effects in order until a `Stop`; in between wait for news or for the engine's next timer."""
+        while self._stopped is None:
+            self._wake.clear()
+            self._engine.handle_timer(boot_s())
+            while self._stopped is None and (effect := self._engine.next_effect()) is not None:
+                await self._perform(effect)
+                self._marks.mark("engine", boot_s())
+            self._marks.mark("engine", boot_s())
+            wait_s = min(max(self._engine.next_timer() - boot_s(), 0.0), TICK_S_MAX)
+            if wait_s > 0 and not self._wake.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self._wake.wait()
+            else:
+                await asyncio.sleep(0)
+
+    async def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Persist(records, token):
+                try:
+                    await self._stores.write(records)
+                except StoreError as error:
+                    self._link(StoreFailed(token, str(error)))
+                else:
+                    self._link(Stored(token))
+            case SendFrame(frame, token, not_after_s):
+                self._link(self._send(frame, token, not_after_s))
+            case Publish(_, _, _, _, token):
+                if (refusal := self._broker.publish(effect)) is not None and token is not None:
+                    self._link(Published(token, refusal))
+            case Acknowledge(delivery_id):
+                self._broker.acknowledge(delivery_id)
+            case Notify(status, is_ready):
+                self._supervisor.notify(f"STATUS={status}")
+                if is_ready:
+                    self._supervisor.notify("READY=1")
+            case Log():
+                write_log(effect)
+            case Stop():
+                self._stopped = effect
+
+    def _send(self, frame: Frame, token: int, not_after_s: float) -> FrameSent | FrameNotSent:
+        if (bus := self._buses.get(frame.bus)) is None:
+            return FrameNotSent(token, Reason.INTERNAL)
+        try:
+            return FrameSent(token, bus.send(frame, not_after_s))
+        except FrameRefused as refusal:
+            return FrameNotSent(token, refusal.reason)
+
+    # --- tasks of its own ---------------------------------------------------------------------------------------
+
+    async def _watch_clock(self) -> None:
+        while True:
+            offset_s, trust = unix_offset()
+            self._link(ClockSet(offset_s, trust))
+            await asyncio.sleep(CLOCK_INTERVAL_S)
+
+    async def _feed_watchdog(self) -> None:
+        interval_s = self._supervisor.watchdog_interval_s
+        while True:
+            self._marks.mark("tick", boot_s())
+            if late := self._marks.late(boot_s()):
+                write_log(Log(Level.ERROR, "part_stopped", {"parts": ", ".join(late)}))
+            else:
+                self._supervisor.notify("WATCHDOG=1")
+            await asyncio.sleep(min(interval_s or 10.0, 10.0))
+
+    async def _wind_down(self) -> None:
+        """Take nothing new, let a running command end, then tell what is left."""
+        self._link(StopAsked(is_final=False))
+        deadline_s = boot_s() + STOP_GRACE_S
+        while self._engine.is_commanding and boot_s() < deadline_s:
+            await asyncio.sleep(0.05)
+        self._link(StopAsked(is_final=True))
+        await asyncio.sleep(0.1)
+
+    def _make_broker(self, directory: Path, sid: bytes) -> Broker:
+        table = self._config.broker
+        topics = Topics(bytes.fromhex(self._config.car.id))
+        subscriptions = [
+            Subscription(topics.of(operator.number, kind)) for operator in self._config.operators for kind in ("cmd", "ping")
+        ]
+
+        def located(name: str | None) -> Path | None:
+            return None if name is None else directory / name
+
+        return Broker(
+            BrokerSettings(
+                host=table.host,
+                port=table.port,
+                keep_alive_s=table.keep_alive_s,
+                ca_file=located(table.ca_file),
+                certificate_file=located(table.certificate_file),
+                key_file=located(table.key_file),
+            ),
+            client_id=self._config.car.id,
+            will=(topics.presence, presence_document(sid, is_online=False)),
+            subscriptions=subscriptions,
+            on_delivery=self._delivery,
+            on_event=self._link,
+        )
+
+
+def new_identity(vehicle_key: Ed25519PrivateKey) -> Identity:
+    """The car's key with a session id nobody can know in advance."""
+    return Identity(vehicle_key, secrets.token_bytes(8))
+
+
+

@@ -1,0 +1,226 @@
+"""The command line of the car: run, check, decode, status, provision."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from agent import __version__
+from agent.adapters.files import read_profile_texts, read_text
+from agent.config import Config, check_against_profile, parse_config
+from agent.errors import EXIT_DONE, EXIT_FAILED, AgentError, ConfigurationError
+from agent.faults import Fault
+from agent.profiles.schema import Profile
+
+CONFIG_DEFAULT = "/etc/carshare-agent/agent.toml"
+
+_EXAMPLES = """examples:
+  carshare-agent check dbc/demo_hatchback
+  carshare-agent decode dbc/demo_hatchback dbc/demo_hatchback/drive.log --latest
+  carshare-agent run --config /etc/carshare-agent/agent.toml
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit status (0 done, 1 failed, 2 wrong use or bad configuration)."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.work(options)
+    except AgentError as error:
+        print(f"carshare-agent: {error}", file=sys.stderr)
+        return error.exit_status
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`); Python must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def load_profile(directory: Path) -> Profile:
+    """The profile in a folder; raises ConfigurationError listing every fault."""
+    from agent.profiles.parse import parse_profile  # pulls in cantools, which `status` need not wait for
+
+    text, files = read_profile_texts(directory)
+    profile = parse_profile(text, files, source=str(directory / "profile.toml"))
+    if isinstance(profile, list):
+        raise ConfigurationError(_listed(profile))
+    return profile
+
+
+def load_config(path: Path) -> tuple[Config, str]:
+    """The configuration and its text; raises ConfigurationError listing every fault."""
+    text = read_text(path)
+    config = parse_config(text, source=str(path))
+    if isinstance(config, list):
+        raise ConfigurationError(_listed(config))
+    return config, text
+
+
+async def run_agent(config_path: Path, stop: asyncio.Event) -> None:
+    """Run the agent in this event loop until `stop` is set; raises AgentError if it cannot start or go on."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from agent.adapters.files import read_key_file
+    from agent.app import App, new_identity
+
+    config, text = load_config(config_path)
+    directory = config_path.parent
+    profile = load_profile(directory / config.car.profile)
+    if faults := check_against_profile(config, profile, text, source=str(config_path)):
+        raise ConfigurationError(_listed(faults))
+    vehicle_key = Ed25519PrivateKey.from_private_bytes(read_key_file(directory / config.car.key_file))
+    app = App(config, profile, new_identity(vehicle_key), directory=directory, environ=dict(os.environ))
+    await app.run(stop)
+
+
+def _run(options: argparse.Namespace) -> int:
+    async def until_signalled() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await run_agent(options.config, stop)
+
+    try:
+        asyncio.run(until_signalled())
+    except* AgentError as group:
+        first = group
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None
+    return EXIT_DONE
+
+
+def _check(options: argparse.Namespace) -> int:
+    if options.config is None and not options.profiles:
+        raise ConfigurationError("nothing to check: name profile folders, or --config FILE")
+    problems = []
+    for directory in options.profiles:
+        try:
+            profile = load_profile(directory)
+        except ConfigurationError as error:
+            problems.append(str(error))
+            continue
+        actions = ", ".join(action.name.lower() for action in profile.recipes) or "none"
+        print(f"{directory}: ok: {len(profile.messages)} messages, {len(profile.paths)} paths, actions: {actions}")
+    if options.config is not None:
+        try:
+            config, text = load_config(options.config)
+            profile = load_profile(options.config.parent / config.car.profile)
+            if faults := check_against_profile(config, profile, text, source=str(options.config)):
+                raise ConfigurationError(_listed(faults))
+            print(f"{options.config}: ok: car {config.car.id}, profile {profile.name}")
+        except ConfigurationError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    return EXIT_DONE
+
+
+def _decode(options: argparse.Namespace) -> int:
+    profile = load_profile(options.profile)
+    for document in _readings(profile, options):
+        print(json.dumps(document, ensure_ascii=False), flush=sys.stdout.isatty())
+    return EXIT_DONE
+
+
+def _readings(profile: Profile, options: argparse.Namespace) -> Iterator[dict[str, object]]:
+    from agent.adapters.log_reader import read_log
+    from agent.replay import Replay
+
+    replay = Replay(profile, bus=options.bus, is_every_reading=options.all)
+    if options.latest:
+        for _ in replay.run(read_log(options.log)):
+            pass
+        yield from replay.latest()
+    else:
+        yield from replay.run(read_log(options.log))
+        yield from replay.never_received()
+
+
+def _status(options: argparse.Namespace) -> int:
+    from agent.adapters.status_socket import read_status
+
+    socket = options.socket
+    if socket is None:
+        config, _ = load_config(options.config)
+        socket = options.config.parent / config.status.socket
+    print(json.dumps(read_status(socket), indent=None if options.json else 2, ensure_ascii=False))
+    return EXIT_DONE
+
+
+def _provision(options: argparse.Namespace) -> int:
+    from agent.adapters.files import provision
+
+    request = provision(options.directory)
+    print(json.dumps(request))
+    print(f"wrote {options.directory}/vehicle.key (keep it on the car) and {options.directory}/request.json", file=sys.stderr)
+    return EXIT_DONE
+
+
+def _listed(faults: Sequence[Fault]) -> str:
+    count = f"{len(faults)} fault" + ("s" if len(faults) != 1 else "")
+    return "\n".join([count, *(f"  {fault}" for fault in faults)])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="carshare-agent",
+        description="In-car agent for shared vehicles: CAN to state, signed commands to verified locks.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, work: object, summary: str, example: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            epilog=f"example:\n  {example}\n",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(work=work)
+        return command
+
+    run = add("run", _run, "Run the agent until it is told to stop.", "carshare-agent run --config agent.toml")
+    run.add_argument("--config", type=Path, default=Path(CONFIG_DEFAULT), metavar="FILE", help=f"default: {CONFIG_DEFAULT}")
+
+    check = add("check", _check, "Check profiles and the configuration; list every fault.", "carshare-agent check dbc/*/")
+    check.add_argument("--config", type=Path, metavar="FILE")
+    check.add_argument("profiles", type=Path, nargs="*", metavar="PROFILE_DIR")
+
+    decode = add(
+        "decode",
+        _decode,
+        "Decode a recorded log to readings, one JSON object a line.",
+        "carshare-agent decode dbc/demo_hatchback dbc/demo_hatchback/drive.log",
+    )
+    decode.add_argument("profile", type=Path, metavar="PROFILE_DIR")
+    decode.add_argument("log", type=Path, metavar="LOG", help="any format python-can reads, plain, .gz or .xz")
+    decode.add_argument("--bus", metavar="NAME", help="the profile's bus of all frames (default: the log's channel)")
+    which = decode.add_mutually_exclusive_group()
+    which.add_argument("--latest", action="store_true", help="only the last reading of each path, at the end of the log")
+    which.add_argument("--all", action="store_true", help="every reading, not only changes")
+
+    status = add("status", _status, "Show what a running agent knows.", "carshare-agent status --config agent.toml")
+    status.add_argument("--config", type=Path, default=Path(CONFIG_DEFAULT), metavar="FILE")
+    status.add_argument("--socket", type=Path, metavar="PATH", help="the agent's status socket (default: as configured)")
+    status.add_argument("--json", action="store_true", help="one line instead of indented")
+
+    provision = add(
+        "provision",
+        _provision,
+        "Make this car's key and id, and the request an operator registers.",
+        "carshare-agent provision /etc/carshare-agent",
+    )
+    provision.add_argument("directory", type=Path, metavar="DIR")
+    return parser

@@ -1,0 +1,192 @@
+"""What each kind of message may hold: keys, exact types, limits. `agent/PROTOCOL.md` prints these tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from agent.command.scan import Limits
+from agent.model.command import Executed, Reason, Stage
+from agent.model.events import ClockTrust
+
+VERSION: Final = 1
+ENVELOPE_BYTES_MAX: Final = 1024
+"""Any message fits in 250 B but a result with evidence; 1 KiB keeps the cost of a stranger's bytes negligible."""
+
+CAR_BYTES: Final = 8
+COMMAND_KID_BYTES: Final = 4
+NONCE_BYTES: Final = 16
+DIGEST_BYTES: Final = 8
+EVIDENCE_MAX: Final = 6
+COUNTERS_MAX: Final = 8
+EXTENSION_KEY_MIN: Final = 128
+"""Payload keys from here on may be ignored by who does not know them; below, an unknown key refuses the message."""
+
+
+class MessageKind(StrEnum):
+    """The four messages of this version; the name is the last level of the topic and part of every signature."""
+
+    CMD = "cmd"
+    PING = "ping"
+    HELLO = "hello"
+    RES = "res"
+
+    @property
+    def context(self) -> bytes:
+        """COSE external_aad: a message of one kind can never be read as another (H23)."""
+        return b"csa1/" + self.value.encode("ascii")
+
+    @property
+    def kid_bytes(self) -> int:
+        """The backend's keys have short ids; the car's only key is named by the car id."""
+        return COMMAND_KID_BYTES if self in (MessageKind.CMD, MessageKind.PING) else CAR_BYTES
+
+    @property
+    def limits(self) -> Limits:
+        """Six pieces of evidence are 78 items, so a result may have more of them than the rest."""
+        return Limits(items_max=160 if self is MessageKind.RES else 64, depth_max=4)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One key of a map. `shape` is how the documents write the type that `accepts` checks."""
+
+    name: str
+    shape: str
+    accepts: Callable[[object], bool]
+    is_required: bool = True
+
+
+FieldTable = Mapping[int, Field]
+
+
+def conforms(table: FieldTable, payload: object) -> bool:
+    """Whether `payload` is a map with every required key, no unknown one below 128, and exactly the types asked."""
+    if type(payload) is not dict:
+        return False
+    for key, value in payload.items():
+        field = table.get(key)
+        if field is None:
+            if key < EXTENSION_KEY_MIN:
+                return False
+        elif not field.accepts(value):
+            return False
+    return all(key in payload for key, field in table.items() if field.is_required)
+
+
+# Types are compared by identity throughout: to Python `True` is an integer, to this protocol it is not (H143).
+
+
+def _is_unsigned(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _unsigned(name: str, *, is_required: bool = True) -> Field:
+    return Field(name, "uint", _is_unsigned, is_required)
+
+
+def _bytes(name: str, length: int, *, is_required: bool = True) -> Field:
+    return Field(name, f"bytes({length})", lambda value: type(value) is bytes and len(value) == length, is_required)
+
+
+def _one_of(name: str, numbers: type[Stage] | type[Reason] | type[Executed] | type[ClockTrust]) -> Field:
+    known = frozenset(int(number) for number in numbers)
+    return Field(name, "uint, see below", lambda value: type(value) is int and value in known)
+
+
+def _text(name: str) -> Field:
+    return Field(name, "text", lambda value: type(value) is str)
+
+
+def _is_counters(value: object) -> bool:
+    if type(value) is not list or len(value) > COUNTERS_MAX:
+        return False
+    for pair in value:
+        if type(pair) is not list or len(pair) != 2:
+            return False
+        kid, counter = pair
+        if type(kid) is not bytes or len(kid) != COMMAND_KID_BYTES or not _is_unsigned(counter):
+            return False
+    kids = [pair[0] for pair in value]
+    return kids == sorted(set(kids))
+
+
+def _is_versions(value: object) -> bool:
+    return type(value) is list and len(value) == 2 and all(_is_unsigned(number) for number in value)
+
+
+def _is_evidence(value: object) -> bool:
+    return (
+        type(value) is list and len(value) <= EVIDENCE_MAX and all(conforms(EVIDENCE_FIELDS, entry) for entry in value)
+    )
+
+
+QUALITY_CODES_MAX: Final = 3
+EXPONENT_MAX: Final = 400
+"""Beyond the range of any double; keeps a hostile result from asking for an enormous power of ten."""
+
+EVIDENCE_FIELDS: FieldTable = {
+    1: _text("path"),
+    2: Field("value", "bool, int, text or null", lambda value: value is None or type(value) in (bool, int, str)),
+    3: Field("quality", "uint, see below", lambda value: type(value) is int and 0 <= value <= QUALITY_CODES_MAX),
+    4: _unsigned("age_ms"),
+    5: _text("message"),
+    6: Field(
+        "exponent",
+        "int",
+        lambda value: type(value) is int and -EXPONENT_MAX <= value <= EXPONENT_MAX,
+        is_required=False,
+    ),
+}
+
+FIELDS: Mapping[MessageKind, FieldTable] = {
+    MessageKind.CMD: {
+        1: _unsigned("v"),
+        2: _bytes("car", CAR_BYTES),
+        3: _bytes("cid", 16),
+        4: _unsigned("op"),
+        5: _bytes("sid", 8),
+        6: _unsigned("ctr"),
+        7: _unsigned("dl"),
+        8: _unsigned("act"),
+        9: Field("par", "map", lambda value: type(value) is dict, is_required=False),
+        10: _bytes("ref", 8, is_required=False),
+    },
+    MessageKind.PING: {
+        1: _unsigned("v"),
+        2: _bytes("car", CAR_BYTES),
+        3: _unsigned("op"),
+        4: _bytes("n", NONCE_BYTES),
+    },
+    MessageKind.HELLO: {
+        1: _unsigned("v"),
+        2: _bytes("car", CAR_BYTES),
+        3: _bytes("sid", 8),
+        4: _unsigned("st"),
+        5: Field("ctr", f"array of [bytes({COMMAND_KID_BYTES}), uint], at most {COUNTERS_MAX}", _is_counters),
+        6: _one_of("ts", ClockTrust),
+        7: _unsigned("t", is_required=False),
+        8: Field("ver", "[uint, uint]", _is_versions),
+        9: _bytes("store", 8),
+        10: _bytes("n", NONCE_BYTES, is_required=False),
+        11: _unsigned("ev"),
+        12: _bytes("tn", NONCE_BYTES, is_required=False),
+    },
+    MessageKind.RES: {
+        1: _unsigned("v"),
+        2: _bytes("car", CAR_BYTES),
+        3: _bytes("cid", 16),
+        4: _unsigned("op"),
+        5: _one_of("stage", Stage),
+        6: _one_of("reason", Reason),
+        7: _one_of("executed", Executed),
+        8: _bytes("sid", 8),
+        9: _unsigned("st"),
+        10: Field("evidence", f"array of maps, at most {EVIDENCE_MAX}", _is_evidence, is_required=False),
+        11: _unsigned("ev", is_required=False),
+        12: _bytes("digest", DIGEST_BYTES),
+        13: Field("degraded", "bool", lambda value: type(value) is bool, is_required=False),
+    },
+}

@@ -1,0 +1,198 @@
+"""`agent.toml` as types, or every fault in it at once.
+
+Paths stay text here; the edge reads them relative to the folder of the configuration file.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
+
+from agent.faults import Fault, dotted, toml_line
+from agent.model.command import Action
+from agent.profiles.schema import Profile
+
+HexCar = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+HexKid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}$")]
+HexKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+ActionWord = Literal["unlock", "lock", "enable_drive", "disable_drive", "locate", "report", "check_return"]
+
+ACTIONS = {action.name.lower(): action for action in Action}
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class CarTable(_Table):
+    """Who this car is. `id` is the random 8-byte id from provisioning, never the VIN."""
+
+    id: HexCar
+    profile: str = Field(min_length=1)
+    key_file: str = Field(min_length=1)
+
+
+class BusTable(_Table):
+    """The CAN interface behind one of the profile's buses, in python-can's words."""
+
+    interface: str = Field(default="socketcan", min_length=1)
+    channel: str = Field(min_length=1)
+
+
+class BrokerTable(_Table):
+    """The MQTT broker. Without `ca_file` the connection is plain, which only a loopback address may be."""
+
+    host: str = Field(min_length=1)
+    port: int = Field(default=8883, ge=1, le=65535)
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+    keep_alive_s: int = Field(default=60, ge=5, le=1200)
+
+
+class CommandKeyTable(_Table):
+    """One key that may sign commands; `id` is the first 4 bytes of SHA-256 of the public key."""
+
+    id: HexKid
+    public_key: HexKey
+    actions: list[ActionWord] = Field(min_length=1)
+    not_before_unix_s: int = Field(default=0, ge=0)
+    not_after_unix_s: int | None = Field(default=None, ge=0)
+
+
+class OperatorTable(_Table):
+    number: int = Field(ge=1, le=2**31 - 1)
+    name: str = ""
+    command_keys: list[CommandKeyTable] = Field(min_length=1, max_length=16)
+
+
+class StoreTable(_Table):
+    directory: str = Field(default="/var/lib/carshare-agent", min_length=1)
+
+
+class ReportingTable(_Table):
+    """How much is told. The operator named gets the telemetry; commands are answered to whoever asked."""
+
+    operator: int | None = None
+    batch_s: float = Field(default=5.0, ge=0.1, le=5.0)
+    state_interval_s: float = Field(default=10.0, ge=0.5, le=3600.0)
+    heartbeat_s: float = Field(default=600.0, ge=5.0, le=86400.0)
+    outbox_records_max: int = Field(default=10_000, ge=100, le=10_000)
+    outbox_bytes_max: int = Field(default=8 * 2**20, ge=64 * 1024, le=64 * 2**20)
+
+
+class StatusTable(_Table):
+    socket: str = Field(default="/run/carshare-agent/status.sock", min_length=1)
+
+
+class Config(_Table):
+    """The whole of `agent.toml`. Every key with its default, unit and reason: `systemd/agent.toml`."""
+
+    car: CarTable
+    buses: dict[str, BusTable] = Field(min_length=1)
+    broker: BrokerTable
+    operators: list[OperatorTable] = Field(min_length=1, max_length=16)
+    store: StoreTable = StoreTable()
+    reporting: ReportingTable = ReportingTable()
+    status: StatusTable = StatusTable()
+
+    @property
+    def telemetry_operator(self) -> int:
+        """Number of the operator that gets telemetry: the one named, else the first."""
+        return self.reporting.operator or self.operators[0].number
+
+
+def parse_config(text: str, *, source: str) -> Config | list[Fault]:
+    """The configuration in a TOML text, or all its faults with line and key; never raises for bad input."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        return [Fault(source, "", _line_in(str(error)), f"not valid TOML: {error}")]
+    try:
+        config = Config.model_validate(document)
+    except ValidationError as error:
+        return [_fault(detail, text, source) for detail in error.errors()]
+    return _cross_checks(config, text, source) or config
+
+
+def check_against_profile(config: Config, profile: Profile, text: str, *, source: str) -> list[Fault]:
+    """Faults that only show with the profile at hand: buses without an interface, interfaces without a bus."""
+    names = [bus.name for bus in profile.buses]
+    faults = [
+        Fault(
+            source,
+            f"buses.{name}",
+            0,
+            f"the profile {profile.name} has a bus {name!r} without an interface here",
+            f'a table [buses.{name}] with channel = "can0" or the like',
+        )
+        for name in names
+        if name not in config.buses
+    ]
+    faults += [
+        Fault(
+            source,
+            f"buses.{name}",
+            toml_line(text, ("buses", name)),
+            f"the profile {profile.name} has no bus {name!r}",
+            "one of " + ", ".join(names),
+        )
+        for name in config.buses
+        if name not in names
+    ]
+    return faults
+
+
+def _cross_checks(config: Config, text: str, source: str) -> list[Fault]:
+    faults = []
+
+    def add(path: tuple[str | int, ...], problem: str, expected: str) -> None:
+        faults.append(Fault(source, dotted(path), toml_line(text, path), problem, expected))
+
+    broker = config.broker
+    if (broker.certificate_file is None) != (broker.key_file is None):
+        add(("broker",), "certificate_file and key_file go together", "both or none")
+    if broker.certificate_file is not None and broker.ca_file is None:
+        add(("broker",), "certificate_file without ca_file", "the CA file that signed the broker's certificate")
+    seen_numbers: set[int] = set()
+    seen_kids: set[str] = set()
+    for index, operator in enumerate(config.operators):
+        if operator.number in seen_numbers:
+            add(
+                ("operators", index, "number"), f"operator {operator.number} stands here twice", "one table an operator"
+            )
+        seen_numbers.add(operator.number)
+        for position, key in enumerate(operator.command_keys):
+            where = ("operators", index, "command_keys", position)
+            if key.id in seen_kids:
+                add((*where, "id"), f"key id {key.id} stands here twice", "distinct key ids")
+            seen_kids.add(key.id)
+            if key.not_after_unix_s is not None and key.not_after_unix_s < key.not_before_unix_s:
+                add((*where, "not_after_unix_s"), "ends before it begins", "not_after_unix_s >= not_before_unix_s")
+    if config.reporting.operator is not None and config.reporting.operator not in seen_numbers:
+        add(
+            ("reporting", "operator"),
+            f"no operator has the number {config.reporting.operator}",
+            "one of " + ", ".join(map(str, sorted(seen_numbers))),
+        )
+    return faults
+
+
+def _fault(detail: ErrorDetails, text: str, source: str) -> Fault:
+    path = tuple(part for part in detail["loc"])
+    kind, message = detail["type"], detail["msg"]
+    if kind == "extra_forbidden":
+        return Fault(source, dotted(path), toml_line(text, path), "unknown key", "a key of the sample configuration")
+    if kind == "missing":
+        return Fault(source, dotted(path), toml_line(text, path[:-1]), "missing", "a value; there is no default")
+    given = detail.get("input")
+    shown = f"{given!r:.60}" if isinstance(given, str | int | float | bool) else type(given).__name__
+    return Fault(source, dotted(path), toml_line(text, path), f"{shown} does not fit", message)
+
+
+def _line_in(message: str) -> int:
+    words = message.replace(",", " ").replace(")", " ").split()
+    return int(words[words.index("line") + 1]) if "line" in words else 0

@@ -1,0 +1,162 @@
+"""The VSS paths a profile may name: the part of COVESA VSS 6.0 that shared cars need, and our overlay for the rest.
+
+Paths, datatypes and units are facts of the Vehicle Signal Specification (MPL-2.0,
+https://github.com/COVESA/vehicle_signal_specification), restated so that the car needs neither its files nor its tools.
+The tree of the tag v6.0 itself could not be read when this table was made, only its neighbours:
+
+- in 5.1 and in the development tree of 7.0 alike: `Powertrain.TractionBattery.*`.
+- in the development tree of 7.0 only: `Speed`, `TraveledDistance` and the rest directly under `Vehicle`,
+  `LowVoltageSystemState`, `Chassis.ParkingBrake.*`, `Exterior.*`.
+- in trees before 6.0 only, no later change known: `Body.*`, `Cabin.*`, `LowVoltageBattery.*`, `Powertrain.Range`,
+  `Powertrain.Transmission.*`.
+- the unit of temperature: 5.1 writes `celsius`; 7.0, and people who quote 6.0, write `Celsius`, which is used here.
+
+Signs and meanings that profiles lean on: `TractionBattery.CurrentCurrent` and `.CurrentPower` are positive into the
+battery; `Transmission.SelectedGear` is 126 for park, 127 for drive, -1 for reverse, 0 for neutral;
+`LowVoltageSystemState` is one of UNDEFINED, LOCK, OFF, ACC, ON, START; a car with one charging inlet uses the instance
+`ChargingPort.AnyPosition`; `DriverSide` is the left side of a left-hand-drive car.
+
+The overlay `Vehicle.Carshare.…` holds what VSS has no place for: the central lock as a whole, whether driving is
+enabled, doors known by left and right or not known apart at all, and units of one maker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+RELEASE = "6.0"
+
+
+@dataclass(frozen=True, slots=True)
+class VssEntry:
+    """One leaf: its datatype (`boolean`, `float`, `uint32`, `string` …) and unit (None: it has none)."""
+
+    datatype: str
+    unit: str | None
+    is_overlay: bool = False
+
+
+_STANDARD: Mapping[tuple[str, str | None], tuple[str, ...]] = {
+    ("float", "km/h"): (
+        "Vehicle.Speed",
+        "Vehicle.AverageSpeed",
+        "Vehicle.Powertrain.TractionBattery.Charging.ChargeRate",
+    ),
+    ("uint32", "m"): (
+        "Vehicle.TraveledDistance",
+        "Vehicle.TraveledDistanceSinceStart",
+        "Vehicle.TripMeterReading",
+        "Vehicle.Powertrain.Range",
+        "Vehicle.Powertrain.TractionBattery.Range",
+    ),
+    ("uint32", "s"): (
+        "Vehicle.Powertrain.TractionBattery.TimeRemaining",
+        "Vehicle.Powertrain.TractionBattery.Charging.TimeToComplete",
+    ),
+    ("string", None): ("Vehicle.LowVoltageSystemState",),
+    ("float", "V"): (
+        "Vehicle.LowVoltageBattery.CurrentVoltage",
+        "Vehicle.Powertrain.TractionBattery.CurrentVoltage",
+        "Vehicle.Powertrain.TractionBattery.CellVoltage.Max",
+        "Vehicle.Powertrain.TractionBattery.CellVoltage.Min",
+        "Vehicle.Powertrain.TractionBattery.Charging.ChargeVoltage.DC",
+        "Vehicle.Powertrain.TractionBattery.Charging.ChargeVoltage.Phase1",
+    ),
+    ("float", "A"): (
+        "Vehicle.LowVoltageBattery.CurrentCurrent",
+        "Vehicle.Powertrain.TractionBattery.CurrentCurrent",
+        "Vehicle.Powertrain.TractionBattery.Charging.ChargeCurrent.DC",
+        "Vehicle.Powertrain.TractionBattery.Charging.ChargeCurrent.Phase1",
+        "Vehicle.Powertrain.TractionBattery.Charging.ChargeCurrent.Phase2",
+        "Vehicle.Powertrain.TractionBattery.Charging.ChargeCurrent.Phase3",
+        "Vehicle.Powertrain.TractionBattery.Charging.MaximumChargingCurrent.DC",
+        "Vehicle.Powertrain.TractionBattery.Charging.MaximumChargingCurrent.Phase1",
+    ),
+    ("float", "W"): ("Vehicle.Powertrain.TractionBattery.CurrentPower",),
+    ("float", "kWh"): (
+        "Vehicle.Powertrain.TractionBattery.StateOfCharge.CurrentEnergy",
+        "Vehicle.Powertrain.TractionBattery.AccumulatedChargedEnergy",
+        "Vehicle.Powertrain.TractionBattery.AccumulatedConsumedEnergy",
+    ),
+    ("uint16", "kWh"): ("Vehicle.Powertrain.TractionBattery.NetCapacity",),
+    ("float", "percent"): (
+        "Vehicle.Powertrain.TractionBattery.StateOfCharge.Current",
+        "Vehicle.Powertrain.TractionBattery.StateOfCharge.Displayed",
+        "Vehicle.Powertrain.TractionBattery.StateOfHealth",
+    ),
+    ("uint8", "percent"): ("Vehicle.Powertrain.TractionBattery.Charging.ChargeLimit",),
+    ("float", "Celsius"): (
+        "Vehicle.Exterior.AirTemperature",
+        "Vehicle.Cabin.HVAC.AmbientAirTemperature",
+        "Vehicle.Powertrain.TractionBattery.Temperature.Average",
+        "Vehicle.Powertrain.TractionBattery.Temperature.Max",
+        "Vehicle.Powertrain.TractionBattery.Temperature.Min",
+        "Vehicle.Powertrain.TractionBattery.Charging.Temperature",
+    ),
+    ("int8", None): (
+        "Vehicle.Powertrain.Transmission.CurrentGear",
+        "Vehicle.Powertrain.Transmission.SelectedGear",
+    ),
+    ("boolean", None): (
+        "Vehicle.IsMoving",
+        "Vehicle.IsBrokenDown",
+        "Vehicle.Body.Hood.IsOpen",
+        "Vehicle.Body.Trunk.Front.IsLocked",
+        "Vehicle.Body.Trunk.Front.IsOpen",
+        "Vehicle.Body.Trunk.Rear.IsLocked",
+        "Vehicle.Body.Trunk.Rear.IsOpen",
+        "Vehicle.Cabin.Door.Row1.DriverSide.IsLocked",
+        "Vehicle.Cabin.Door.Row1.DriverSide.IsOpen",
+        "Vehicle.Cabin.Door.Row1.PassengerSide.IsLocked",
+        "Vehicle.Cabin.Door.Row1.PassengerSide.IsOpen",
+        "Vehicle.Cabin.Door.Row2.DriverSide.IsLocked",
+        "Vehicle.Cabin.Door.Row2.DriverSide.IsOpen",
+        "Vehicle.Cabin.Door.Row2.PassengerSide.IsLocked",
+        "Vehicle.Cabin.Door.Row2.PassengerSide.IsOpen",
+        "Vehicle.Chassis.ParkingBrake.IsEngaged",
+        "Vehicle.Powertrain.Transmission.IsParkLockEngaged",
+        "Vehicle.Powertrain.TractionBattery.IsPowerConnected",
+        "Vehicle.Powertrain.TractionBattery.Charging.IsCharging",
+        "Vehicle.Powertrain.TractionBattery.Charging.IsDischarging",
+        "Vehicle.Powertrain.TractionBattery.Charging.ChargingPort.AnyPosition.IsChargingCableConnected",
+        "Vehicle.Powertrain.TractionBattery.Charging.ChargingPort.AnyPosition.IsChargingCableLocked",
+        "Vehicle.Powertrain.TractionBattery.Charging.ChargingPort.AnyPosition.IsFlapOpen",
+    ),
+}
+
+_OVERLAY: Mapping[str, tuple[str, str | None]] = {
+    # The doors as a whole, where the car speaks of them as one.
+    "Vehicle.Carshare.CentralLock.IsLocked": ("boolean", None),
+    # All doors but the driver's, where the car has one bit for them.
+    "Vehicle.Carshare.CentralLock.IsLockedBesideDriver": ("boolean", None),
+    # Whether the car may be driven: the immobiliser, or what stands in for it. VSS has no such switch.
+    "Vehicle.Carshare.IsDriveEnabled": ("boolean", None),
+    # Pressing the pedal would move the car. `LowVoltageSystemState` = ON is not enough for that in an electric car.
+    "Vehicle.Carshare.IsReadyToDrive": ("boolean", None),
+    # A car key or card is in its holder.
+    "Vehicle.Carshare.IsKeyInHolder": ("boolean", None),
+    # Front doors of which it is not known which one is the driver's.
+    "Vehicle.Carshare.Door.FrontA.IsOpen": ("boolean", None),
+    "Vehicle.Carshare.Door.FrontB.IsOpen": ("boolean", None),
+    # Rear doors by side of the body, in a car built left- and right-hand drive.
+    "Vehicle.Carshare.Door.RearLeft.IsOpen": ("boolean", None),
+    "Vehicle.Carshare.Door.RearRight.IsOpen": ("boolean", None),
+    # Power drawn from the grid while charging, before the charger's losses.
+    "Vehicle.Carshare.TractionBattery.GridPower": ("float", "W"),
+    # Energy left, and of the full battery, in a maker's own steps of about 80 Wh: not exact enough to be told as kWh.
+    "Vehicle.Carshare.TractionBattery.Gids": ("uint16", None),
+    "Vehicle.Carshare.TractionBattery.GidsMax": ("uint16", None),
+}
+
+
+def _entries() -> Iterator[tuple[str, VssEntry]]:
+    for (datatype, unit), paths in _STANDARD.items():
+        for path in paths:
+            yield path, VssEntry(datatype, unit)
+    for path, (datatype, unit) in _OVERLAY.items():
+        yield path, VssEntry(datatype, unit, is_overlay=True)
+
+
+PATHS: Mapping[str, VssEntry] = MappingProxyType(dict(_entries()))

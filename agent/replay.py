@@ -1,0 +1,104 @@
+"""A recorded log through the same decoder and state as live frames: `carshare-agent decode`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from agent.decode.decoder import Decoder
+from agent.errors import ConfigurationError
+from agent.model.frame import Frame
+from agent.model.reading import Reading
+from agent.profiles.schema import Profile
+from agent.state.tracker import Tracker
+
+
+class Replay:
+    """Decodes frames of a log; the log's times take the place of boot time.
+
+    A line is given for each reading that differs from the one before under the same path, and for each that
+    grew stale because its frames stopped; with `is_every_reading` for each reading at all.
+    """
+
+    def __init__(self, profile: Profile, *, bus: str | None, is_every_reading: bool) -> None:
+        self._buses = tuple(plan.name for plan in profile.buses)
+        if bus is not None and bus not in self._buses:
+            raise ConfigurationError(f"--bus {bus}: {profile.name} has no such bus; it has {', '.join(self._buses)}")
+        self._profile = profile
+        self._bus = bus
+        self._is_every_reading = is_every_reading
+        self._decoder = Decoder(profile)
+        self._tracker = Tracker(profile)
+        self._told: dict[str, Reading] = {}
+        self._end_s: float | None = None
+
+    def run(self, frames: Iterable[Frame]) -> Iterator[dict[str, object]]:
+        """Readings of the log in its order. `Frame.bus` is the log's channel, `received_at_s` the log's time."""
+        for frame in frames:
+            now_s = frame.received_at_s
+            yield from self._grown_stale(now_s)
+            self._end_s = now_s if self._end_s is None else max(self._end_s, now_s)
+            readings = self._decoder.receive(replace(frame, bus=self._bus_of(frame.bus)))
+            self._tracker.fold(readings)
+            for reading in readings:
+                if self._is_every_reading or self._is_change(reading):
+                    self._told[reading.path] = reading
+                    yield _document(reading, now_s)
+
+    def latest(self) -> Iterator[dict[str, object]]:
+        """Every path of the profile as it stands at the end of the log."""
+        end_s = self._end_s or 0.0
+        for path in self._profile.paths:
+            yield _document(self._tracker.reading(path, end_s), end_s)
+
+    def never_received(self) -> Iterator[dict[str, object]]:
+        """The paths the log said nothing of."""
+        end_s = self._end_s or 0.0
+        for path in self._profile.paths:
+            if self._tracker.last_known(path) is None:
+                yield _document(self._tracker.reading(path, end_s), end_s)
+
+    def _bus_of(self, channel: str) -> str:
+        if self._bus is not None:
+            return self._bus
+        if channel in self._buses:
+            return channel
+        if len(self._buses) == 1:
+            return self._buses[0]
+        raise ConfigurationError(
+            f"the log's channel {channel!r} is no bus of {self._profile.name}; "
+            f"say which one it is with --bus ({', '.join(self._buses)})"
+        )
+
+    def _is_change(self, reading: Reading) -> bool:
+        told = self._told.get(reading.path)
+        return (
+            told is None
+            or told.quality is not reading.quality
+            or told.value != reading.value
+            or told.reason != reading.reason
+        )
+
+    def _grown_stale(self, now_s: float) -> Iterator[dict[str, object]]:
+        while (stale_at_s := self._tracker.next_stale_at(self._end_s or now_s)) is not None and stale_at_s < now_s:
+            after_s = stale_at_s + _JUST_AFTER_S
+            self._end_s = after_s
+            for reading in self._tracker.snapshot(after_s).values():
+                if self._tracker.last_known(reading.path) is not None and self._is_change(reading):
+                    self._told[reading.path] = reading
+                    yield _document(reading, after_s)
+
+
+# Freshness is inclusive, and log times of 1e9 s leave a double less than a microsecond of resolution.
+_JUST_AFTER_S = 1e-6
+
+
+def _document(reading: Reading, time_s: float) -> dict[str, object]:
+    return {
+        "time_s": round(time_s, 6),
+        "path": reading.path,
+        "value": reading.value,
+        "unit": reading.unit,
+        "quality": reading.quality.value,
+        "reason": reading.reason,
+    }
