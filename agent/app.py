@@ -37,8 +37,11 @@ from agent.model.frame import BusState, Frame
 from agent.uplink.wire import Topics, presence_document
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    from agent.command.verify import KeyRecord
     from agent.config import Config
     from agent.profiles.schema import Profile
 
@@ -67,12 +70,20 @@ class App:
     """One run of the agent. `directory` is what relative paths of the configuration are relative to."""
 
     def __init__(
-        self, config: Config, profile: Profile, identity: Identity, *, directory: Path, environ: dict[str, str]
+        self,
+        config: Config,
+        profile: Profile,
+        identity: Identity,
+        keys: Mapping[bytes, KeyRecord],
+        *,
+        directory: Path,
+        environ: Mapping[str, str],
     ) -> None:
         self._config = config
         self._supervisor = Supervisor(environ)
         self._stores = Stores(directory / config.store.directory, bytes.fromhex(config.car.id))
         self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
         self._stopped: Stop | None = None
         self._marks = ProgressMarks({"engine": 5.0, "tick": 5.0}, boot_s())
         self._buses = {
@@ -100,6 +111,7 @@ class App:
             recovered,
             sid=identity.sid,
             vehicle_key=identity.vehicle_key,
+            keys=keys,
             now_s=boot_s(),
         )
         self._broker = self._make_broker(directory, identity.sid)
@@ -158,6 +170,8 @@ class App:
                 await self._perform(effect)
                 self._marks.mark("engine", boot_s())
             self._marks.mark("engine", boot_s())
+            if not self._engine.is_commanding:
+                self._idle.set()
             wait_s = min(max(self._engine.next_timer() - boot_s(), 0.0), TICK_S_MAX)
             if wait_s > 0 and not self._wake.is_set():
                 with contextlib.suppress(TimeoutError):
@@ -218,19 +232,21 @@ class App:
             await asyncio.sleep(min(interval_s or 10.0, 10.0))
 
     async def _wind_down(self) -> None:
-        """Take nothing new, let a running command end, then tell what is left."""
-        self._link(StopAsked(is_final=False))
-        deadline_s = boot_s() + STOP_GRACE_S
-        while self._engine.is_commanding and boot_s() < deadline_s:
-            await asyncio.sleep(0.05)
-        self._link(StopAsked(is_final=True))
-        await asyncio.sleep(0.1)
+        """Take nothing new, let a running command end, then break off what still runs and tell what is left."""
+        for is_final, limit_s in ((False, STOP_GRACE_S), (True, FLUSH_S)):
+            self._idle.clear()
+            self._link(StopAsked(is_final))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(limit_s):
+                    await self._idle.wait()
 
     def _make_broker(self, directory: Path, sid: bytes) -> Broker:
         table = self._config.broker
         topics = Topics(bytes.fromhex(self._config.car.id))
         subscriptions = [
-            Subscription(topics.of(operator.number, kind)) for operator in self._config.operators for kind in ("cmd", "ping")
+            Subscription(topics.of(operator.number, kind))
+            for operator in self._config.operators
+            for kind in ("cmd", "ping")
         ]
 
         def located(name: str | None) -> Path | None:
@@ -256,6 +272,3 @@ class App:
 def new_identity(vehicle_key: Ed25519PrivateKey) -> Identity:
     """The car's key with a session id nobody can know in advance."""
     return Identity(vehicle_key, secrets.token_bytes(8))
-
-
-

@@ -9,16 +9,21 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 from agent import __version__
 from agent.adapters.files import read_profile_texts, read_text
-from agent.config import Config, check_against_profile, parse_config
+from agent.command.keys import load_public_key
+from agent.command.verify import KeyRecord
+from agent.config import ACTIONS, Config, check_against_profile, parse_config
 from agent.errors import EXIT_DONE, EXIT_FAILED, AgentError, ConfigurationError
-from agent.faults import Fault
+from agent.faults import Fault, dotted, toml_line
 from agent.profiles.schema import Profile
 
 CONFIG_DEFAULT = "/etc/carshare-agent/agent.toml"
+
+_NO_END_UNIX_S = 2**53
 
 _EXAMPLES = """examples:
   carshare-agent check dbc/demo_hatchback
@@ -76,9 +81,43 @@ async def run_agent(config_path: Path, stop: asyncio.Event) -> None:
     profile = load_profile(directory / config.car.profile)
     if faults := check_against_profile(config, profile, text, source=str(config_path)):
         raise ConfigurationError(_listed(faults))
+    keys = _key_records(config, text, source=str(config_path))
     vehicle_key = Ed25519PrivateKey.from_private_bytes(read_key_file(directory / config.car.key_file))
-    app = App(config, profile, new_identity(vehicle_key), directory=directory, environ=dict(os.environ))
+    app = App(config, profile, new_identity(vehicle_key), keys, directory=directory, environ=dict(os.environ))
     await app.run(stop)
+
+
+def _key_records(config: Config, text: str, *, source: str) -> dict[bytes, KeyRecord]:
+    """The operators' keys by id; raises ConfigurationError for weak keys and ids that are not their key's."""
+    records: dict[bytes, KeyRecord] = {}
+    faults: list[Fault] = []
+    for index, operator in enumerate(config.operators):
+        for position, table in enumerate(operator.command_keys):
+            where = ("operators", index, "command_keys", position)
+            raw = bytes.fromhex(table.public_key)
+            public_key = load_public_key(raw)
+            if public_key is None:
+                path = (*where, "public_key")
+                problem = "is not a proper Ed25519 public key"
+                faults.append(Fault(source, dotted(path), toml_line(text, path), problem, "what keys show prints"))
+                continue
+            if sha256(raw).digest()[:4].hex() != table.id:
+                path = (*where, "id")
+                wanted = sha256(raw).digest()[:4].hex()
+                faults.append(Fault(source, dotted(path), toml_line(text, path), "is not this key's id", wanted))
+                continue
+            no_end = table.not_after_unix_s is None
+            records[bytes.fromhex(table.id)] = KeyRecord(
+                kid=bytes.fromhex(table.id),
+                operator=operator.number,
+                public_key=public_key,
+                actions=frozenset(ACTIONS[word] for word in table.actions),
+                not_before_unix_s=table.not_before_unix_s,
+                not_after_unix_s=_NO_END_UNIX_S if no_end else int(table.not_after_unix_s or 0),
+            )
+    if faults:
+        raise ConfigurationError(_listed(faults))
+    return records
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -113,6 +152,7 @@ def _check(options: argparse.Namespace) -> int:
     if options.config is not None:
         try:
             config, text = load_config(options.config)
+            _key_records(config, text, source=str(options.config))
             profile = load_profile(options.config.parent / config.car.profile)
             if faults := check_against_profile(config, profile, text, source=str(options.config)):
                 raise ConfigurationError(_listed(faults))
@@ -161,7 +201,10 @@ def _provision(options: argparse.Namespace) -> int:
 
     request = provision(options.directory)
     print(json.dumps(request))
-    print(f"wrote {options.directory}/vehicle.key (keep it on the car) and {options.directory}/request.json", file=sys.stderr)
+    print(
+        f"wrote {options.directory}/vehicle.key (keep it on the car) and {options.directory}/request.json",
+        file=sys.stderr,
+    )
     return EXIT_DONE
 
 
@@ -192,9 +235,13 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     run = add("run", _run, "Run the agent until it is told to stop.", "carshare-agent run --config agent.toml")
-    run.add_argument("--config", type=Path, default=Path(CONFIG_DEFAULT), metavar="FILE", help=f"default: {CONFIG_DEFAULT}")
+    run.add_argument(
+        "--config", type=Path, default=Path(CONFIG_DEFAULT), metavar="FILE", help=f"default: {CONFIG_DEFAULT}"
+    )
 
-    check = add("check", _check, "Check profiles and the configuration; list every fault.", "carshare-agent check dbc/*/")
+    check = add(
+        "check", _check, "Check profiles and the configuration; list every fault.", "carshare-agent check dbc/*/"
+    )
     check.add_argument("--config", type=Path, metavar="FILE")
     check.add_argument("profiles", type=Path, nargs="*", metavar="PROFILE_DIR")
 
@@ -208,12 +255,16 @@ def _parser() -> argparse.ArgumentParser:
     decode.add_argument("log", type=Path, metavar="LOG", help="any format python-can reads, plain, .gz or .xz")
     decode.add_argument("--bus", metavar="NAME", help="the profile's bus of all frames (default: the log's channel)")
     which = decode.add_mutually_exclusive_group()
-    which.add_argument("--latest", action="store_true", help="only the last reading of each path, at the end of the log")
+    which.add_argument(
+        "--latest", action="store_true", help="only the last reading of each path, at the end of the log"
+    )
     which.add_argument("--all", action="store_true", help="every reading, not only changes")
 
     status = add("status", _status, "Show what a running agent knows.", "carshare-agent status --config agent.toml")
     status.add_argument("--config", type=Path, default=Path(CONFIG_DEFAULT), metavar="FILE")
-    status.add_argument("--socket", type=Path, metavar="PATH", help="the agent's status socket (default: as configured)")
+    status.add_argument(
+        "--socket", type=Path, metavar="PATH", help="the agent's status socket (default: as configured)"
+    )
     status.add_argument("--json", action="store_true", help="one line instead of indented")
 
     provision = add(

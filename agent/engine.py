@@ -20,6 +20,7 @@ from collections.abc import Mapping
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.command.verify import KeyRecord
 from agent.commanding import Commanding
 from agent.config import Config
 from agent.model.effects import Effect, Level, Notify, Stop
@@ -55,13 +56,14 @@ class Engine:
         *,
         sid: bytes,
         vehicle_key: Ed25519PrivateKey,
+        keys: Mapping[bytes, KeyRecord],
         now_s: float,
     ) -> None:
         self._pending = Pending(recovered.sequence_next)
         self._session = Session(sid, now_s)
         self._telemetry = Telemetry(profile, config, recovered, self._session, self._pending, now_s)
         self._commanding = Commanding(
-            profile, config, recovered, self._session, self._pending, self._telemetry, vehicle_key, now_s
+            profile, config, recovered, self._session, self._pending, self._telemetry, vehicle_key, keys, now_s
         )
         self._has_failed = False
         self._pending.persist(SessionStarted(sid))

@@ -12,7 +12,7 @@ import logging
 import random
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,9 @@ BACK_OFF_S_MAX = 30.0
 # The largest thing a car sends is its retained snapshot: about 150 bytes a path, up to a few hundred paths.
 PACKET_BYTES_MAX = 64 * 1024
 RECEIVE_MAX = 32
+
+# About 5 KB of topics in one SUBSCRIBE.
+FILTERS_AT_ONCE_MAX = 100
 
 # Below paho's 20 in flight: more wait their turn here instead of inside the library, where a lost link keeps them.
 PUBLISHES_AT_ONCE_MAX = 16
@@ -118,8 +121,16 @@ class Link:
         """Have these topics delivered, now and after each reconnection; retained ones are asked for anew each time."""
         added = [one for one in subscriptions if one.is_retained or one.topic not in self._wanted]
         self._wanted.update({one.topic: one for one in added})
-        if self._client is not None and added:
+        if self._client is None:
+            return
+        try:
             await self._client.subscribe_all(added)
+        except RefusedError:
+            for one in added:  # else it would be refused after each reconnection too, and end that
+                self._wanted.pop(one.topic, None)
+            raise
+        except LinkError:
+            pass  # the connection is going; the next one begins with all subscriptions
 
     async def unsubscribe(self, topics: Iterable[str]) -> None:
         """Stop the delivery of these topics."""
@@ -219,15 +230,16 @@ class _Client(aiomqtt.Client):
             raise RefusedError(f"The broker refused a message to {topic}: {reason}.")
         return bool(reason.value != _NO_MATCHING_SUBSCRIBERS)
 
-    async def subscribe_all(self, subscriptions: Iterable[Subscription]) -> None:
-        filters = [(one.topic, _options(one)) for one in subscriptions]
-        try:
-            reasons = await self.subscribe(filters)
-        except aiomqtt.MqttError as error:
-            raise LinkError(f"the broker did not answer a subscription: {error}") from None
-        for (topic, _), reason in zip(filters, reasons, strict=True):
-            if isinstance(reason, ReasonCode) and reason.is_failure:
-                raise RefusedError(f"the subscription to {topic} was refused: {reason}")
+    async def subscribe_all(self, subscriptions: Sequence[Subscription]) -> None:
+        for start in range(0, len(subscriptions), FILTERS_AT_ONCE_MAX):
+            filters = [(one.topic, _options(one)) for one in subscriptions[start : start + FILTERS_AT_ONCE_MAX]]
+            try:
+                reasons = await self.subscribe(filters)
+            except aiomqtt.MqttError as error:
+                raise LinkError(f"The broker did not answer a subscription: {error}.") from None
+            for (topic, _), reason in zip(filters, reasons, strict=True):
+                if isinstance(reason, ReasonCode) and reason.is_failure:
+                    raise RefusedError(f"The broker refused the subscription to {topic}: {reason}.")
 
     def fail_waiting(self) -> None:
         """The connection has ended: whoever waits for a PUBACK learns it now, not after the time-out."""

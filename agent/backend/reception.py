@@ -18,6 +18,9 @@ from agent.command.envelope import (
 )
 from agent.command.fields import VERSION
 
+# Some 285,000 years: beyond any session, and far enough from 2^63 to add a lifetime to.
+SESSION_MS_MAX = 2**53
+
 
 class Ignored(StrEnum):
     """Why something that arrived was not used."""
@@ -53,6 +56,8 @@ def open_hello(raw: bytes, car: Car) -> Hello | Ignored:
     if isinstance(envelope, Ignored):
         return envelope
     hello = decode_hello(envelope.payload)
+    if hello.session_ms > SESSION_MS_MAX:
+        return Ignored.MALFORMED
     return hello if (hello.version, hello.car) == (VERSION, car.id) else Ignored.FOREIGN
 
 

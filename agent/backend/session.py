@@ -5,6 +5,7 @@ Pure: time comes in as `now_s` (the backend's boot clock), nonces are drawn else
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,9 +24,17 @@ NONCES_MAX = 64
 # Two crystals of 100 ppm each, drifting apart.  Without it a mapping grown old could ask for more than the cap.
 DRIFT_RATIO_MAX = 200e-6
 
-# What the car accepts, counted in its own session time (protocol section 2.3); anything longer is `ttl_too_long`.
-LIFETIME_S_MAX = {Action.UNLOCK: 30.0, Action.ENABLE_DRIVE: 30.0}
-LIFETIME_S_MAX_OTHERS = 120.0
+# How long a command may wait to be begun.  The car's own caps are 30 s to open and 120 s to close (protocol section
+# 2.3, `ttl_too_long` beyond); what is of no use later than a person looks at the car is kept shorter.
+LIFETIME_S = {
+    Action.UNLOCK: 30.0,
+    Action.LOCK: 120.0,
+    Action.ENABLE_DRIVE: 30.0,
+    Action.DISABLE_DRIVE: 120.0,
+    Action.LOCATE: 30.0,
+    Action.REPORT: 30.0,
+    Action.CHECK_RETURN: 30.0,
+}
 
 COUNTER_MAX = 2**53 - 1
 
@@ -46,7 +55,7 @@ class Change(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Mapping:
+class SessionMapping:
     """Session time as seen from here: at `received_at_s` the session was at least `session_ms` old.
 
     Anchored at receipt, so a delay on the way makes us think it earlier than it is, never later: a deadline worked
@@ -63,14 +72,14 @@ class Mapping:
     def deadline_ms(self, now_s: float, lifetime_s: float) -> int:
         """Session milliseconds `lifetime_s` from now, less what two clocks may have drifted apart."""
         age_s = max(0.0, now_s - self.received_at_s)
-        return self.session_ms + int((age_s * (1 - DRIFT_RATIO_MAX) + lifetime_s * (1 - DRIFT_RATIO_MAX)) * 1000)
+        return self.session_ms + int(age_s * (1 - DRIFT_RATIO_MAX) * 1000) + int(lifetime_s * 1000)
 
 
 @dataclass(frozen=True, slots=True)
 class Reception:
-    """What became of a hello: whether it answered one of our nonces in time, and what changed since the last such."""
+    """What became of a hello: the nonces it answers, none if it is not used, and what changed since the last one."""
 
-    is_answer: bool
+    answered: frozenset[bytes] = frozenset()
     changes: frozenset[Change] = frozenset()
 
 
@@ -80,7 +89,7 @@ class CarSession:
     def __init__(self, kid: bytes) -> None:
         self._kid = kid
         self._asked_at_s: OrderedDict[bytes, float] = OrderedDict()
-        self._mapping: Mapping | None = None
+        self._mapping: SessionMapping | None = None
         self._heard: Hello | None = None
         self._counter = 0
 
@@ -90,36 +99,38 @@ class CarSession:
         while len(self._asked_at_s) > NONCES_MAX:
             self._asked_at_s.popitem(last=False)
 
-    def is_asking(self, now_s: float, within_s: float) -> bool:
-        """Whether something that a hello may echo was sent in the last `within_s`."""
-        return any(now_s - asked_at_s < within_s for asked_at_s in self._asked_at_s.values())
-
     def receive(self, hello: Hello, now_s: float) -> Reception:
         """Take in a hello that the car signed.
 
         Only an answer to a nonce of ours that is at most ten seconds old is used, and each nonce once (H51, H52).
-        Any other of a different session just makes us ask again before the next command.
+        Questions asked before it are answered along with it: what else comes for them is from an older time.  A
+        hello nobody asked for that names another session just makes us ask again before the next command.
         """
-        asked_at_s = None if hello.nonce is None else self._asked_at_s.pop(hello.nonce, None)
-        if asked_at_s is None or now_s - asked_at_s > NONCE_LIFE_S:
-            if self._mapping is not None and self._mapping.sid != hello.sid:
-                self._mapping = None
-            return Reception(is_answer=False)
+        nonce = hello.nonce
+        if nonce is None or now_s - self._asked_at_s.get(nonce, -math.inf) > NONCE_LIFE_S:
+            self._doubt(hello.sid)
+            return Reception()
+        answered = set()
+        while nonce not in answered:
+            answered.add(self._asked_at_s.popitem(last=False)[0])
         changes = self._changes(hello)
         counter = hello.counters.get(self._kid, 0)
-        is_same_session = self._heard is not None and self._heard.sid == hello.sid
-        self._counter = max(self._counter, counter) if is_same_session else counter
-        self._mapping = Mapping(hello.sid, hello.session_ms, now_s)
+        self._counter = counter if Change.RESTARTED in changes else max(self._counter, counter)
+        self._mapping = SessionMapping(hello.sid, hello.session_ms, now_s)
         self._heard = hello
-        return Reception(is_answer=True, changes=changes)
+        return Reception(frozenset(answered), changes)
 
-    def mapping(self, now_s: float) -> Mapping | None:
+    def mapping(self, now_s: float) -> SessionMapping | None:
         """The session to sign for, or None if the car has to be asked first."""
         return None if self._mapping is None or self._mapping.is_old(now_s) else self._mapping
 
     def forget(self, sid: bytes) -> None:
         """The car said that this session is over."""
         if self._mapping is not None and self._mapping.sid == sid:
+            self._mapping = None
+
+    def _doubt(self, sid: bytes) -> None:
+        if self._mapping is not None and self._mapping.sid != sid:
             self._mapping = None
 
     def next_counter(self, unix_ms: int) -> int:
@@ -144,8 +155,3 @@ class CarSession:
         elif hello.event_sequence < last.event_sequence:
             found.add(Change.EVENTS_WENT_BACK)
         return frozenset(found)
-
-
-def lifetime_s(action: Action, wait_s: float) -> float:
-    """How long a command may wait to be begun: what the car accepts, but never longer than the caller waits."""
-    return max(0.0, min(LIFETIME_S_MAX.get(action, LIFETIME_S_MAX_OTHERS), wait_s))

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.command.envelope import Envelope, check_signature, open_unverified
@@ -20,6 +19,8 @@ from agent.model.command import Action, Command, Reason
 
 ROLE_COMMAND: Final = "command"
 TRANSPORT_MQTT: Final = "mqtt"
+
+_ACTIONS = frozenset(Action)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,7 @@ class Dropped:
     why: str
 
 
-def verify(
-    kind: MessageKind, raw: bytes, *, is_retained: bool, keys: Mapping[bytes, KeyRecord]
-) -> Verified | Dropped:
+def verify(kind: MessageKind, raw: bytes, *, is_retained: bool, keys: Mapping[bytes, KeyRecord]) -> Verified | Dropped:
     """Steps 1 to 5 for a `cmd` or `ping` delivery; `keys` by kid."""
     if is_retained:
         return Dropped("retained")  # a broker keeps state, never a wish (H56, H57)
@@ -65,7 +64,7 @@ def verify(
         return Dropped("unknown_key")
     if not check_signature(envelope, record.public_key):
         return Dropped("bad_signature")
-    return Verified(record, _ping(envelope) if kind is MessageKind.PING else _command(envelope))
+    return Verified(record, decode_ping(envelope.payload) if kind is MessageKind.PING else _command(envelope))
 
 
 def authorise(
@@ -100,7 +99,7 @@ def authorise(
 
 
 def _action_refusal(command: Command, record: KeyRecord) -> Reason | None:
-    if command.action not in frozenset(Action):
+    if command.action not in _ACTIONS:
         return Reason.UNSUPPORTED_ACTION
     if command.action not in record.actions:
         return Reason.ACTION_NOT_ALLOWED
@@ -126,24 +125,3 @@ def _command(envelope: Envelope) -> Command:
         ref=payload.ref,
         version=payload.version,
     )
-
-
-def _ping(envelope: Envelope) -> Ping:
-    return decode_ping(envelope.payload)
-
-
-_P = 2**255 - 19
-_D = -121665 * pow(121666, -1, _P) % _P
-_Y_OF_ORDER_8 = 2707385501144840649318225287225658788936804267575313519463743609750303021312, (
-    55188659117513257062467267217118295137698188065244968500265048394206261417927
-)
-_Y_OF_SMALL_ORDER = frozenset({0, 1, _P - 1})
-
-
-def load_public_key(raw: bytes) -> Ed25519PublicKey | None:
-    """The key in 32 bytes, or None if it is not a proper one (H25).
-
-    Refused: a y not below the prime, the eight points of small order (a signature can be made to fit any message
-    under those), and bytes that name no point of the curve.
-    """
-    raise NotImplementedError

@@ -32,6 +32,11 @@ class Findings:
         if self._has_room():
             self._add(fault)
 
+    def beside(self, name: str) -> str:
+        """Where a file beside the profile is, in the words of the profile's own source."""
+        folder, slash, _ = self._source.rpartition("/")
+        return f"{folder}{slash}{name}"
+
     def listed(self) -> list[Fault]:
         """All faults, file by file in the order of their lines."""
         listed = sorted(self._faults, key=lambda fault: (fault.source != self._source, fault.source, fault.line))

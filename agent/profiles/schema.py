@@ -54,12 +54,21 @@ class ReportRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """A multiplexer and the values of it for which a signal is present."""
+
+    field: BitField
+    values: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class SignalPlan:
     """One DBC signal under its VSS path.
 
     value = ((raw × scale + offset) × unit_factor + unit_offset), rounded to `digits` decimals (None: as it is);
     `choices` replaces all of that by a table raw → value.  Limits are in the VSS unit, inclusive.
-    `selector_values` are the multiplexer values the signal is present for (None: always).
+    `selector_values` are the values of the message's selector the signal is present for (None: always);
+    `selections` are further multiplexers that must agree (extended multiplexing: nested, or more than one a message).
     """
 
     path: str
@@ -80,11 +89,16 @@ class SignalPlan:
     unit_choice: UnitChoice | None
     freshness_s: float
     report: ReportRule
+    selections: tuple[Selection, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class MessagePlan:
-    """One DBC message with the wanted signals only. Frames shorter than `length_bytes` are refused."""
+    """One DBC message with the wanted signals only. Frames shorter than `length_bytes` are refused.
+
+    `name` is unique in the profile: that of the DBC, as `bus.message` where two buses have it.  `selector_known` are
+    the values of the selector that the DBC knows, wanted or not; None says nothing about unknown ones.
+    """
 
     bus: str
     arbitration_id: int
@@ -96,6 +110,7 @@ class MessagePlan:
     counter: CounterRule | None
     selector: BitField | None
     signals: tuple[SignalPlan, ...]
+    selector_known: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

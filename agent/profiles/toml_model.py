@@ -24,7 +24,7 @@ Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Raw = Annotated[int, Field(ge=-(1 << 63), lt=1 << 64)]
-Scalar = bool | int | float | str
+Scalar = bool | Raw | float | str
 
 
 class _Table(BaseModel):
@@ -200,12 +200,11 @@ def _existing(location: Sequence[str | int], document: object) -> tuple[tuple[st
     """The part of pydantic's location that is in the document (it appends type names), and what stands there."""
     path: list[str | int] = []
     for part in location:
-        if isinstance(document, dict) and part in document:
-            document = document[part]
-        elif isinstance(document, list) and isinstance(part, int) and part < len(document):
-            document = document[part]
-        else:
+        is_key = isinstance(document, dict) and part in document
+        is_index = isinstance(document, list) and isinstance(part, int) and part < len(document)
+        if not (is_key or is_index):
             break
+        document = document[part]  # type: ignore[index]
         path.append(part)
     return tuple(path), document
 
@@ -224,7 +223,12 @@ def _keys_at(path: Sequence[str | int]) -> list[str]:
 
 
 def _shown(given: object) -> str:
+    if isinstance(given, int) and given.bit_length() > _SHOWN_BITS_MAX:
+        return f"a number of {given.bit_length()} bits"
     return f"{given!r:.60}" if isinstance(given, str | int | float | bool) else f"a {type(given).__name__}"
+
+
+_SHOWN_BITS_MAX = 128  # Python refuses to write out integers of some thousand digits
 
 
 def _line_in(message: str) -> int:

@@ -11,30 +11,32 @@ from fractions import Fraction
 
 _MILE_M = Fraction("1609.344")  # international mile, exact since 1959
 
-# unit -> (what it measures, factor to the base unit, offset in the base unit)
+# what is measured -> unit -> (factor to the base unit, offset in the base unit)
+_MEASURED: Mapping[str, Mapping[str, tuple[Fraction | int | str, Fraction | int | str]]] = {
+    "none": {"": (1, 0)},
+    "length": {"mm": ("0.001", 0), "cm": ("0.01", 0), "m": (1, 0), "km": (1000, 0), "mi": (_MILE_M, 0)},
+    "speed": {"m/s": (1, 0), "km/h": (Fraction(5, 18), 0), "mph": (_MILE_M / 3600, 0)},
+    "ratio": {"percent": (1, 0), "ratio": (100, 0)},
+    "voltage": {"mV": ("0.001", 0), "V": (1, 0), "kV": (1000, 0)},
+    "current": {"mA": ("0.001", 0), "A": (1, 0)},
+    "charge": {"mAh": ("0.001", 0), "Ah": (1, 0)},
+    "energy": {"Wh": (1, 0), "kWh": (1000, 0)},
+    "power": {"W": (1, 0), "kW": (1000, 0)},
+    "temperature": {"celsius": (1, 0), "kelvin": (1, "-273.15"), "fahrenheit": (Fraction(5, 9), Fraction(-160, 9))},
+    "time": {"ms": ("0.001", 0), "s": (1, 0), "min": (60, 0), "h": (3600, 0), "days": (86400, 0)},
+    "pressure": {"Pa": (1, 0), "mbar": (100, 0), "kPa": (1000, 0), "bar": (100_000, 0), "psi": ("6894.757293", 0)},
+    "rotation": {"rpm": (1, 0)},
+    "angle": {"degrees": (1, 0)},
+    "torque": {"Nm": (1, 0)},
+    "volume": {"ml": ("0.001", 0), "l": (1, 0)},
+    "mass": {"g": ("0.001", 0), "kg": (1, 0)},
+    "frequency": {"Hz": (1, 0)},
+    "resistance": {"Ohm": (1, 0), "kOhm": (1000, 0)},
+}
+
 _UNITS: Mapping[str, tuple[str, Fraction, Fraction]] = {
     unit: (measured, Fraction(factor), Fraction(offset))
-    for measured, units in {
-        "none": {"": (1, 0)},
-        "length": {"mm": ("0.001", 0), "cm": ("0.01", 0), "m": (1, 0), "km": (1000, 0), "mi": (_MILE_M, 0)},
-        "speed": {"m/s": (1, 0), "km/h": (Fraction(5, 18), 0), "mph": (_MILE_M / 3600, 0)},
-        "ratio": {"percent": (1, 0), "ratio": (100, 0)},
-        "voltage": {"mV": ("0.001", 0), "V": (1, 0), "kV": (1000, 0)},
-        "current": {"mA": ("0.001", 0), "A": (1, 0)},
-        "charge": {"mAh": ("0.001", 0), "Ah": (1, 0)},
-        "energy": {"Wh": (1, 0), "kWh": (1000, 0)},
-        "power": {"W": (1, 0), "kW": (1000, 0)},
-        "temperature": {"celsius": (1, 0), "kelvin": (1, "-273.15"), "fahrenheit": (Fraction(5, 9), Fraction(-160, 9))},
-        "time": {"ms": ("0.001", 0), "s": (1, 0), "min": (60, 0), "h": (3600, 0), "days": (86400, 0)},
-        "pressure": {"Pa": (1, 0), "mbar": (100, 0), "kPa": (1000, 0), "bar": (100_000, 0), "psi": ("6894.757293", 0)},
-        "rotation": {"rpm": (1, 0)},
-        "angle": {"degrees": (1, 0)},
-        "torque": {"Nm": (1, 0)},
-        "volume": {"ml": ("0.001", 0), "l": (1, 0)},
-        "mass": {"g": ("0.001", 0), "kg": (1, 0)},
-        "frequency": {"Hz": (1, 0)},
-        "resistance": {"Ohm": (1, 0), "kOhm": (1000, 0)},
-    }.items()
+    for measured, units in _MEASURED.items()
     for unit, (factor, offset) in units.items()
 }
 

@@ -1,0 +1,320 @@
+"""One CAN bus by python-can: frames in, permitted frames out, and what the interface says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import can
+
+from agent.adapters.can_edge import SendList, controller_state
+from agent.adapters.can_source import Source, bus_error, source_of
+from agent.adapters.clock import boot_s
+from agent.errors import BusError, ConfigurationError
+from agent.model.command import Reason
+from agent.model.frame import BusState, Frame, SendRule
+
+# A wake-up takes what has come in a tenth of a second at full load, then lets the rest of the agent run.
+FRAMES_PER_WAKE = 256
+
+# Before a send everything must be out; more than this has not arrived since the last wake-up on any bus.
+FRAMES_BEFORE_SEND = 4096
+
+# Whatever asks us to, no bus gets more than this from us in any second.
+FRAMES_PER_S_MAX = 50
+
+# The kernel queues 10 frames; at 125 kbit/s they leave within 11 ms, so a queue full for 20 ms is not moving.
+SEND_TRIES_MAX = 10
+SEND_RETRY_S = 0.002
+
+# A serial adapter that takes no byte for so long hangs.
+_WRITE_WAIT_S = 0.1
+
+BACK_OFF_S_MIN = 1.0
+BACK_OFF_S_MAX = 60.0
+
+# Kernel limit (CAN_RAW_FILTER_MAX); with more ids than this frames are picked here.
+_KERNEL_FILTERS_MAX = 512
+
+# Interfaces whose time stamps are wall time; others count from when the adapter was plugged in, or not at all.
+_WALL_TIME_INTERFACES = frozenset({"socketcan", "slcan", "virtual"})
+
+_GONE = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOENT, errno.EIO, errno.EAFNOSUPPORT})
+
+
+class FrameRefused(BusError):  # noqa: N818 - a refusal, not an error, in the words of the effects it answers
+    """The frame did not leave (for `timeout`: perhaps not), and why."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class FrameCounts:
+    """What became of frames on this bus since start; `garbled` and `dropped` are an adapter's fault or our load."""
+
+    received: int = 0
+    unwanted: int = 0
+    garbled: int = 0
+    dropped: int = 0
+    sent: int = 0
+    refused: int = 0
+    reopened: int = 0
+
+
+class CanBus:
+    """A bus as python-can's `interface` and `channel`; `run` keeps it open, `send` puts frames on it.
+
+    `on_frame` gets data frames of the `wanted_ids` (id, is extended) in order of arrival, `on_state` each change of
+    what the interface says of itself.  Both are called in the event loop; what they raise ends `run`.
+    """
+
+    def __init__(
+        self,
+        bus: str,
+        *,
+        interface: str,
+        channel: str,
+        bitrate_bps: int,
+        is_fd: bool,
+        send_list: Sequence[SendRule],
+        wanted_ids: Sequence[tuple[int, bool]],
+        on_frame: Callable[[Frame], None],
+        on_state: Callable[[BusState], None],
+    ) -> None:
+        self.counts = FrameCounts()
+        self._name = bus
+        self._interface = interface
+        self._channel = channel
+        self._bitrate_bps = bitrate_bps
+        self._is_fd = is_fd
+        self._send_list = SendList(bus, send_list)
+        self._wanted = frozenset(wanted_ids)
+        self._on_frame = on_frame
+        self._on_state = on_state
+        self._state: BusState | None = None
+        self._bus: can.BusABC | None = None
+        self._source: Source | None = None
+        self._failed: asyncio.Future[None] | None = None
+        self._sent_at_s: deque[float] = deque(maxlen=FRAMES_PER_S_MAX)
+
+    async def run(self) -> None:
+        """Keep the bus open until cancelled: after a failure it is opened again, at growing intervals."""
+        back_off_s = BACK_OFF_S_MIN
+        try:
+            while True:
+                opened_at_s = boot_s()
+                try:
+                    if self._failed is None:
+                        await self.open()
+                    if self._failed is not None:
+                        await self._failed
+                except BusError as error:
+                    self._shut()
+                    self._tell_state(_state_of(error))
+                if boot_s() - opened_at_s > BACK_OFF_S_MAX:
+                    back_off_s = BACK_OFF_S_MIN
+                await asyncio.sleep(back_off_s)
+                back_off_s = min(2 * back_off_s, BACK_OFF_S_MAX)
+                self.counts.reopened += 1
+        finally:
+            self.close()
+
+    async def open(self) -> None:
+        """Open the interface; BusError if it is not there or down, ConfigurationError if it cannot exist."""
+        # In a thread: serial adapters are given two seconds to boot, and drivers may block.
+        opening = asyncio.ensure_future(asyncio.to_thread(self._open_bus))
+        try:
+            bus = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_shut_down_late)
+            raise
+        self._bus = bus
+        self._failed = asyncio.get_running_loop().create_future()
+        self._source = source_of(
+            bus, has_wall_times=self._interface in _WALL_TIME_INTERFACES, on_ready=self._take_what_came
+        )
+        # An interface that is down can be opened; reading from it tells.
+        self._take(FRAMES_PER_WAKE)
+        self._tell_state(BusState.UP)
+
+    def send(self, frame: Frame, not_after_s: float) -> float:
+        """Put a frame on the bus now, and return the boot time just after; FrameRefused if it did not leave.
+
+        Reasons: `internal` not on the send list (SR-01), `can_down`, `bus_off`, `timeout` too late for
+        `not_after_s`, faster than `FRAMES_PER_S_MAX`, or no room in the queue for 20 ms.  What arrived before is
+        given to `on_frame` first, so that nothing older than the frame can be taken for an answer to it.
+        """
+        try:
+            at_s = self._send(frame, not_after_s)
+        except FrameRefused:
+            self.counts.refused += 1
+            raise
+        self._sent_at_s.append(at_s)
+        self.counts.sent += 1
+        return at_s
+
+    def close(self) -> None:
+        """Close the interface; nothing is received or sent afterwards."""
+        self._shut()
+
+    def _send(self, frame: Frame, not_after_s: float) -> float:
+        if frame not in self._send_list:
+            raise FrameRefused(Reason.INTERNAL, f"{self._name}: {frame.arbitration_id:#x} is not on the send list")
+        message = can.Message(
+            arbitration_id=frame.arbitration_id,
+            data=frame.data,
+            is_extended_id=frame.is_extended_id,
+            is_fd=frame.is_fd,
+            bitrate_switch=frame.is_fd,
+        )
+        for _ in range(SEND_TRIES_MAX):
+            try:
+                self._take(FRAMES_BEFORE_SEND)
+            except BusError as error:
+                self._fail(error)
+            if self._bus is None:
+                raise FrameRefused(Reason.CAN_DOWN, f"{self._name}: the interface is not open")
+            if self._state is BusState.BUS_OFF:
+                raise FrameRefused(Reason.BUS_OFF, f"{self._name}: the controller is bus-off")
+            now_s = boot_s()
+            if now_s > not_after_s:
+                raise FrameRefused(Reason.TIMEOUT, f"{self._name}: {now_s - not_after_s:.3f} s too late")
+            if len(self._sent_at_s) == FRAMES_PER_S_MAX and now_s - self._sent_at_s[0] < 1.0:
+                raise FrameRefused(Reason.TIMEOUT, f"{self._name}: {FRAMES_PER_S_MAX} frames were sent this second")
+            if self._hand_over(self._bus, message):
+                return boot_s()
+            time.sleep(SEND_RETRY_S)
+        raise FrameRefused(Reason.TIMEOUT, f"{self._name}: no room in the send queue")
+
+    def _hand_over(self, bus: can.BusABC, message: can.Message) -> bool:
+        """Give a message to the driver; False if its queue is full just now."""
+        try:
+            bus.send(message, timeout=0 if self._interface == "socketcan" else _WRITE_WAIT_S)
+        except (can.CanError, OSError) as error:
+            failure = bus_error(error)
+            number = failure.__cause__.errno if isinstance(failure.__cause__, OSError) else None
+            if number in (errno.ENOBUFS, errno.EAGAIN):
+                return False
+            if self._interface == "socketcan" and number is None:
+                # python-can's own "Transmit buffer full": the socket is not writable.
+                return False
+            self._fail(failure)
+            if isinstance(error.__cause__, TimeoutError) or "timeout" in type(error.__cause__).__name__.lower():
+                raise FrameRefused(Reason.TIMEOUT, f"{self._name}: the adapter hangs: {error}") from error
+            raise FrameRefused(Reason.CAN_DOWN, f"{self._name}: {error}") from error
+        return True
+
+    def _take_what_came(self) -> None:
+        try:
+            self._take(FRAMES_PER_WAKE)
+        except Exception as error:  # noqa: BLE001 - outermost frame of a loop callback; `run` raises it
+            self._fail(error)
+
+    def _take(self, frames_max: int) -> None:
+        if (source := self._source) is None:
+            return
+        for message, at_s in source.drain(frames_max):
+            self._accept(message, at_s)
+
+    def _accept(self, message: can.Message, at_s: float) -> None:
+        if message.is_error_frame:
+            if (state := controller_state(message.arbitration_id, bytes(message.data))) is not None:
+                self._tell_state(state)
+            return
+        if message.is_remote_frame or (message.arbitration_id, message.is_extended_id) not in self._wanted:
+            self.counts.unwanted += 1
+            return
+        if len(message.data) != message.dlc:
+            # A serial line cut short: the rest of the frame is missing.
+            self.counts.garbled += 1
+            return
+        if self._state is BusState.BUS_OFF:
+            # Bus-off hears nothing; that something came means the controller has been restarted.
+            self._tell_state(BusState.UP)
+        self.counts.received += 1
+        self._on_frame(
+            Frame(self._name, message.arbitration_id, bytes(message.data), at_s, message.is_extended_id, message.is_fd)
+        )
+
+    def _tell_state(self, state: BusState) -> None:
+        if state is not self._state:
+            self._state = state
+            self._on_state(state)
+
+    def _fail(self, error: Exception) -> None:
+        """Close at once (a descriptor that failed stays readable and would spin) and let `run` know why."""
+        failed = self._failed
+        self._shut()
+        if failed is not None and not failed.done():
+            failed.set_exception(error)
+            self._failed = failed
+
+    def _shut(self) -> None:
+        bus, source, self._bus, self._source = self._bus, self._source, None, None
+        if self._failed is not None and self._failed.done() and not self._failed.cancelled():
+            self._failed.exception()  # seen; asyncio would complain of it otherwise
+        self._failed = None
+        if source is not None:
+            source.close()
+            self.counts.garbled += source.garbled_count
+            self.counts.dropped += source.dropped_count
+        if bus is not None:
+            _shut_down(bus)
+
+    def _open_bus(self) -> can.BusABC:
+        options: dict[str, object] = {}
+        if self._interface == "socketcan":
+            options = {"fd": self._is_fd, "receive_own_messages": False, "can_filters": self._kernel_filters()}
+        elif self._interface == "virtual":
+            options = {"receive_own_messages": False}
+        else:
+            options = {"bitrate": self._bitrate_bps} | ({"fd": True} if self._is_fd else {})
+        try:
+            # ignore_config: a ~/.canrc or CAN_INTERFACE in the environment must not decide what a car sends on.
+            bus = can.Bus(channel=self._channel, interface=self._interface, ignore_config=True, **options)
+        except (can.CanInterfaceNotImplementedError, ImportError, TypeError, ValueError) as error:
+            raise ConfigurationError(
+                f"buses.{self._name}: python-can cannot open {self._interface!r} on {self._channel!r}: {error}"
+            ) from error
+        except (can.CanError, OSError) as error:
+            raise bus_error(error) from error
+        if (port := getattr(bus, "serialPortOrig", None)) is not None:
+            # Waiting for the last byte to leave (tcdrain) has no time limit, and a hung adapter would hang the agent.
+            port.flush = lambda: None
+            port.write_timeout = _WRITE_WAIT_S
+        return bus
+
+    def _kernel_filters(self) -> list[dict[str, int | bool]] | None:
+        if len(self._wanted) > _KERNEL_FILTERS_MAX:
+            return None
+        filters: list[dict[str, int | bool]] = [
+            {"can_id": arbitration_id, "can_mask": 0x1FFF_FFFF if is_extended_id else 0x7FF, "extended": is_extended_id}
+            for arbitration_id, is_extended_id in sorted(self._wanted)
+        ]
+        # No filter would mean every frame.
+        return filters or [{"can_id": 0, "can_mask": 0x7FF, "extended": False}]
+
+
+def _state_of(error: BusError) -> BusState:
+    number = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
+    return BusState.GONE if number in _GONE else BusState.DOWN
+
+
+def _shut_down(bus: can.BusABC) -> None:
+    try:
+        bus.shutdown()
+    except (can.CanError, OSError):
+        # slcan says goodbye to its adapter first, and leaves the port open if that is not there to hear it.
+        if (port := getattr(bus, "serialPortOrig", None)) is not None:
+            port.close()
+
+
+def _shut_down_late(opening: asyncio.Future[can.BusABC]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        _shut_down(opening.result())

@@ -1,0 +1,212 @@
+"""Where received messages come from: a file descriptor the event loop watches, or a thread where there is none.
+
+Both say of each message when it arrived, never later than it did as far as a frame of ours sent since is concerned:
+what arrived before a send is either drained before it, or keeps a time before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import can
+
+from agent.adapters.can_edge import arrival_s
+from agent.adapters.clock import boot_s, wall_offset_s
+from agent.errors import BusError
+
+# A thread asks so often whether it is to end; it also bounds how old a message of unknown time can be made.
+POLL_S = 0.1
+
+# Messages a thread may have waiting for the event loop: two seconds of a full 500 kbit/s bus.
+WAITING_MAX = 8192
+
+# A serial line that never ends its lines must not fill the memory; the longest frame takes 150 characters.
+_LINE_BYTES_MAX = 4096
+
+
+class Source(Protocol):
+    """Messages of one open bus."""
+
+    garbled_count: int
+    dropped_count: int
+
+    def drain(self, messages_max: int) -> Iterator[tuple[can.Message, float]]:
+        """What has arrived, with boot times, oldest first; BusError once the interface has failed."""
+
+    def close(self) -> None:
+        """Stop listening; the bus itself stays open."""
+
+
+def source_of(bus: can.BusABC, *, has_wall_times: bool, on_ready: Callable[[], None]) -> Source:
+    """The source that suits `bus`; `on_ready` is called in the event loop when there is something to drain.
+
+    `has_wall_times`: the messages' time stamps are wall time, not some clock of the adapter's own.
+    """
+    try:
+        descriptor = bus.fileno()
+    except NotImplementedError:
+        descriptor = -1
+    if descriptor >= 0:
+        return DescriptorSource(bus, descriptor, has_wall_times=has_wall_times, on_ready=on_ready)
+    return ThreadSource(bus, has_wall_times=has_wall_times, on_ready=on_ready)
+
+
+class DescriptorSource:
+    """Messages of a bus with a file descriptor, read in the event loop as they come."""
+
+    def __init__(self, bus: can.BusABC, descriptor: int, *, has_wall_times: bool, on_ready: Callable[[], None]) -> None:
+        self.garbled_count = 0
+        self.dropped_count = 0
+        self._bus = bus
+        self._has_wall_times = has_wall_times
+        self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
+        self._empty_at_s = boot_s()
+        self._offset_s = wall_offset_s()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(descriptor, on_ready)
+
+    def drain(self, messages_max: int) -> Iterator[tuple[can.Message, float]]:
+        offset_s = wall_offset_s()
+        for _ in range(messages_max):
+            asked_at_s = boot_s()
+            # Asking first, because a serial line's read waits a millisecond for what is not there.
+            if not self._poll.poll(0):
+                self._empty_at_s, self._offset_s = asked_at_s, offset_s
+                return
+            # None: half a line, or an adapter's answer to something we sent.
+            if (message := self._receive()) is not None:
+                yield message, self._arrival_s(message, offset_s)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._descriptor)
+
+    def _receive(self) -> can.Message | None:
+        try:
+            message = self._bus.recv(0)
+        except (ValueError, IndexError):
+            # slcan: a line that is no frame. Its buffer keeps what it could not decode, and would for ever.
+            self._start_afresh()
+            return None
+        except (can.CanError, OSError) as error:
+            raise bus_error(error) from error
+        if len(getattr(self._bus, "_buffer", b"")) > _LINE_BYTES_MAX:
+            self._start_afresh()
+        return message
+
+    def _start_afresh(self) -> None:
+        self.garbled_count += 1
+        if callable(flush := getattr(self._bus, "flush", None)):
+            try:
+                flush()
+            except can.CanError as error:
+                raise bus_error(error) from error
+
+    def _arrival_s(self, message: can.Message, offset_s: float) -> float:
+        now_s = boot_s()
+        if not self._has_wall_times:
+            # It woke us just now, and every send drains first: whatever comes after a send is newer than it.
+            return now_s
+        return arrival_s(
+            message.timestamp,
+            offset_s=offset_s,
+            offset_before_s=self._offset_s,
+            earliest_s=self._empty_at_s,
+            now_s=now_s,
+        )
+
+
+class ThreadSource:
+    """Messages of a bus that can only be waited for, read by a thread and handed to the event loop."""
+
+    def __init__(self, bus: can.BusABC, *, has_wall_times: bool, on_ready: Callable[[], None]) -> None:
+        self.garbled_count = 0
+        self.dropped_count = 0
+        self._bus = bus
+        self._has_wall_times = has_wall_times
+        self._on_ready = on_ready
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[tuple[can.Message, float]] = deque(maxlen=WAITING_MAX)
+        self._failure: BusError | None = None
+        self._is_told = False
+        self._is_ending = threading.Event()
+        self._thread = threading.Thread(target=self._read, name=f"can-{bus.channel_info}", daemon=True)
+        self._thread.start()
+
+    def drain(self, messages_max: int) -> Iterator[tuple[can.Message, float]]:
+        # First, so that a message handed over while this runs wakes the loop again.
+        self._is_told = False
+        for _ in range(messages_max):
+            try:
+                waiting = self._waiting.popleft()
+            except IndexError:
+                break
+            yield waiting
+        else:
+            self._loop.call_soon(self._on_ready)
+            return
+        if self._failure is not None:
+            raise self._failure
+
+    def close(self) -> None:
+        self._is_ending.set()
+        self._thread.join(2 * POLL_S)
+
+    def _read(self) -> None:
+        """The thread. A message counts as no older than the last time the bus was seen to have none."""
+        empty_at_s, offset_before_s = boot_s(), wall_offset_s()
+        wait_s = POLL_S
+        while not self._is_ending.is_set():
+            asked_at_s, offset_s = boot_s(), wall_offset_s()
+            try:
+                message = self._bus.recv(wait_s)
+            except (ValueError, IndexError):
+                self.garbled_count += 1
+                continue
+            except (can.CanError, OSError) as error:
+                self._failure = bus_error(error)
+                self._tell_loop()
+                return
+            if message is None:
+                empty_at_s, offset_before_s, wait_s = asked_at_s, offset_s, POLL_S
+                continue
+            at_s = empty_at_s
+            if self._has_wall_times:
+                at_s = arrival_s(
+                    message.timestamp,
+                    offset_s=wall_offset_s(),
+                    offset_before_s=offset_before_s,
+                    earliest_s=empty_at_s,
+                    now_s=boot_s(),
+                )
+            self._hand_over(message, at_s)
+            wait_s = 0
+
+    def _hand_over(self, message: can.Message, at_s: float) -> None:
+        if len(self._waiting) == WAITING_MAX:
+            self.dropped_count += 1
+        self._waiting.append((message, at_s))
+        if not self._is_told:
+            self._tell_loop()
+
+    def _tell_loop(self) -> None:
+        self._is_told = True
+        try:
+            self._loop.call_soon_threadsafe(self._on_ready)
+        except RuntimeError:
+            # The loop has closed without closing us; there is nobody left to read for.
+            self._is_ending.set()
+
+
+def bus_error(error: Exception) -> BusError:
+    """The failure of an interface in words, with the cause's errno for who must tell down from gone."""
+    number = error.error_code if isinstance(error, can.CanError) else getattr(error, "errno", None)
+    failure = BusError(str(error))
+    failure.__cause__ = error if number is None else OSError(number, str(error))
+    return failure

@@ -1,0 +1,66 @@
+"""Boot time, which the agent's decisions rest on, and how far wall time may be believed, which only labels records."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from pathlib import Path
+
+from agent.model.events import ClockTrust
+
+# systemd-timesyncd touches this once it has set the clock. Under ProtectClock= the kernel refuses adjtimex(2), so
+# in the installed service this file is the only witness.
+SYNCHRONIZED_MARK = Path("/run/systemd/timesync/synchronized")
+
+_STA_UNSYNC = 0x0040
+_TIMEX_BYTES = 256  # struct timex is 208 bytes on 64-bit kernels; the rest is room
+
+# Two clocks read this far apart do not belong together: the process was put aside in between.
+_READ_GAP_S_MAX = 0.001
+
+
+class _Timex(ctypes.Structure):
+    """The head of `struct timex` (adjtimex(2)) as far as `status`."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_char * _TIMEX_BYTES),
+    )
+
+
+def boot_s() -> float:
+    """Seconds since boot, suspend included (`CLOCK_BOOTTIME`); nobody can set it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def wall_offset_s() -> float:
+    """Wall time minus boot time, read as close together as three tries allow."""
+    offset_s = 0.0
+    for _ in range(3):
+        before_s = boot_s()
+        unix_s = time.time()
+        gap_s = boot_s() - before_s
+        offset_s = unix_s - before_s - gap_s / 2
+        if gap_s <= _READ_GAP_S_MAX:
+            break
+    return offset_s
+
+
+def unix_offset(synchronized_mark: Path = SYNCHRONIZED_MARK) -> tuple[float, ClockTrust]:
+    """`(offset, trust)`: Unix time = boot time + offset. NTP can be forged, so it never earns more than `ESTIMATED`."""
+    is_synchronized = synchronized_mark.exists() or _kernel_says_synchronized()
+    return wall_offset_s(), ClockTrust.ESTIMATED if is_synchronized else ClockTrust.FLOOR_ONLY
+
+
+def _kernel_says_synchronized() -> bool:
+    timex = _Timex()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.adjtimex(ctypes.byref(timex)) < 0:
+        # EPERM or ENOSYS: whoever cannot ask does not know.
+        return False
+    return not timex.status & _STA_UNSYNC

@@ -1,0 +1,128 @@
+"""The agent's log: one JSON object a line on stderr, with journald's priority prefix where journald reads it.
+
+A log must not be a way to fill a card, to break a reader or to leak: lines, their number and their fields are
+bounded, and bytes are never written out, because keys, grants and unauthenticated payloads are bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import TextIO
+
+from agent.adapters.clock import boot_s
+from agent.model.effects import Level, Log
+
+LINE_CHARS_MAX = 2048
+"""journald's own limit is 48 KiB; a person's is far below."""
+
+LINES_MAX = 200
+WINDOW_S = 10.0
+"""Twenty lines a second for long would be 200 MB a day; ten seconds' worth lets a start or a fault say all it has."""
+
+ERROR_LINES_MAX = 50
+"""Errors beyond `LINES_MAX`, so that a flood of notices cannot hide why the agent ended."""
+
+_TEXT_CHARS_MAX = 256
+_ITEMS_MAX = 32
+_DEPTH_MAX = 3
+_SECRET_WORDS = ("password", "secret", "seed", "private")
+
+
+class Journal:
+    """Writes `Log` values as lines to `stream()` (asked anew for each line), within the limits above."""
+
+    def __init__(
+        self, stream: Callable[[], TextIO], *, has_priorities: bool, clock: Callable[[], float] = boot_s
+    ) -> None:
+        self._stream = stream
+        self._has_priorities = has_priorities
+        self._clock = clock
+        self._window_end_s = 0.0
+        self._written = 0
+        self._dropped = 0
+
+    def write(self, log: Log) -> None:
+        """Write one line, or count it as dropped; the count is said with the next line of a later window."""
+        if (now_s := self._clock()) >= self._window_end_s:
+            dropped, self._written, self._dropped = self._dropped, 0, 0
+            self._window_end_s = now_s + WINDOW_S
+            if dropped:
+                self._line(Log(Level.WARNING, "log_lines_dropped", {"count": dropped}))
+        if self._written >= LINES_MAX + (ERROR_LINES_MAX if log.level <= Level.ERROR else 0):
+            self._dropped += 1
+        else:
+            self._line(log)
+
+    def _line(self, log: Log) -> None:
+        self._written += 1
+        document = {"level": log.level.name.lower(), "event": log.event[:_TEXT_CHARS_MAX]}
+        fields = {name: _shown(name, value, 0) for name, value in list(log.fields.items())[:_ITEMS_MAX]}
+        text = json.dumps({**fields, **document})
+        if len(text) > LINE_CHARS_MAX:
+            text = json.dumps({**document, "cut": f"{len(text)} characters", "fields": sorted(fields)[:_ITEMS_MAX]})
+        prefix = f"<{int(log.level)}>" if self._has_priorities else ""
+        stream = self._stream()
+        stream.write(f"{prefix}{text[:LINE_CHARS_MAX]}\n")
+        stream.flush()
+
+
+class LibraryLog(logging.Handler):
+    """Turns what libraries say through `logging` into lines of the journal; below warning they say nothing."""
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(logging.WARNING)
+        self._journal = journal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = Level.ERROR if record.levelno >= logging.ERROR else Level.WARNING
+        fields: dict[str, object] = {"logger": record.name, "text": record.getMessage()}
+        if record.exc_info and record.exc_info[1] is not None:
+            # Type and text, no traceback: frames of a stack hold arguments.
+            fields["error"] = f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
+        self._journal.write(Log(level, "library", fields))
+
+
+def write_log(log: Log) -> None:
+    """Write one line to this process's journal."""
+    _process_journal.write(log)
+
+
+def capture_libraries() -> None:
+    """Send what libraries log to the journal too; once, at start."""
+    logging.basicConfig(handlers=[LibraryLog(_process_journal)], level=logging.WARNING, force=True)
+
+
+def is_journal_stream(environ: Mapping[str, str], descriptor: int = 2) -> bool:
+    """Whether `descriptor` is the stream systemd connected to journald (`JOURNAL_STREAM`, systemd.exec(5))."""
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def _shown(name: str, value: object, depth: int) -> object:
+    """`value` as JSON, cut to size, with bytes and what is named like a secret left out."""
+    if any(word in name.lower() for word in _SECRET_WORDS):
+        return "[not shown]"
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case str():
+            return value if len(value) <= _TEXT_CHARS_MAX else value[: _TEXT_CHARS_MAX - 1] + "…"
+        case bytes() | bytearray() | memoryview():
+            return f"[{len(value)} bytes]"
+        case Mapping() if depth < _DEPTH_MAX:
+            items = list(value.items())[:_ITEMS_MAX]
+            return {str(key)[:_TEXT_CHARS_MAX]: _shown(str(key), item, depth + 1) for key, item in items}
+        case list() | tuple() | set() | frozenset() if depth < _DEPTH_MAX:
+            return [_shown(name, item, depth + 1) for item in list(value)[:_ITEMS_MAX]]
+    # Anything else might print what it holds; its type is enough to find it.
+    return f"[{type(value).__name__}]"
+
+
+_process_journal = Journal(lambda: sys.stderr, has_priorities=is_journal_stream(os.environ))

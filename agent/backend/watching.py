@@ -1,0 +1,139 @@
+"""What a watcher of cars sees: typed, in the order of arrival, never more waiting than a bound."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+from agent.backend.session import Change
+from agent.command.envelope import Result
+
+# What a watcher that has stopped reading may leave waiting: a minute of a lively car. Then the oldest give way.
+WAITING_MAX = 256
+
+
+@dataclass(frozen=True, slots=True)
+class StateReport:
+    """The car's retained snapshot; `document` as `agent.uplink.wire.state_document` writes it."""
+
+    car: str
+    document: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class EventReport:
+    """A numbered record: readings, or something that happened; `document["kind"]` says which."""
+
+    car: str
+    document: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceReport:
+    """Whether the car is connected, by its birth message or its last will; `sid` is the session it speaks of."""
+
+    car: str
+    is_online: bool
+    sid: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ResultReport:
+    """A result that the car signed, for a command of this operator, whoever sent it."""
+
+    car: str
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeReport:
+    """Something in a car's hello that an operator should know of."""
+
+    car: str
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class LinkReport:
+    """Our own connection to the broker came or went; `detail` says why it went."""
+
+    is_connected: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """So many reports were dropped because they were not read in time."""
+
+    count: int
+
+
+Report = StateReport | EventReport | PresenceReport | ResultReport | ChangeReport | LinkReport | Missed
+
+
+class Watch:
+    """One watcher's queue. `car` is the name of the only car it wants to hear of, None for all."""
+
+    def __init__(self, car: str | None) -> None:
+        self.car = car
+        self._waiting: deque[Report] = deque()
+        self._missed_count = 0
+        self._has_more = asyncio.Event()
+
+    def put(self, report: Report) -> None:
+        """Append, dropping and counting the oldest if the watcher does not keep up."""
+        if self.car is not None and getattr(report, "car", self.car) != self.car:
+            return
+        if len(self._waiting) >= WAITING_MAX:
+            self._waiting.popleft()
+            self._missed_count += 1
+        self._waiting.append(report)
+        self._has_more.set()
+
+    async def get(self) -> Report:
+        """The next report; how many were missed comes before those that follow the gap."""
+        await self._has_more.wait()
+        if self._missed_count:
+            missed, self._missed_count = Missed(self._missed_count), 0
+            return missed
+        report = self._waiting.popleft()
+        if not self._waiting:
+            self._has_more.clear()
+        return report
+
+
+def parse_report(kind: str, car: str, payload: bytes) -> StateReport | EventReport | PresenceReport | None:
+    """A telemetry payload of topic level `kind` (`state`, `evt`, `presence`); None if it is not what it should be.
+
+    It is unsigned, so as trustworthy as the broker (A15): good to show, never to decide on.
+    """
+    document = _document(payload)
+    if document is None:
+        return None
+    if kind == "state":
+        return StateReport(car, document)
+    if kind == "evt":
+        return EventReport(car, document)
+    is_online, sid = document.get("online"), document.get("sid")
+    if not isinstance(is_online, bool) or not isinstance(sid, str):
+        return None
+    try:
+        return PresenceReport(car, is_online, bytes.fromhex(sid))
+    except ValueError:
+        return None
+
+
+def _document(payload: bytes) -> Mapping[str, object] | None:
+    try:
+        document = json.loads(payload, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")

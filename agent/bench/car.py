@@ -1,0 +1,287 @@
+"""The virtual car: the invented hatchback of `dbc/demo_hatchback`, as its bus sees it.
+
+A pure model: time comes in as `now_s`, frames come out of `step` and go in through `receive`; the same calls at
+the same times give the same frames.  Bus, sleep and lock run in bus time; driving and charging may run
+`time_compression` times faster, so that two kilometres need not take two minutes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from agent.bench.car_body import CarBody, CarRefusesError, Ignition, Opening
+from agent.bench.car_lock import SLOW_TRAVEL_S, TRAVEL_S, HeardAs, LockUnit
+from agent.bench.car_messages import CarMessages
+from agent.bench.car_signals import BATTERY_PAGES, signal_values
+from agent.model.frame import Frame
+from agent.profiles.database import MessageDatabase
+from agent.profiles.schema import Profile
+
+WAKE_DELAY_S = 0.3  # the DBC's "about 0.3 s"
+MEASURING_S = 0.3  # after waking, sensors send their "not known yet"
+SLEEP_AFTER_S = 30.0
+STAGGER_S = 0.007  # messages of one cycle time do not leave in one instant
+CATCH_UP_S_MAX = 5.0  # after a pause of the host the missed frames stay missed, as on a real bus
+EVENTS_MAX = 1000  # for a caller who never asks for them
+
+
+class CarFault(StrEnum):
+    """What can be wrong with the car.
+
+    `lock_ignores`: the lock unit reports and does not act. `lock_silent`: it acts and does not report.
+    `lock_dead`: neither. `lock_slow`: its motors take 2 s. `lock_blocked`: they do not move, and it says so.
+    `bus_silent`: the bus carries nothing, either way. `wake_deaf`: a sleeping car stays asleep.
+    `checksum_wrong`, `counter_stuck`: of every frame that has one.
+    """
+
+    LOCK_IGNORES = "lock_ignores"
+    LOCK_SILENT = "lock_silent"
+    LOCK_DEAD = "lock_dead"
+    LOCK_SLOW = "lock_slow"
+    LOCK_BLOCKED = "lock_blocked"
+    BUS_SILENT = "bus_silent"
+    WAKE_DEAF = "wake_deaf"
+    CHECKSUM_WRONG = "checksum_wrong"
+    COUNTER_STUCK = "counter_stuck"
+
+
+@dataclass(frozen=True, slots=True)
+class CarEvent:
+    """Something the car did or noticed, at `at_s`."""
+
+    name: str
+    at_s: float
+    fields: Mapping[str, object] = field(default_factory=dict)
+
+
+class VirtualCar:
+    """One car on one bus. `body` may be read and changed freely; `faults` are switched by `set_fault`."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        database: MessageDatabase,
+        *,
+        now_s: float = 0.0,
+        is_asleep: bool = True,
+        is_locked: bool = True,
+        sleep_after_s: float = SLEEP_AFTER_S,
+        time_compression: float = 1.0,
+    ) -> None:
+        self.body = CarBody()
+        self.lock = LockUnit(is_locked=is_locked)
+        self.time_compression = time_compression
+        self.wake_frames_seen = 0
+        self.frames_sent = 0
+        self._messages = CarMessages(profile, database, profile.buses[0].name)
+        self._faults: set[CarFault] = set()
+        self._events: deque[CarEvent] = deque(maxlen=EVENTS_MAX)
+        self._sleep_after_s = sleep_after_s
+        self._now_s = now_s
+        self._awake_since_s: float | None = None
+        self._wakes_at_s: float | None = None
+        self._active_at_s = now_s
+        self._due_s: dict[str, float] = {}
+        self._counters: dict[str, int] = {}
+        self._page_index = 0
+        if not is_asleep:
+            self._wake()
+
+    @property
+    def bus(self) -> str:
+        """The profile's name of the bus the car is on."""
+        return self._messages.bus
+
+    @property
+    def is_asleep(self) -> bool:
+        return self._awake_since_s is None
+
+    @property
+    def lock_requests_seen(self) -> int:
+        return self.lock.requests_seen
+
+    @property
+    def faults(self) -> frozenset[CarFault]:
+        return frozenset(self._faults)
+
+    def drain_events(self) -> list[CarEvent]:
+        """What happened since the last call, oldest first."""
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+    # --- time and the bus ---------------------------------------------------------------------------------------
+
+    def step(self, now_s: float) -> list[Frame]:
+        """Let time pass until `now_s`; the frames the car sent meanwhile, `received_at_s` being when."""
+        if now_s - self._now_s > CATCH_UP_S_MAX:
+            self._advance(now_s - CATCH_UP_S_MAX)
+            self._due_s = {name: max(due_s, self._now_s) for name, due_s in self._due_s.items()}
+        frames: list[Frame] = []
+        while (next_s := self.next_step_at()) is not None and next_s <= now_s:
+            self._advance(next_s)
+            frames += self._send_due()
+        self._advance(now_s)
+        return frames
+
+    def next_step_at(self) -> float | None:
+        """When `step` has something to do, if nothing is received and nobody touches the car; None: never."""
+        times = [self._wakes_at_s, self.lock.arrives_at_s, *self._due_s.values()]
+        if not self.is_asleep and self._may_sleep:
+            times.append(self._active_at_s + self._sleep_after_s)
+        return min((max(time_s, self._now_s) for time_s in times if time_s is not None), default=None)
+
+    def receive(self, frame: Frame, now_s: float) -> None:
+        """A frame somebody else put on the bus."""
+        self._advance(now_s)
+        if CarFault.BUS_SILENT in self._faults or (heard := self._messages.hear(frame)) is None:
+            return
+        if heard.message == "WakeRequest" and heard.values.get("Wake") == 1:
+            self.wake_frames_seen += 1
+            self._active_at_s = now_s
+            if CarFault.WAKE_DEAF not in self._faults:
+                self._rouse()
+        elif heard.message == "LockRequest" and not self.is_asleep:
+            self._active_at_s = now_s
+            heard_as = self.lock.hear(heard, now_s)
+            if heard_as is HeardAs.REQUEST:
+                self._note("lock_request", count=self.lock.requests_seen, request=heard.values["Request"])
+            elif heard_as.is_refusal:
+                self._note("lock_request_refused", why=heard_as.value)
+
+    # --- what people do with the car ----------------------------------------------------------------------------
+
+    def drive(self, distance_m: float, now_s: float, *, cruise_kmh: float = 50.0) -> None:
+        """Drive so far and stop; raises `CarRefusesError` if the car cannot."""
+        self._touch(now_s)
+        if self.lock.is_locked:
+            raise CarRefusesError("the car is locked")
+        self.body.drive(distance_m, cruise_kmh=cruise_kmh)
+        self._note("drive_started", distance_m=distance_m, time_compression=self.time_compression)
+
+    def set_opening(self, opening: Opening, now_s: float, *, is_open: bool) -> None:
+        """Open or close a door (from inside, if the car is locked); raises `CarRefusesError` while it drives."""
+        self._touch(now_s)
+        self.body.set_opening(opening, is_open=is_open)
+        self._note("opened" if is_open else "closed", opening=opening.value)
+
+    def charge(self, now_s: float, *, charger_kw: float = 7.4) -> None:
+        """Plug in and charge; raises `CarRefusesError` while the car drives."""
+        self._touch(now_s)
+        self.body.plug_in(charger_kw=charger_kw)
+        self._note("charge_started", charger_kw=charger_kw, time_compression=self.time_compression)
+
+    def unplug(self, now_s: float) -> None:
+        self._touch(now_s)
+        self.body.unplug()
+        self._note("unplugged")
+
+    def press_key_fob(self, now_s: float, *, is_locked: bool) -> None:
+        """Lock or unlock with the car's own key, which the agent knows nothing of."""
+        self._touch(now_s)
+        self.lock.move(is_locked=is_locked, sender="KeyFob", now_s=now_s)
+
+    def rouse(self, now_s: float) -> None:
+        """Wake the car as a person does who walks up to it."""
+        self._touch(now_s)
+
+    def sleep(self, now_s: float) -> None:
+        """Put the bus to sleep now; raises `CarRefusesError` while it drives or charges."""
+        self._advance(now_s)
+        if self.body.is_charging or self.body.ignition is not Ignition.OFF:
+            raise CarRefusesError("the car stays awake while it drives or charges")
+        self._fall_asleep()
+
+    def set_fault(self, fault: CarFault, now_s: float, *, is_on: bool) -> None:
+        """Let something break, or mend it."""
+        self._advance(now_s)
+        (self._faults.add if is_on else self._faults.discard)(fault)
+        self.lock.is_obeying = not self._faults & {CarFault.LOCK_IGNORES, CarFault.LOCK_DEAD}
+        self.lock.is_blocked = CarFault.LOCK_BLOCKED in self._faults
+        self.lock.travel_s = SLOW_TRAVEL_S if CarFault.LOCK_SLOW in self._faults else TRAVEL_S
+        self._note("fault" if is_on else "mended", fault=fault.value)
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    @property
+    def _may_sleep(self) -> bool:
+        is_at_rest = self.body.ignition is Ignition.OFF and not self.body.is_charging
+        return is_at_rest and self.lock.is_locked and self.lock.arrives_at_s is None
+
+    def _advance(self, now_s: float) -> None:
+        """Let the physical car, the locks and the car's own sleep come to `now_s`; time never goes back."""
+        elapsed_s, self._now_s = max(0.0, now_s - self._now_s), max(now_s, self._now_s)
+        was_driving, was_charging = self.body.is_driving, self.body.is_charging
+        if not self._may_sleep:
+            self._active_at_s = self._now_s
+        self.body.advance(elapsed_s * self.time_compression)
+        if self.lock.advance(self._now_s):
+            self._note("lock_moved", state=self.lock.state.value)
+        if was_driving and not self.body.is_driving:
+            self._note("drive_ended", odometer_m=round(self.body.odometer_m, 1))
+        if was_charging and self.body.is_full:
+            self._note("charge_ended")
+        if self._wakes_at_s is not None and self._wakes_at_s <= self._now_s:
+            self._wake()
+        elif not self.is_asleep and self._may_sleep and self._now_s >= self._active_at_s + self._sleep_after_s:
+            self._fall_asleep()
+
+    def _touch(self, now_s: float) -> None:
+        """A person at the car: it wakes, and stays awake for a while."""
+        self._advance(now_s)
+        self._active_at_s = now_s
+        self._rouse()
+
+    def _rouse(self) -> None:
+        if self.is_asleep and self._wakes_at_s is None:
+            self._wakes_at_s = self._now_s + WAKE_DELAY_S
+
+    def _wake(self) -> None:
+        self._wakes_at_s = None
+        self._awake_since_s = self._active_at_s = self._now_s
+        self.lock.forget_counter()
+        self._due_s = {name: self._now_s + index * STAGGER_S for index, name in enumerate(self._messages.cycles_s)}
+        self._note("woke")
+
+    def _fall_asleep(self) -> None:
+        if not self.is_asleep:
+            self._note("slept")
+        self._awake_since_s = self._wakes_at_s = None
+        self._due_s = {}
+
+    def _send_due(self) -> list[Frame]:
+        due = [name for name, due_s in self._due_s.items() if due_s <= self._now_s]
+        frames = []
+        for name in due:
+            self._due_s[name] += self._messages.cycles_s[name]
+            if not self._is_mute(name):
+                frames.append(self._frame(name))
+        self.frames_sent += len(frames)
+        return frames
+
+    def _is_mute(self, message: str) -> bool:
+        if CarFault.BUS_SILENT in self._faults:
+            return True
+        return message == "LockStatus" and bool(self._faults & {CarFault.LOCK_SILENT, CarFault.LOCK_DEAD})
+
+    def _frame(self, message: str) -> Frame:
+        page = BATTERY_PAGES[self._page_index % len(BATTERY_PAGES)]
+        if message == "BatteryDetails":
+            self._page_index += 1
+        counter = self._counters.get(message, 0)
+        if CarFault.COUNTER_STUCK not in self._faults:
+            self._counters[message] = counter + 1
+        return self._messages.encode(
+            message,
+            signal_values(message, self.body, self.lock, page=page),
+            at_s=self._now_s,
+            counter=counter,
+            is_measured=self._awake_since_s is not None and self._now_s - self._awake_since_s >= MEASURING_S,
+            is_checksum_wrong=CarFault.CHECKSUM_WRONG in self._faults,
+        )
+
+    def _note(self, name: str, **fields: object) -> None:
+        self._events.append(CarEvent(name, self._now_s, fields))

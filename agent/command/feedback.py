@@ -1,0 +1,119 @@
+"""What the car says after our frame: the only thing that makes a command "verified" (SR-04)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from agent.model.command import Executed, Reason, Stage
+from agent.model.reading import Quality, Reading, Value
+from agent.model.recipe import Feedback
+
+
+@dataclass(slots=True)
+class _Source:
+    """One message that reports one feedback path. `run` counts the frames in a row that show the asked state."""
+
+    last: Reading
+    run: int = 0
+    asked: Reading | None = None
+    other: Reading | None = None
+    is_contradictory: bool = False
+    """It showed the asked state and then another: somebody else acts on the car, or on the bus (H96)."""
+
+
+class FeedbackWatch:
+    """Feedback readings since our first command frame left, source by source, for as long as the window is open.
+
+    A path may be reported by several messages; all of them that report must agree.
+    """
+
+    def __init__(self, feedback: tuple[Feedback, ...], window_s: float) -> None:
+        self._feedback = feedback
+        self._window_s = window_s
+        self._sources: dict[str, dict[str, _Source]] = {wanted.path: {} for wanted in feedback}
+        self._sent_first_s = math.inf
+        self._sent_last_s = math.inf
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a command frame has left."""
+        return self._sent_first_s < math.inf
+
+    @property
+    def ends_s(self) -> float:
+        """When the verdict is due: never, before the first frame and for a car that gives no feedback."""
+        return self._sent_first_s + self._window_s if self._feedback else math.inf
+
+    def frame_sent(self, at_s: float) -> None:
+        """A command frame left; the first one opens the window."""
+        self._sent_first_s = min(self._sent_first_s, at_s)
+        self._sent_last_s = at_s
+
+    def receive(self, readings: Iterable[Reading]) -> None:
+        """Take in readings; those of frames received no later than our first one left do not count (H97)."""
+        for reading in readings:
+            if reading.at_s <= self._sent_first_s:
+                continue
+            for wanted in self._feedback:
+                if wanted.path == reading.path:
+                    self._take(wanted, reading)
+
+    def _take(self, wanted: Feedback, reading: Reading) -> None:
+        source = self._sources[wanted.path].setdefault(reading.message, _Source(reading))
+        source.last = reading
+        if reading.quality is not Quality.OK:
+            source.run = 0
+        elif _is_equal(reading.value, wanted.equals):
+            source.run += 1
+            source.asked = reading
+        else:
+            source.is_contradictory = source.is_contradictory or source.asked is not None
+            source.run = 0
+            source.other = reading
+
+    @property
+    def is_verified(self) -> bool:
+        """Every path shows the asked state, for as many frames in a row as asked, and no source took it back."""
+        return bool(self._feedback) and all(
+            bool(sources := self._sources[wanted.path])
+            and all(source.run >= wanted.confirmations and not source.is_contradictory for source in sources.values())
+            for wanted in self._feedback
+        )
+
+    def verdict(self) -> tuple[Stage, Reason, Executed]:
+        """What is to be said at the end of the window."""
+        if self.is_verified:
+            return Stage.VERIFIED, Reason.OK, Executed.YES
+        sources = [source for by_message in self._sources.values() for source in by_message.values()]
+        has_asked = any(source.asked is not None for source in sources)
+        has_other = any(source.other is not None for source in sources)
+        if has_asked and has_other:
+            return Stage.FAILED, Reason.CONFLICTING_STATE, Executed.UNKNOWN
+        # "Unchanged" needs every source to say so after our last frame: one silent since then may have changed.
+        is_unchanged = all(self._sources.values()) and all(
+            source.other is not None and source.other.at_s > self._sent_last_s for source in sources
+        )
+        if has_other and is_unchanged:
+            return Stage.FAILED, Reason.NO_STATE_CHANGE, Executed.NO
+        return Stage.EXECUTED_UNVERIFIED, Reason.TIMEOUT, Executed.UNKNOWN
+
+    def readings(self) -> Iterator[Reading]:
+        """What the verdict rests on: the newest of each source, and both states where it showed both in vain."""
+        if not self.is_open:
+            return
+        is_verified = self.is_verified
+        for path, by_message in self._sources.items():
+            for source in by_message.values():
+                if is_verified or source.asked is None or source.other is None:
+                    yield source.last
+                else:
+                    yield from (source.asked, source.other)
+            if not by_message:
+                yield Reading(path, None, None, self._sent_first_s, Quality.UNKNOWN, "not_received")
+
+
+def _is_equal(value: Value | None, wanted: Value) -> bool:
+    """Equality that tells `True` from 1, as cars do and Python does not."""
+    return isinstance(value, bool) == isinstance(wanted, bool) and value == wanted

@@ -1,0 +1,306 @@
+"""The life of one running command, from its intent to its outcome: a state machine without I/O or clock.
+
+    STORING_INTENT ──► WAKING ──► SETTLING ──► ACTING ──► WATCHING ──► ENDING
+          │                          ▲           ▲
+          ├── woke by itself ────────┘           │
+          └── awake ─────────────────────────────┘        (and from every phase to ENDING at once)
+
+No frame is asked for before the intent is durable: nothing but `stored` leaves STORING_INTENT for a phase that sends
+(SR-02).  None is asked for after the deadline, which is looked at before each; nor against the preconditions, which
+are asked again before each round.  "Verified" comes from `FeedbackWatch` alone (SR-04).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from agent.command.evidence import evidence_of
+from agent.command.feedback import FeedbackWatch
+from agent.command.phases import TRANSITIONS, Finish, Phase, Progress, Send, Signal, Step, Steps
+from agent.command.recipe import Repetition
+from agent.model.command import Command, Executed, Outcome, Reason, Stage
+from agent.model.frame import Frame
+from agent.model.reading import Quality, Reading
+from agent.model.recipe import Recipe
+
+__all__ = ["TRANSITIONS", "Finish", "Lifecycle", "Permits", "Phase", "Progress", "Send", "Signal", "Step", "Steps"]
+
+SEND_ANSWER_S_MAX: Final = 1.0
+"""How long past deadline and window a frame may stay unanswered; then the command ends without the answer (SR-10)."""
+
+Permits = Callable[[float, float | None], tuple[Reason | None, tuple[Reading, ...]]]
+"""`policy.permits.permit` for one recipe and the car's state: (now_s, since_s) → reason to refuse, readings used."""
+
+
+class Lifecycle:
+    """One running command: tell it what happens, in order of time, and perform the steps it returns, in their order.
+
+    All times are boot time; `session_started_s` is when session milliseconds began.  `permits` must know a reading
+    before `readings` is called with it.  `tokens` numbers the frames asked for: one iterator for all commands keeps
+    a late answer from being taken for another's.  At most one frame is unanswered at a time, and after `Finish`
+    everything is ignored.  Raises ValueError for a recipe without frames, or without a wake-up for a sleeping bus.
+    """
+
+    def __init__(
+        self,
+        command: Command,
+        recipe: Recipe,
+        *,
+        now_s: float,
+        session_started_s: float,
+        is_bus_asleep: bool,
+        permits: Permits,
+        tokens: Iterator[int] | None = None,
+    ) -> None:
+        wake = recipe.wake
+        if not recipe.frames or (is_bus_asleep and (wake is None or not wake.frames)):
+            raise ValueError(f"nothing to send for action {recipe.action.name}, or nothing to wake bus {recipe.bus}")
+        self.command = command
+        self.deadline_s = session_started_s + command.deadline_ms / 1000
+        self._recipe = recipe
+        self._permits = permits
+        self._tokens = itertools.count(1) if tokens is None else tokens
+        self._phase = Phase.STORING_INTENT
+        self._stage = Stage.ACCEPTED
+
+        # Of a car that was asleep only what it says from now on counts; None: it was awake (amendment A3).
+        self._since_s = now_s if is_bus_asleep else None
+        self._woken_at_s: float | None = None
+        self._settle_s = wake.settle_s if wake else 0.0
+        self._waking = Repetition(wake.frames, wake.tries_max, wake.interval_s) if wake else Repetition((), 0, 0.0)
+
+        self._acting = Repetition(recipe.frames, recipe.repeats_max, recipe.interval_s)
+        self._rounds_complete = 0
+        self._unanswered: int | None = None
+        self._may_have_left = False
+        self._watch = FeedbackWatch(recipe.feedback, recipe.feedback_window_s)
+        self._used: tuple[Reading, ...] = ()
+
+    @property
+    def phase(self) -> Phase:
+        return self._phase
+
+    @property
+    def stage(self) -> Stage:
+        """Accepted or executing, for whoever asks while the command runs (amendment A2)."""
+        return self._stage
+
+    def stored(self, now_s: float) -> Steps:
+        """The intent is durable. A slow card may have taken long over it, so the deadline comes first (H87)."""
+        if self._phase is Phase.ENDING:
+            return ()
+        if self._since_s is None:
+            signal = Signal.STORED_AWAKE
+        else:
+            signal = Signal.STORED_ASLEEP if self._woken_at_s is None else Signal.STORED_WOKEN
+        self._move(signal)
+        if now_s > self.deadline_s:
+            return self._refuse(Reason.EXPIRED, now_s)
+        return (Progress(Stage.ACCEPTED), *self._go_on(now_s))
+
+    def bus_awake(self, now_s: float) -> Steps:
+        """A frame came on the recipe's bus; only the first of a car that was asleep means anything."""
+        if self._since_s is None or self._woken_at_s is not None:
+            return ()
+        self._woken_at_s = now_s
+        if self._phase is not Phase.WAKING:
+            return ()
+        self._unanswered = None  # the call was heard; what became of its last frame no longer matters
+        self._move(Signal.WOKEN)
+        return self._settle(now_s)
+
+    def readings(self, readings: Iterable[Reading], now_s: float) -> Steps:
+        """Readings of one frame, on whichever bus."""
+        if self._phase is Phase.SETTLING:
+            return self._settle(now_s)
+        if self._phase is Phase.ENDING:
+            return ()
+        self._watch.receive(readings)
+        return self._conclude(now_s)
+
+    def frame_sent(self, token: int, at_s: float) -> Steps:
+        """The frame left; `at_s` was read after the call that sent it returned."""
+        if token != self._unanswered:
+            return ()
+        self._unanswered = None
+        progress = () if self._stage is Stage.EXECUTING else (Progress(Stage.EXECUTING),)
+        self._stage = Stage.EXECUTING
+        if self._phase is Phase.WAKING:
+            return (*progress, *self._call(at_s))
+        self._may_have_left = True
+        self._watch.frame_sent(at_s)
+        if not self._acting.is_within_round:
+            self._rounds_complete += 1
+        return (*progress, *self._act(at_s))
+
+    def frame_not_sent(self, token: int, reason: Reason, now_s: float) -> Steps:
+        """The frame did not leave. `timeout` and `expired` let the next round try, if there is one; the rest ends it.
+
+        `executed = no` is said only where no frame of the action can have left: the interface was down from the
+        first on, or each was held back for its deadline.  Of one that timed out nobody can be sure (amendment A4).
+        """
+        if token != self._unanswered:
+            return ()
+        self._unanswered = None
+        may_try_again = reason in (Reason.TIMEOUT, Reason.EXPIRED)
+        if self._phase is Phase.WAKING:
+            if reason is Reason.CAN_DOWN:
+                return self._finish(Stage.FAILED, reason, Executed.NO, now_s)
+            self._waking = self._waking.abandon_round()
+            return self._call(now_s) if may_try_again else self._refuse(reason, now_s)
+        self._acting = self._acting.abandon_round()
+        if reason is Reason.CAN_DOWN and not self._may_have_left:
+            return self._finish(Stage.FAILED, reason, Executed.NO, now_s)
+        self._may_have_left = self._may_have_left or reason is not Reason.EXPIRED
+        return self._act(now_s) if may_try_again else self._finish(Stage.FAILED, reason, Executed.UNKNOWN, now_s)
+
+    def supersede(self, now_s: float) -> Steps:
+        """A newer wish takes this one's place (amendment A9)."""
+        return self._break_off(Stage.FAILED, Reason.SUPERSEDED, now_s)
+
+    def stop(self, now_s: float, *, is_final: bool = False) -> Steps:
+        """The agent is to end: what has moved nothing is refused, the rest may go on until `is_final`."""
+        if self._has_begun and not is_final:
+            return ()
+        return self._break_off(Stage.INTERRUPTED, Reason.SHUTTING_DOWN, now_s)
+
+    def timer(self, now_s: float) -> Steps:
+        """To be called at `next_timer`; harmless at any other time."""
+        return self._go_on(now_s)
+
+    def next_timer(self) -> float | None:
+        """When time alone takes the command further; None while only an answer does."""
+        match self._phase:
+            case Phase.WAKING if self._unanswered is not None:
+                return self.deadline_s
+            case Phase.WAKING:
+                return min(self.deadline_s, self._call_ends_s if self._waking.is_over else self._waking.due_s)
+            case Phase.SETTLING:
+                return min(self.deadline_s, self._settled_at_s)
+            case Phase.ACTING if self._unanswered is not None:
+                return self._gives_up_at_s
+            case Phase.ACTING:
+                return min(self._acting.due_s, self._watch.ends_s)
+            case Phase.WATCHING:
+                return self._watch.ends_s
+            case Phase.STORING_INTENT | Phase.ENDING:
+                return None
+
+    def _go_on(self, now_s: float) -> Steps:
+        """Whatever the present phase has to do now."""
+        match self._phase:
+            case Phase.WAKING:
+                return self._call(now_s)
+            case Phase.SETTLING:
+                return self._settle(now_s)
+            case Phase.ACTING if self._unanswered is None:
+                return self._act(now_s)
+            case Phase.ACTING if now_s >= self._gives_up_at_s:
+                return self._finish(Stage.FAILED, Reason.TIMEOUT, Executed.UNKNOWN, now_s)
+            case Phase.WATCHING if now_s >= self._watch.ends_s:
+                return self._finish(*self._watch.verdict(), now_s)
+            case _:
+                return ()
+
+    def _call(self, now_s: float) -> Steps:
+        """WAKING: the next wake frame if it is due. After the last one the car has as long to answer as to settle."""
+        if now_s >= self.deadline_s:
+            return self._refuse(Reason.EXPIRED, now_s)
+        if self._unanswered is not None:
+            return ()
+        if self._waking.is_over:
+            return self._refuse(Reason.BUS_ASLEEP, now_s) if now_s >= self._call_ends_s else ()
+        if not self._waking.is_due(now_s):
+            return ()
+        frame, self._waking = self._waking.next_frame(now_s)
+        return (self._send(frame),)
+
+    def _settle(self, now_s: float) -> Steps:
+        """SETTLING: on to acting once every precondition is known from the woken car, or has had its time."""
+        _, self._used = self._permits(now_s, self._since_s)
+        is_known = all(reading.quality is Quality.OK for reading in self._used)
+        if not is_known and now_s < self._settled_at_s:
+            return self._refuse(Reason.EXPIRED, now_s) if now_s >= self.deadline_s else ()
+        self._move(Signal.SETTLED)
+        return self._act(now_s)
+
+    def _act(self, now_s: float) -> Steps:
+        """ACTING: the next command frame if it is due and still allowed."""
+        if steps := self._conclude(now_s):
+            return steps
+        if now_s >= self._watch.ends_s:
+            return self._finish(*self._watch.verdict(), now_s)
+        if now_s > self.deadline_s:
+            return self._end_sending(Reason.EXPIRED, now_s)
+        if self._acting.is_over:
+            return self._end_sending(Reason.TIMEOUT, now_s)
+        if not self._acting.is_due(now_s):
+            return ()
+        if not self._acting.is_within_round:
+            refusal, self._used = self._permits(now_s, self._since_s)
+            if refusal is not None:
+                return self._end_sending(refusal, now_s)
+        frame, self._acting = self._acting.next_frame(now_s)
+        return (self._send(frame),)
+
+    def _end_sending(self, reason: Reason, now_s: float) -> Steps:
+        """No further frame will be asked for; `reason` tells why if that is also the end."""
+        if not self._may_have_left:
+            return self._refuse(reason, now_s)
+        if not self._watch.is_open:
+            return self._finish(Stage.FAILED, Reason.TIMEOUT, Executed.UNKNOWN, now_s)
+        self._move(Signal.SENDING_ENDED)
+        if self._recipe.feedback:
+            return ()
+        if self._rounds_complete:
+            return self._finish(Stage.EXECUTED_UNVERIFIED, Reason.OK, Executed.YES, now_s)
+        return self._finish(Stage.FAILED, reason, Executed.UNKNOWN, now_s)  # cut short: not what the recipe asks
+
+    def _conclude(self, now_s: float) -> Steps:
+        """Verified, if it is; but frames of one round belong together, so a round begun is not cut for that."""
+        if not self._watch.is_verified:
+            return ()
+        if self._phase is Phase.ACTING and self._acting.is_within_round:
+            return ()
+        return self._finish(Stage.VERIFIED, Reason.OK, Executed.YES, now_s)
+
+    def _break_off(self, stage: Stage, reason: Reason, now_s: float) -> Steps:
+        if self._phase is Phase.ENDING:
+            return ()
+        return self._finish(stage, reason, Executed.UNKNOWN, now_s) if self._has_begun else self._refuse(reason, now_s)
+
+    def _refuse(self, reason: Reason, now_s: float) -> Steps:
+        return self._finish(Stage.REJECTED, reason, Executed.NO, now_s)
+
+    def _finish(self, stage: Stage, reason: Reason, executed: Executed, now_s: float) -> Steps:
+        self._move(Signal.DECIDED)
+        self._unanswered = None
+        evidence = evidence_of((*self._watch.readings(), *self._used), now_s)
+        return (Finish(Outcome(stage, reason, executed, evidence)),)
+
+    def _send(self, frame: Frame) -> Send:
+        self._unanswered = next(self._tokens)
+        return Send(frame, self._unanswered, self.deadline_s)
+
+    def _move(self, signal: Signal) -> None:
+        self._phase = TRANSITIONS[self._phase, signal]
+
+    @property
+    def _has_begun(self) -> bool:
+        """Whether a command frame left, may have left, or may leave yet. Wake frames are not the action (A3)."""
+        return self._may_have_left or (self._phase is Phase.ACTING and self._unanswered is not None)
+
+    @property
+    def _call_ends_s(self) -> float:
+        return self._waking.round_at_s + max(self._waking.interval_s, self._settle_s)
+
+    @property
+    def _settled_at_s(self) -> float:
+        return math.inf if self._woken_at_s is None else self._woken_at_s + self._settle_s
+
+    @property
+    def _gives_up_at_s(self) -> float:
+        return self.deadline_s + self._recipe.feedback_window_s + SEND_ANSWER_S_MAX

@@ -1,0 +1,75 @@
+"""May this action be carried out as the car is now? A pure function over the recipe's preconditions.
+
+Asked before the intent is made durable and again at the moment of sending: a car may drive off in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from agent.model.command import Reason
+from agent.model.reading import Quality, Reading, Value
+from agent.model.recipe import Precondition
+
+Verdict = tuple[Reason | None, tuple[Reading, ...]]
+"""The reason to refuse, None if allowed; and the readings it rests on, one for each precondition, in their order."""
+
+
+def permit(
+    preconditions: Sequence[Precondition],
+    readings: Callable[[str], Reading],
+    now_s: float,
+    since_s: float | None = None,
+) -> Verdict:
+    """Refuse for the first fresh value that forbids, else for the first missing one that must not be missing.
+
+    `readings` gives what is known of a path now. With `since_s`, only what was received after it counts: of a car
+    that was asleep nothing older is to be believed (amendment A3).
+    """
+    used = tuple(_since(readings(rule.path), now_s, since_s) for rule in preconditions)
+    pairs = tuple(zip(preconditions, used, strict=True))
+    refusals = [_forbids(rule, reading) for rule, reading in pairs]
+    refusals += [_misses(rule, reading) for rule, reading in pairs]
+    return next((reason for reason in refusals if reason is not None), None), used
+
+
+def permit_asleep(preconditions: Sequence[Precondition], readings: Callable[[str], Reading]) -> Verdict:
+    """First asking on a sleeping bus: a fresh value that forbids refuses, a missing one is asked for after the wake."""
+    used = tuple(readings(rule.path) for rule in preconditions)
+    refusals = (_forbids(rule, reading) for rule, reading in zip(preconditions, used, strict=True))
+    return next((reason for reason in refusals if reason is not None), None), used
+
+
+def _since(reading: Reading, now_s: float, since_s: float | None) -> Reading:
+    if since_s is None or reading.at_s > since_s:
+        return reading
+    return Reading(reading.path, None, reading.unit, now_s, Quality.UNKNOWN, "not_received", reading.message)
+
+
+def _forbids(rule: Precondition, reading: Reading) -> Reason | None:
+    if reading.quality is not Quality.OK or _is_met(rule, reading.value):
+        return None
+    return rule.reason
+
+
+def _misses(rule: Precondition, reading: Reading) -> Reason | None:
+    match reading.quality:
+        case Quality.OK:
+            return None
+        case Quality.STALE:
+            return rule.when_stale
+        case Quality.INVALID | Quality.UNKNOWN:
+            return rule.when_unknown
+
+
+def _is_met(rule: Precondition, value: Value | None) -> bool:
+    """Whether the value is as the rule wants it; a kind of value the rule cannot judge is not."""
+    if rule.equals is not None:
+        # To Python True == 1; to a car "locked" is not the number one.
+        return isinstance(value, bool) == isinstance(rule.equals, bool) and value == rule.equals
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if rule.minimum is None and rule.maximum is None:
+        return False
+    # Written so that not-a-number, which compares as false, is not met.
+    return (rule.minimum is None or value >= rule.minimum) and (rule.maximum is None or value <= rule.maximum)

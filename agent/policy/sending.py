@@ -1,0 +1,28 @@
+"""The first of two checks of what may be sent (SR-01): the engine's, by the profile's send list.
+
+The second is the CAN adapter's own, written without knowledge of this one, so that no single fault opens both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agent.model.frame import Frame, SendRule
+
+
+def is_on_send_list(frame: Frame, rules: Iterable[SendRule]) -> bool:
+    """Whether some rule allows exactly this frame; no rule, no frame."""
+    return any(_allows(rule, frame) for rule in rules)
+
+
+def _allows(rule: SendRule, frame: Frame) -> bool:
+    return (
+        frame.bus == rule.bus
+        and frame.arbitration_id == rule.arbitration_id
+        and frame.is_extended_id == rule.is_extended_id
+        and frame.is_fd == rule.is_fd
+        and len(frame.data) == len(rule.value) == len(rule.mask)
+        and all(
+            byte & mask == value & mask for byte, value, mask in zip(frame.data, rule.value, rule.mask, strict=True)
+        )
+    )

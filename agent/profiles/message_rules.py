@@ -1,0 +1,105 @@
+"""What `[[messages]]` says of a message beyond its DBC: freshness, checksum and rolling counter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from agent.model.recipe import ChecksumField
+from agent.profiles.checksums import ALGORITHMS, PayloadChecksum
+from agent.profiles.findings import expected_of
+from agent.profiles.lookup import Lookup, Place
+from agent.profiles.message_spec import MessageSpec, SignalSpec
+from agent.profiles.schema import CounterRule
+from agent.profiles.toml_model import ChecksumTable, CounterTable, MessageTable
+
+FRESHNESS_CYCLES = 10  # lost frames in a row that a busy bus explains; more of them means the sender is silent
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRules:
+    """Rules of one message; `computed` names the signals that are filled in when a frame is sent."""
+
+    freshness_s: float | None = None
+    checksum: ChecksumField | None = None
+    counter: CounterRule | None = None
+    computed: frozenset[str] = frozenset()
+
+
+Rules = Mapping[tuple[str, str], MessageRules]
+
+
+def compile_rules(tables: Sequence[MessageTable], lookup: Lookup) -> Rules:
+    """The rules by bus and message."""
+    rules: dict[tuple[str, str], MessageRules] = {}
+    for index, table in enumerate(tables):
+        place: Place = ("messages", index)
+        bus = lookup.bus(table.bus, place)
+        spec = lookup.message(bus, table.message, place)
+        if bus is None or spec is None:
+            continue
+        if (bus, spec.name) in rules:
+            lookup.findings.add((*place, "message"), f"{spec.name} stands here twice", "one table a message")
+        rules[bus, spec.name] = _rules_of(table, spec, lookup.table(bus).silent_after_s, lookup, place)
+    return rules
+
+
+def freshness_s(rules: MessageRules, spec: MessageSpec) -> float | None:
+    """How long the signals of a message count if a signal does not say it itself."""
+    if rules.freshness_s is not None:
+        return rules.freshness_s
+    return spec.cycle_time_s * FRESHNESS_CYCLES if spec.cycle_time_s is not None else None
+
+
+def _rules_of(
+    table: MessageTable, spec: MessageSpec, silent_after_s: float, lookup: Lookup, place: Place
+) -> MessageRules:
+    rules = MessageRules(freshness_s=table.freshness_s)
+    checksum = table.checksum and _checksum(table.checksum, spec, lookup, (*place, "checksum"))
+    # Once a message's values have grown stale its sender may well have been started anew.
+    reset_after_s = freshness_s(rules, spec) or silent_after_s
+    counter = table.counter and _counter(table.counter, spec, reset_after_s, lookup, (*place, "counter"))
+    if table.checksum and table.counter and table.checksum.signal == table.counter.signal:
+        lookup.findings.add((*place, "counter"), "checksum and counter are the same signal", "two signals")
+    named = (part.signal for part in (table.checksum, table.counter) if part is not None)
+    return MessageRules(table.freshness_s, checksum or None, counter or None, frozenset(named) & set(spec.signals))
+
+
+def _checksum(table: ChecksumTable, spec: MessageSpec, lookup: Lookup, place: Place) -> ChecksumField | None:
+    algorithm = ALGORITHMS.get(table.algorithm)
+    if algorithm is None:
+        expected = expected_of(ALGORITHMS, table.algorithm)
+        lookup.findings.add((*place, "algorithm"), f"unknown algorithm {table.algorithm!r}", expected)
+    signal = _plain_signal(table.signal, spec, lookup, place)
+    if algorithm is None or signal is None:
+        return None
+    if signal.field.length != algorithm.length:
+        problem = f"{spec.name}.{signal.name} has {signal.field.length} bits"
+        lookup.findings.add((*place, "signal"), problem, f"{algorithm.length} bits for {algorithm.name}")
+        return None
+    return ChecksumField(algorithm.name, signal.field, PayloadChecksum(algorithm, signal.field))
+
+
+def _counter(
+    table: CounterTable, spec: MessageSpec, reset_after_s: float, lookup: Lookup, place: Place
+) -> CounterRule | None:
+    signal = _plain_signal(table.signal, spec, lookup, place)
+    if signal is None:
+        return None
+    if table.step_max >= 1 << signal.field.length:
+        highest = (1 << signal.field.length) - 1
+        problem = f"a step of {table.step_max} in a counter of {signal.field.length} bits"
+        lookup.findings.add((*place, "step_max"), problem, f"at most {highest}, or a frozen counter would do")
+        return None
+    return CounterRule(signal.field, table.step_max, reset_after_s)
+
+
+def _plain_signal(name: str, spec: MessageSpec, lookup: Lookup, place: Place) -> SignalSpec | None:
+    signal = lookup.signal(spec, name, place)
+    if signal is None:
+        return None
+    if signal.field.is_signed or signal.field.is_float or signal.selections or signal.is_multiplexer:
+        problem = f"{spec.name}.{name} is signed, a float or multiplexed"
+        lookup.findings.add((*place, "signal"), problem, "a plain unsigned signal that is always there")
+        return None
+    return signal

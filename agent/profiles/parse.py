@@ -1,0 +1,121 @@
+"""`profile.toml` and the DBC files beside it: to a frozen `Profile`, or to a list of every fault."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from agent.faults import Fault
+from agent.profiles import vss
+from agent.profiles.findings import Findings
+from agent.profiles.lookup import Lookup, Place
+from agent.profiles.message_rules import MessageRules, Rules, compile_rules, freshness_s
+from agent.profiles.message_spec import MessageSpec
+from agent.profiles.recipes import compile_actions
+from agent.profiles.schema import BusPlan, MessagePlan, Profile, Selection, SignalPlan
+from agent.profiles.signals import compile_signal
+from agent.profiles.toml_model import ProfileTable, SignalTable, named_files, read_tables
+
+__all__ = ["named_files", "parse_profile"]
+
+
+def parse_profile(profile_text: str, files: Mapping[str, bytes], *, source: str) -> Profile | list[Fault]:
+    """The vehicle that `profile_text` describes with the DBC `files` beside it (content by name), or all its faults.
+
+    `source` is how faults name the profile; a DBC file is named as its neighbour.  Never raises for bad input.
+    """
+    findings = Findings(profile_text, source)
+    tables = read_tables(profile_text, findings, source)
+    if tables is None:
+        return findings.listed()
+    if tables.vss != vss.RELEASE:
+        findings.add(("vss",), f"VSS {tables.vss!r}", f"{vss.RELEASE!r}, the release this agent knows")
+    lookup = Lookup(tables.buses, files, findings)
+    rules = compile_rules(tables.messages, lookup)
+    messages = _messages(tables.signals, rules, lookup)
+    actions = compile_actions(tables, rules, messages, lookup)
+    if findings:
+        return findings.listed()
+    return Profile(
+        name=tables.name,
+        title=tables.title,
+        vss_release=tables.vss,
+        buses=_buses(tables),
+        messages=messages,
+        recipes=actions.recipes,
+        send_list=actions.send_list,
+        unsupported=actions.unsupported,
+    )
+
+
+def _buses(tables: ProfileTable) -> tuple[BusPlan, ...]:
+    return tuple(
+        BusPlan(name, bus.bitrate_bps, bus.fd, bus.silent_after_s, bus.listen_only)
+        for name, bus in tables.buses.items()
+    )
+
+
+def _messages(tables: Sequence[SignalTable], rules: Rules, lookup: Lookup) -> tuple[MessagePlan, ...]:
+    """Plans of all messages that carry a wanted signal or choose a unit, in the order they are first named."""
+    signals: dict[tuple[str, str], list[SignalPlan]] = {}
+    specs: dict[tuple[str, str], MessageSpec] = {}
+    taken: dict[str, int] = {}
+    for index, table in enumerate(tables):
+        place: Place = ("signals", index)
+        if table.path in taken:
+            problem = f"{table.path} is given by signals[{taken[table.path]}] already"
+            lookup.findings.add((*place, "path"), problem, "one signal a path")
+        taken.setdefault(table.path, index)
+        bus = lookup.bus(table.bus, place)
+        spec = lookup.message(bus, table.message, place)
+        if bus is None or spec is None:
+            continue
+        key = (bus, spec.name)
+        freshness = freshness_s(rules.get(key, MessageRules()), spec)
+        plan = compile_signal(table, place, bus, spec, freshness, lookup)
+        if plan is None:
+            continue
+        specs[key] = spec
+        signals.setdefault(key, []).append(plan)
+        if table.unit_by is not None and (selector := lookup.message(bus, table.unit_by.message, (*place, "unit_by"))):
+            specs[bus, selector.name] = selector
+            signals.setdefault((bus, selector.name), [])
+    names = Counter(name for _, name in signals)
+    return tuple(
+        _plan(bus, f"{bus}.{name}" if names[name] > 1 else name, specs[bus, name], rules.get((bus, name)), wanted)
+        for (bus, name), wanted in signals.items()
+    )
+
+
+def _plan(
+    bus: str, name: str, spec: MessageSpec, rules: MessageRules | None, signals: Sequence[SignalPlan]
+) -> MessagePlan:
+    rules = rules or MessageRules()
+    above = {plan.signal: spec.signals[plan.signal].selections for plan in signals}
+    # The selector is the outermost multiplexer of the first multiplexed signal: of nearly every message the only one.
+    selector = next((selections[0][0] for selections in above.values() if selections), None)
+    return MessagePlan(
+        bus=bus,
+        arbitration_id=spec.arbitration_id,
+        is_extended_id=spec.is_extended_id,
+        is_fd=spec.is_fd,
+        name=name,
+        length_bytes=spec.length_bytes,
+        checksum=rules.checksum,
+        counter=rules.counter,
+        selector=spec.signals[selector].field if selector is not None else None,
+        signals=tuple(_selected(plan, spec, selector) for plan in signals),
+        selector_known=spec.known_values(selector) if selector is not None else None,
+    )
+
+
+def _selected(plan: SignalPlan, spec: MessageSpec, selector: str | None) -> SignalPlan:
+    """The plan with its multiplexers: that of the message as `selector_values`, all others as `selections`."""
+    above = spec.signals[plan.signal].selections
+    by_selector = [values for name, values in above if name == selector]
+    return replace(
+        plan,
+        selector_values=by_selector[0] if by_selector else None,
+        selections=tuple(Selection(spec.signals[name].field, values) for name, values in above if name != selector),
+    )

@@ -1,0 +1,265 @@
+"""`[wake.*]`, `[actions.*]` and `[unsupported]` to recipes, and to the list of all that may be sent (SR-01)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from agent.model.command import Action, Reason
+from agent.model.frame import SendRule
+from agent.model.reading import Value
+from agent.model.recipe import Feedback, FrameTemplate, Precondition, Recipe, WakeUp
+from agent.profiles.findings import expected_of
+from agent.profiles.lookup import Lookup, Place
+from agent.profiles.message_rules import MessageRules, Rules
+from agent.profiles.schema import MessagePlan, SignalPlan
+from agent.profiles.signals import NUMBERS, fits_datatype
+from agent.profiles.toml_model import (
+    ActionTable,
+    FeedbackTable,
+    FrameTable,
+    PreconditionTable,
+    ProfileTable,
+    WakeTable,
+)
+
+# 6 and 7 are the agent's own: no recipe can be written for them.
+ACTIONS: Mapping[str, Action] = {
+    action.name.lower(): action for action in Action if action not in (Action.REPORT, Action.CHECK_RETURN)
+}
+
+# What a precondition may give as its reason: the words about the state of the car.
+REASONS: Mapping[str, Reason] = {
+    reason.name.lower(): reason
+    for reason in (
+        Reason.MOVING,
+        Reason.SPEED_UNKNOWN,
+        Reason.IGNITION_ON,
+        Reason.DOOR_OPEN,
+        Reason.LOW_12V,
+        Reason.PRECONDITION_STALE,
+    )
+}
+
+# The bus adapter sends no more; a recipe that asks for more would run slower than it says.
+FRAMES_PER_S_MAX = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """All that a profile says about acting on its car."""
+
+    recipes: Mapping[Action, Recipe]
+    send_list: tuple[SendRule, ...]
+    unsupported: Mapping[Action, str]
+
+
+def compile_actions(tables: ProfileTable, rules: Rules, messages: Sequence[MessagePlan], lookup: Lookup) -> Actions:
+    """Every recipe, with all faults told in the look-up's findings."""
+    signals = {signal.path: signal for message in messages for signal in message.signals}
+    asked = {table.path for table in tables.signals}
+    wake_ups = {name: _wake_up(name, table, rules, lookup) for name, table in tables.wake.items()}
+    recipes: dict[Action, Recipe] = {}
+    for word, table in tables.actions.items():
+        action = _action(("actions", word), word, lookup)
+        frames = _frames(table.frames, None, rules, lookup, ("actions", word))
+        conditions = _Conditions(signals, asked, lookup)
+        feedback = tuple(
+            conditions.feedback(row, ("actions", word, "feedback", index)) for index, row in enumerate(table.feedback)
+        )
+        preconditions = tuple(
+            conditions.precondition(row, ("actions", word, "preconditions", index))
+            for index, row in enumerate(table.preconditions)
+        )
+        _check_action(word, table, frames, wake_ups, tables, lookup)
+        if action is None or not frames:
+            continue
+        recipes[action] = Recipe(
+            action=action,
+            bus=frames[0].bus,
+            frames=frames,
+            repeats_max=table.repeats_max,
+            interval_s=table.interval_s,
+            feedback=feedback,
+            feedback_window_s=table.feedback_window_s or 0.0,
+            preconditions=preconditions,
+            wake=wake_ups.get(table.wake) if table.wake is not None else None,
+        )
+    templates = [frame for wake in wake_ups.values() for frame in wake.frames]
+    templates += [frame for recipe in recipes.values() for frame in recipe.frames]
+    return Actions(
+        recipes=recipes,
+        send_list=tuple(dict.fromkeys(_send_rule(template) for template in templates)),
+        unsupported=_unsupported(tables, lookup),
+    )
+
+
+def _unsupported(tables: ProfileTable, lookup: Lookup) -> dict[Action, str]:
+    unsupported: dict[Action, str] = {}
+    for word, why in tables.unsupported.items():
+        action = _action(("unsupported", word), word, lookup)
+        if word in tables.actions:
+            lookup.findings.add(("unsupported", word), f"{word} has a recipe too", "one of the two")
+        if action is not None:
+            unsupported[action] = why
+    return unsupported
+
+
+def _action(place: Place, word: str, lookup: Lookup) -> Action | None:
+    if word not in ACTIONS:
+        lookup.findings.add(place, f"unknown action {word!r}", expected_of(ACTIONS, word))
+    return ACTIONS.get(word)
+
+
+def _wake_up(name: str, table: WakeTable, rules: Rules, lookup: Lookup) -> WakeUp:
+    place: Place = ("wake", name)
+    bus = lookup.bus(table.bus or name, place)
+    frames = _frames(table.frames, bus, rules, lookup, place) if bus is not None else ()
+    _check_rate(len(table.frames), table.interval_s, place, lookup)
+    return WakeUp(bus or "", frames, table.tries_max, table.interval_s, table.settle_s)
+
+
+def _frames(
+    tables: Sequence[FrameTable], bus: str | None, rules: Rules, lookup: Lookup, place: Place
+) -> tuple[FrameTemplate, ...]:
+    """The frames in order; those of a wake-up are all on its `bus`."""
+    templates = []
+    for index, table in enumerate(tables):
+        here: Place = (*place, "frames", index)
+        if bus is not None and table.bus not in (None, bus):
+            lookup.findings.add((*here, "bus"), f"a frame on {table.bus} cannot wake {bus}", f"no key, or {bus!r}")
+        template = _template(table, bus or lookup.bus(table.bus, here), rules, lookup, here)
+        if template is not None:
+            templates.append(template)
+    return tuple(templates)
+
+
+def _template(table: FrameTable, bus: str | None, rules: Rules, lookup: Lookup, place: Place) -> FrameTemplate | None:
+    if bus is not None and lookup.table(bus).listen_only:
+        lookup.findings.add(place, f"bus {bus} is listen_only", "no frame to send on it")
+    spec = lookup.message(bus, table.message, place)
+    database = lookup.database(bus) if bus is not None else None
+    if bus is None or spec is None or database is None:
+        return None
+    computed = rules.get((bus, spec.name), MessageRules())
+    payload = database.encode_request(spec.name, table.values, computed.computed)
+    if isinstance(payload, list):
+        for problem in payload:
+            told = f"{problem.signal}: {problem.text}"
+            lookup.findings.add((*place, "values", problem.signal), told, problem.expected)
+        return None
+    return FrameTemplate(
+        bus=bus,
+        arbitration_id=spec.arbitration_id,
+        is_extended_id=spec.is_extended_id,
+        is_fd=spec.is_fd,
+        data=payload,
+        counter=computed.counter.field if computed.counter is not None else None,
+        checksum=computed.checksum,
+    )
+
+
+def _send_rule(template: FrameTemplate) -> SendRule:
+    """All of the template's bits but those that are computed when it is sent."""
+    mask = bytes([0xFF]) * len(template.data)
+    for field in (template.counter, template.checksum.field if template.checksum is not None else None):
+        if field is not None:
+            mask = field.insert(mask, 0)
+    return SendRule(
+        bus=template.bus,
+        arbitration_id=template.arbitration_id,
+        is_extended_id=template.is_extended_id,
+        is_fd=template.is_fd,
+        value=template.data,
+        mask=mask,
+    )
+
+
+def _check_action(
+    word: str,
+    table: ActionTable,
+    frames: Sequence[FrameTemplate],
+    wake_ups: Mapping[str, WakeUp],
+    tables: ProfileTable,
+    lookup: Lookup,
+) -> None:
+    told, place = lookup.findings, ("actions", word)
+    _check_rate(len(table.frames), table.interval_s, place, lookup)
+    if table.feedback and table.feedback_window_s is None:
+        told.add((*place, "feedback_window_s"), "missing", "seconds to wait for feedback after the first frame")
+    if table.wake is not None and table.wake not in wake_ups:
+        told.add((*place, "wake"), f"unknown wake-up {table.wake!r}", expected_of(tables.wake, table.wake))
+    elif table.wake is not None and frames and wake_ups[table.wake].bus not in {"", *(frame.bus for frame in frames)}:
+        told.add((*place, "wake"), f"{table.wake} wakes a bus this action sends nothing on", f"one for {frames[0].bus}")
+    if word == "disable_drive":
+        _check_disable_drive(table, place, lookup)
+
+
+def _check_rate(frames: int, interval_s: float, place: Place, lookup: Lookup) -> None:
+    if frames > interval_s * FRAMES_PER_S_MAX * (1 + 1e-9):
+        problem = f"{frames} frames every {interval_s} s are more than {FRAMES_PER_S_MAX} a second"
+        lookup.findings.add((*place, "interval_s"), problem, f"at least {frames / FRAMES_PER_S_MAX:g}")
+
+
+def _check_disable_drive(table: ActionTable, place: Place, lookup: Lookup) -> None:
+    """SR-06: driving is never disabled without fresh speed 0 and ignition off, whatever a profile forgets."""
+    strict = {row.path: row for row in table.preconditions if row.unknown is not None and row.stale is not None}
+    speed, ignition = strict.get("Vehicle.Speed"), strict.get("Vehicle.LowVoltageSystemState")
+    if speed is None or speed.max is None or speed.max > 0:
+        expected = '{ path = "Vehicle.Speed", max = 0.0, … } with unknown and stale'
+        lookup.findings.add((*place, "preconditions"), "disable_drive without speed 0", expected)
+    if ignition is None or ignition.equals not in ("OFF", "LOCK"):
+        expected = '{ path = "Vehicle.LowVoltageSystemState", equals = "OFF", … } with unknown and stale'
+        lookup.findings.add((*place, "preconditions"), "disable_drive without ignition off", expected)
+
+
+class _Conditions:
+    """Preconditions and feedback, each on a path that the profile has a signal for."""
+
+    def __init__(self, signals: Mapping[str, SignalPlan], asked: set[str], lookup: Lookup) -> None:
+        self._signals = signals
+        self._asked = asked
+        self._lookup = lookup
+        self._told = lookup.findings
+
+    def feedback(self, table: FeedbackTable, place: Place) -> Feedback:
+        self._check(table.path, table.equals, place)
+        return Feedback(table.path, table.equals, table.confirmations)
+
+    def precondition(self, table: PreconditionTable, place: Place) -> Precondition:
+        signal = self._check(table.path, table.equals, place)
+        has_limits = table.min is not None or table.max is not None
+        if has_limits == (table.equals is not None):
+            self._told.add(place, "says nothing, or two things", "`equals`, or `min` and `max`")
+        if table.min is not None and table.max is not None and table.min > table.max:
+            self._told.add((*place, "min"), f"min {table.min} is above max {table.max}", "min <= max")
+        if has_limits and signal is not None and signal.datatype not in NUMBERS:
+            self._told.add(place, f"{table.path} is a {signal.datatype}", "`equals`")
+        return Precondition(
+            path=table.path,
+            reason=self._reason(table.reason, (*place, "reason")) or Reason.INTERNAL,
+            equals=table.equals,
+            minimum=table.min,
+            maximum=table.max,
+            when_unknown=self._reason(table.unknown, (*place, "unknown")),
+            when_stale=self._reason(table.stale, (*place, "stale")),
+        )
+
+    def _check(self, path: str, equals: Value | None, place: Place) -> SignalPlan | None:
+        """A value that the signal can never have would forbid for ever, or never be seen."""
+        signal = self._signals.get(path)
+        if path not in self._asked:
+            self._told.add((*place, "path"), f"the profile has no signal for {path!r}", expected_of(self._asked, path))
+        if signal is None or equals is None:
+            return signal
+        if not fits_datatype(equals, signal.datatype):
+            self._told.add((*place, "equals"), f"{equals!r} is not of the type of {path}", f"a {signal.datatype}")
+        elif signal.choices is not None and equals not in signal.choices.values():
+            values = expected_of((repr(value) for value in signal.choices.values()), repr(equals))
+            self._told.add((*place, "equals"), f"{path} is never {equals!r}", values)
+        return signal
+
+    def _reason(self, word: str | None, place: Place) -> Reason | None:
+        if word is not None and word not in REASONS:
+            self._told.add(place, f"unknown reason {word!r}", expected_of(REASONS, word))
+        return REASONS.get(word) if word is not None else None

@@ -1,0 +1,108 @@
+"""What a test may need of the machine, and what happens where that is missing.
+
+A laptop without it skips the test and says what to install; with `CI=true` that is a failure, and so is every other
+skip but the one of recordings that may not be published.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+IS_CI = os.environ.get("CI") == "true"
+
+SKIP_ALLOWED = "recordings of real cars"
+"""Recordings of real cars state no licence, so they lie outside the repository and a fresh clone has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """Something that tests with the marker `marker` need; `remedy` tells a person how to get it."""
+
+    marker: str
+    is_present: Callable[[], bool]
+    remedy: str
+
+
+def has_vcan() -> bool:
+    """Whether this kernel speaks CAN and has an interface `vcan0` that is up."""
+    if not hasattr(socket, "AF_CAN"):
+        return False
+    try:
+        with socket.socket(socket.AF_CAN, socket.SOCK_RAW, socket.CAN_RAW) as can:
+            can.bind(("vcan0",))
+            can.send(bytes(16))  # ENETDOWN if the interface is down; id 0 with no data harms no listener
+    except OSError:
+        return False
+    return True
+
+
+def has_mosquitto() -> bool:
+    return shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin") is not None
+
+
+CAPABILITIES = (
+    Capability("vcan", has_vcan, "no vcan0 here; ./test runs these tests in user-mode Linux"),
+    Capability("broker", has_mosquitto, "no Mosquitto here: apt-get install mosquitto"),
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--leave-vcan",
+        metavar="FILE",
+        type=Path,
+        help="leave the tests that need vcan0 to another run and list them in FILE, for pytest @FILE",
+    )
+
+
+@pytest.hookimpl(trylast=True)  # after pytest's own -k and -m
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if (left_to := config.getoption("--leave-vcan")) is None:
+        return
+    left = [item for item in items if item.get_closest_marker("vcan")]
+    items[:] = [item for item in items if item not in left]
+    config.hook.pytest_deselected(items=left)
+    left_to.write_text("".join(f"{item.nodeid}\n" for item in left))
+
+
+@cache
+def is_missing(capability: Capability) -> bool:
+    return not capability.is_present()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for capability in CAPABILITIES:
+        if item.get_closest_marker(capability.marker) and is_missing(capability):
+            pytest.skip(f"{capability.marker}: {capability.remedy}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    refuse_skip(report)
+    return report
+
+
+def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip into a failure in CI, where nobody reads the list of skips."""
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    if IS_CI and report.skipped and SKIP_ALLOWED not in reason:
+        report.outcome = "failed"
+        report.longrepr = f"skips are failures where CI=true: {reason}"

@@ -1,0 +1,61 @@
+"""`systemd/agent.toml` shows every key of the configuration, and the defaults it shows are the program's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from agent.config import Config, parse_config
+
+SAMPLE = Path(__file__).resolve().parents[2] / "systemd" / "agent.toml"
+
+
+def with_defaults(text: str) -> str:
+    """The sample with its commented-out keys made real; `…` stands for a value that has no default."""
+    return re.sub(r"^# (\w+ = (?!…))", r"\1", text, flags=re.MULTILINE)
+
+
+def tables(table: BaseModel, path: str = "") -> Iterator[tuple[str, BaseModel]]:
+    """The table and all tables in it, each with its dotted path."""
+    yield path, table
+    for name in type(table).model_fields:
+        value = getattr(table, name)
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+        for each in inner:
+            if isinstance(each, BaseModel):
+                yield from tables(each, f"{path}{name}.")
+
+
+def deviations(text: str) -> list[str]:
+    """Keys the sample leaves out, and defaults it gives wrongly."""
+    config = parse_config(with_defaults(text), source="sample")
+    assert isinstance(config, Config), config
+    found = []
+    for path, table in tables(config):
+        for name, field in type(table).model_fields.items():
+            is_shown = name in table.model_fields_set or f"# {name} = …" in text
+            if not is_shown:
+                found.append(f"{path}{name} is not shown")
+            elif not field.is_required() and field.default is not None and getattr(table, name) != field.default:
+                found.append(f"{path}{name} is shown as {getattr(table, name)!r}, the default is {field.default!r}")
+    return found
+
+
+def test_sample_loads_as_it_stands() -> None:
+    assert isinstance(parse_config(SAMPLE.read_text(), source="sample"), Config)
+
+
+def test_sample_shows_every_key_with_its_default() -> None:
+    assert deviations(SAMPLE.read_text()) == []
+
+
+def test_key_left_out_is_seen() -> None:
+    assert deviations(re.sub(r"# batch_s.*\n", "", SAMPLE.read_text())) == ["reporting.batch_s is not shown"]
+
+
+def test_wrong_default_is_seen() -> None:
+    text = SAMPLE.read_text().replace("# port = 8883", "# port = 1883")
+    assert deviations(text) == ["broker.port is shown as 1883, the default is 8883"]

@@ -1,0 +1,113 @@
+"""Writes a recording and what it must decode to side by side, from physical values: it shares no code with the decoder.
+
+Neither the DBC nor the profile is read here.  Each car's script packs its payloads by hand, so a wrong bit in the
+DBC, in the profile or in the decoder shows as a difference, and never on both sides.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agent.profiles.vss import PATHS
+
+LOG_STARTS_S = 1_000_000_000
+"""Time of the first frame: any will do, this one is seen at once to be made up."""
+
+# Right after a reading's freshness has run out, the decoder's least step of time.
+_JUST_AFTER_US = 1
+
+
+@dataclass(frozen=True, slots=True)
+class No:
+    """No value, and why: quality and reason as in `agent.model.reading`."""
+
+    quality: str
+    reason: str
+
+
+MARKER = No("invalid", "invalid_marker")
+OUT_OF_RANGE = No("invalid", "out_of_range")
+MEANINGLESS = No("invalid", "no_meaning")
+UNIT_UNKNOWN = No("unknown", "unit_unknown")
+_STALE = No("stale", "not_received")
+
+Shown = bool | int | float | str | No
+Readings = Mapping[str, Shown]
+
+
+class GoldenLog:
+    """Lines of a candump log, and the readings that change because of them."""
+
+    def __init__(self, freshness_ms: Mapping[str, int]) -> None:
+        """`freshness_ms` of each path as the profile has it: its readings grow stale when frames stop for longer."""
+        self._freshness_ms = freshness_ms
+        self._frames: list[str] = []
+        self._readings: list[tuple[int, str, Shown]] = []
+        self._seen_at_ms: dict[str, int] = {}
+        self._shown: dict[str, Shown] = {}
+
+    def frame(
+        self,
+        at_ms: int,
+        bus: str,
+        arbitration_id: int,
+        payload: bytes,
+        readings: Readings | None = None,
+        *,
+        is_extended_id: bool = False,
+    ) -> None:
+        """One frame, and every path it carries. No readings: it must be refused, or is none of the profile's."""
+        self._grow_stale(at_ms)
+        identifier = f"{arbitration_id:08X}" if is_extended_id else f"{arbitration_id:03X}"
+        at = f"{LOG_STARTS_S + at_ms // 1000}.{at_ms % 1000:03}000"
+        self._frames.append(f"({at}) {bus} {identifier}#{payload.hex().upper()}\n")
+        for path, shown in (readings or {}).items():
+            self._seen_at_ms[path] = at_ms
+            self._show(at_ms * 1000, path, shown)
+
+    def log_text(self) -> str:
+        """The recording as `candump -L` writes it."""
+        return "".join(self._frames)
+
+    def expected_text(self) -> str:
+        """What `carshare-agent decode` prints for it: one JSON document a line, in the order of time and path."""
+        return "".join(_line(at_us, path, shown) for at_us, path, shown in sorted(self._readings, key=_time_and_path))
+
+    def _show(self, at_us: int, path: str, shown: Shown) -> None:
+        if path not in self._shown or self._shown[path] != shown:
+            self._shown[path] = shown
+            self._readings.append((at_us, path, shown))
+
+    def _grow_stale(self, now_ms: int) -> None:
+        for path, seen_at_ms in self._seen_at_ms.items():
+            if (stale_at_ms := seen_at_ms + self._freshness_ms[path]) < now_ms:
+                self._show(stale_at_ms * 1000 + _JUST_AFTER_US, path, _STALE)
+
+
+def _time_and_path(reading: tuple[int, str, Shown]) -> tuple[int, str]:
+    return reading[:2]
+
+
+def _line(at_us: int, path: str, shown: Shown) -> str:
+    is_missing = isinstance(shown, No)
+    document = {
+        "time_s": float(f"{LOG_STARTS_S + at_us // 1_000_000}.{at_us % 1_000_000:06}"),
+        "path": path,
+        "value": None if is_missing else shown,
+        "unit": PATHS[path].unit,
+        "quality": shown.quality if isinstance(shown, No) else "ok",
+        "reason": shown.reason if isinstance(shown, No) else None,
+    }
+    return json.dumps(document) + "\n"
+
+
+def crc8(covered: bytes, *, polynomial: int, start: int, final: int) -> int:
+    """CRC-8 bit by bit, most significant bit first."""
+    register = start
+    for byte in covered:
+        register ^= byte
+        for _ in range(8):
+            register = (register << 1 ^ polynomial if register & 0x80 else register << 1) & 0xFF
+    return register ^ final

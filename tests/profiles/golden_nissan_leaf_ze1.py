@@ -1,0 +1,295 @@
+"""The recording of `dbc/nissan_leaf_ze1`: an invented car is unlocked, driven round the yard, locked, and charges.
+
+All values are made up; only the layout of the frames and the markers at power-on are those of the real car.  Not to be
+believed: a frame with a wrong checksum, one sent twice, one cut short, one on the wrong bus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from tests.profiles.golden_log import MARKER, MEANINGLESS, UNIT_UNKNOWN, GoldenLog, Readings, Shown, crc8
+
+_BATTERY = "Vehicle.Powertrain.TractionBattery"
+_DOOR = "Vehicle.Carshare.Door"
+_DRIVER_LOCK = "Vehicle.Cabin.Door.Row1.DriverSide.IsLocked"
+_OTHERS_LOCK = "Vehicle.Carshare.CentralLock.IsLockedBesideDriver"
+_MILE_M = 1609.344
+
+_FRESHNESS_MS: Mapping[str, int] = {
+    "Vehicle.Speed": 500,
+    "Vehicle.TraveledDistance": 1000,
+    "Vehicle.Powertrain.Transmission.SelectedGear": 500,
+    "Vehicle.Carshare.IsReadyToDrive": 1000,
+    "Vehicle.Chassis.ParkingBrake.IsEngaged": 1000,
+    f"{_BATTERY}.CurrentVoltage": 500,
+    f"{_BATTERY}.CurrentCurrent": 500,
+    f"{_BATTERY}.StateOfCharge.Current": 1000,
+    f"{_BATTERY}.StateOfCharge.Displayed": 5000,
+    f"{_BATTERY}.StateOfHealth": 1000,
+    "Vehicle.Carshare.TractionBattery.Gids": 1000,
+    "Vehicle.Carshare.TractionBattery.GidsMax": 1000,
+    f"{_BATTERY}.Charging.IsCharging": 1000,
+    "Vehicle.Carshare.TractionBattery.GridPower": 1000,
+    "Vehicle.Exterior.AirTemperature": 1000,
+    "Vehicle.LowVoltageBattery.CurrentVoltage": 5000,
+    "Vehicle.LowVoltageSystemState": 1000,
+    f"{_DOOR}.FrontA.IsOpen": 1000,
+    f"{_DOOR}.FrontB.IsOpen": 1000,
+    f"{_DOOR}.RearLeft.IsOpen": 1000,
+    f"{_DOOR}.RearRight.IsOpen": 1000,
+    "Vehicle.Body.Trunk.Rear.IsOpen": 1000,
+    _DRIVER_LOCK: 1000,
+    _OTHERS_LOCK: 1000,
+}
+
+_START_BUTTON: Mapping[int, Shown] = {0: "OFF", 1: "ACC", 2: "ON", 3: MEANINGLESS}
+_LEVER: Mapping[int, Shown] = {0: 126, 1: 126, 2: -1, 3: 0, 4: 127}
+_CHARGER: Mapping[int, Shown] = {0: MEANINGLESS, 4: True, 8: False}
+_READY: Mapping[int, Shown] = {0: False, 2: True}
+
+
+@dataclass(frozen=True, slots=True)
+class _Car:
+    """The car at one moment; enumerated states as the numbers on the bus, None where the unit does not know yet."""
+
+    is_body_awake: bool = False
+    is_drive_awake: bool = False
+    doors: int = 0
+    start_button: int = 0
+    is_driver_locked: bool = True
+    are_others_locked: bool = True
+    low_v: float | None = None
+    pack_a: float | None = None
+    pack_v: float | None = None
+    charge_raw: int = 1023
+    shown_percent: float = 71.5
+    gids: int = 1023
+    gids_max: int = 1023
+    health_percent: int = 0
+    ready: int = 0
+    lever: int = 0
+    speed_kmh: float = 0.0
+    is_brake_set: bool = True
+    outside_celsius: float | None = None
+    odometer: int = 12_345
+    are_units_sent: bool = False
+    charger: int = 0
+    grid_kw: float = 0.0
+
+
+_SCRIPT: tuple[tuple[int, Mapping[str, object]], ...] = (
+    (300, {"is_body_awake": True}),
+    (500, {"low_v": 12.4}),
+    (800, {"is_driver_locked": False, "start_button": 3}),
+    (900, {"are_others_locked": False, "start_button": 0}),
+    (1500, {"doors": 0x08}),
+    (2200, {"doors": 0}),
+    (3000, {"is_drive_awake": True, "start_button": 1}),
+    (3100, {"pack_v": 386.5, "pack_a": -0.5, "start_button": 2}),
+    (3200, {"charge_raw": 1020, "gids": 512, "gids_max": 750}),
+    (3300, {"charge_raw": 684, "health_percent": 93, "outside_celsius": -1.5}),
+    (3500, {"are_units_sent": True}),
+    (4500, {"ready": 2, "start_button": 3, "low_v": 14.1}),
+    (5000, {"lever": 2}),
+    (5100, {"lever": 3}),
+    (5200, {"lever": 4, "is_brake_set": False}),
+    (7400, {"lever": 1, "is_brake_set": True, "odometer": 12_346, "gids": 511, "charge_raw": 683, "pack_a": -1.0}),
+    (8000, {"ready": 0, "start_button": 0, "low_v": 12.6}),
+    (9000, {"is_drive_awake": False}),
+    (9200, {"doors": 0x90}),
+    (9600, {"doors": 0x60}),
+    (9900, {"doors": 0}),
+    (10_400, {"is_driver_locked": True, "are_others_locked": True}),
+    (11_000, {"is_drive_awake": True, "pack_a": 0.0, "charger": 8}),
+    (11_300, {"charger": 4}),
+    (11_500, {"grid_kw": 6.6, "pack_a": 16.5, "pack_v": 388.0}),
+    (12_500, {"is_body_awake": False}),
+)
+_END_MS = 15_000
+
+_WAKE, _REQUEST = 0x68C, 0x56E
+_SENT: Mapping[int, tuple[int, bytes]] = {
+    0: (_WAKE, bytes(1)),
+    50: (_REQUEST, bytes([0x46, 0x08, 0, 0])),
+    200: (_WAKE, bytes(1)),
+    250: (_REQUEST, bytes([0x46, 0x08, 0, 0])),
+    600: (_REQUEST, bytes([0x11, 0, 0, 0])),
+    700: (_REQUEST, bytes([0x11, 0, 0, 0])),
+    10_100: (_REQUEST, bytes([0x60, 0x80, 0, 0])),
+    10_200: (_REQUEST, bytes([0x60, 0x80, 0, 0])),
+    10_300: (_REQUEST, bytes([0x60, 0x80, 0, 0])),
+}
+
+
+def write() -> GoldenLog:
+    """The whole recording."""
+    golden = GoldenLog(_FRESHNESS_MS)
+    car = _Car()
+    script = list(_SCRIPT)
+    for now_ms in range(0, _END_MS, 10):
+        while script and script[0][0] <= now_ms:
+            car = replace(car, **script.pop(0)[1])  # type: ignore[arg-type]
+        car = replace(car, speed_kmh=_speed_kmh(now_ms))
+        if now_ms in _SENT:
+            golden.frame(now_ms, "car", *_SENT[now_ms])
+        if car.is_body_awake and now_ms % 100 == 0:
+            golden.frame(now_ms + 1, "car", 0x60D, *_body_state(car))
+            if now_ms % 500 == 0:
+                golden.frame(now_ms + 2, "car", 0x292, *_low_voltage_supply(car))
+        if car.is_drive_awake:
+            _send_drive(golden, car, now_ms)
+    return golden
+
+
+def _speed_kmh(now_ms: int) -> float:
+    """Up to 28.8 km/h, a second of rolling, and down again; 0.01 km/h is the resolution of the bus."""
+    if not 5400 <= now_ms <= 7200:
+        return 0.0
+    return min((now_ms - 5400) * 4, 2880, (7200 - now_ms) * 6) / 100
+
+
+def _send_drive(golden: GoldenLog, car: _Car, now_ms: int) -> None:
+    tick = now_ms // 10
+
+    def send(offset_ms: int, arbitration_id: int, packed: tuple[bytes, Readings]) -> None:
+        golden.frame(now_ms + offset_ms, "ev", arbitration_id, *packed)
+
+    strange = _STRANGE.get(now_ms)
+    if strange:
+        strange(golden, car, now_ms)
+    else:
+        send(0, 0x1DB, _battery_power(car, tick % 4))
+    send(1, 0x11A, (bytes([car.lever << 4, 0x40, 0, 0, 0, 0, tick % 4, 0]), _lever(car)))
+    if tick % 2 == 0:
+        send(2, 0x284, _wheel_speeds(car))
+    if tick % 4 == 0 and car.are_units_sent:
+        send(3, 0x355, (bytes([0, 0, 0, 0, 0, 0, 0x60, 0]), {}))
+    if tick % 10 == 0:
+        send(4, 0x50A, (bytes([car.ready << 6 | 4, 0, 0, 0, 0, 0, 0, 0]), _ready(car)))
+        send(5, 0x54C, _climate(car))
+        send(6, 0x55B, _battery_charge(car, tick // 10 % 4))
+        send(7, 0x5BC, _battery_capacity(car, is_maximum=tick // 10 % 2 == 1))
+        send(8, 0x5C5, _meter(car))
+        send(9, 0x390, _charger(car))
+    if tick % 50 == 0:
+        shown = bytes([0, 0, 0, 0, 0, 0, 0, round(car.shown_percent * 2)])
+        send(9, 0x59E, (shown, {f"{_BATTERY}.StateOfCharge.Displayed": car.shown_percent}))
+
+
+def _leaf_crc(covered: bytes) -> bytes:
+    return bytes([crc8(covered, polynomial=0x85, start=0, final=0)])
+
+
+def _battery_power(car: _Car, counter: int) -> tuple[bytes, Readings]:
+    current = 0x3FF if car.pack_a is None else round(car.pack_a * 2) % 2048
+    voltage = 0x3FF if car.pack_v is None else round(car.pack_v * 2)
+    covered = (current << 5).to_bytes(2, "big") + (voltage << 6).to_bytes(2, "big") + bytes([0, 0, counter])
+    return covered + _leaf_crc(covered), {
+        f"{_BATTERY}.CurrentCurrent": MARKER if car.pack_a is None else car.pack_a,
+        f"{_BATTERY}.CurrentVoltage": MARKER if car.pack_v is None else car.pack_v,
+    }
+
+
+def _battery_charge(car: _Car, counter: int) -> tuple[bytes, Readings]:
+    covered = (car.charge_raw << 6).to_bytes(2, "big") + bytes([0, 0, 0xFF, 0xC0, 0x10 | counter])
+    shown: Shown = MARKER if car.charge_raw in {1020, 1023} else car.charge_raw / 10
+    return covered + _leaf_crc(covered), {f"{_BATTERY}.StateOfCharge.Current": shown}
+
+
+def _battery_capacity(car: _Car, *, is_maximum: bool) -> tuple[bytes, Readings]:
+    gids = car.gids_max if is_maximum else car.gids
+    payload = (gids << 6).to_bytes(2, "big") + bytes([0, 0, car.health_percent << 1, 0x10 if is_maximum else 0, 0, 0])
+    path = f"Vehicle.Carshare.TractionBattery.Gids{'Max' if is_maximum else ''}"
+    return payload, {
+        path: MARKER if gids == 1023 else gids,
+        f"{_BATTERY}.StateOfHealth": float(car.health_percent) if car.health_percent else MARKER,
+    }
+
+
+def _wheel_speeds(car: _Car) -> tuple[bytes, Readings]:
+    speed = round(car.speed_kmh * 100).to_bytes(2, "big")
+    return bytes(4) + speed + bytes(2), {"Vehicle.Speed": car.speed_kmh}
+
+
+def _lever(car: _Car) -> Readings:
+    return {"Vehicle.Powertrain.Transmission.SelectedGear": _LEVER[car.lever]}
+
+
+def _ready(car: _Car) -> Readings:
+    return {"Vehicle.Carshare.IsReadyToDrive": _READY[car.ready]}
+
+
+def _climate(car: _Car) -> tuple[bytes, Readings]:
+    outside = 0xFF if car.outside_celsius is None else round((car.outside_celsius + 40) * 2)
+    shown: Shown = MARKER if car.outside_celsius is None else car.outside_celsius
+    return bytes([0x59, 0xFF, 0, 0, 0, 0xF8, outside, 0]), {"Vehicle.Exterior.AirTemperature": shown}
+
+
+def _meter(car: _Car) -> tuple[bytes, Readings]:
+    distance: Shown = round(car.odometer * _MILE_M) if car.are_units_sent else UNIT_UNKNOWN
+    payload = bytes([0x40 | car.is_brake_set << 2]) + car.odometer.to_bytes(3, "big") + bytes(4)
+    return payload, {
+        "Vehicle.TraveledDistance": distance,
+        "Vehicle.Chassis.ParkingBrake.IsEngaged": car.is_brake_set,
+    }
+
+
+def _charger(car: _Car) -> tuple[bytes, Readings]:
+    power = round(car.grid_kw * 10)
+    payload = bytes([power >> 8, power & 0xFF, 1, 0, 0, car.charger << 1, 0x3C, 0])
+    return payload, {
+        f"{_BATTERY}.Charging.IsCharging": _CHARGER[car.charger],
+        "Vehicle.Carshare.TractionBattery.GridPower": car.grid_kw * 1000,
+    }
+
+
+def _body_state(car: _Car) -> tuple[bytes, Readings]:
+    locks = car.are_others_locked << 3 | car.is_driver_locked << 4
+    return bytes([car.doors, car.start_button << 1, locks, 0, 0, 0, 0, 0]), {
+        f"{_DOOR}.FrontA.IsOpen": bool(car.doors & 0x08),
+        f"{_DOOR}.FrontB.IsOpen": bool(car.doors & 0x10),
+        f"{_DOOR}.RearLeft.IsOpen": bool(car.doors & 0x20),
+        f"{_DOOR}.RearRight.IsOpen": bool(car.doors & 0x40),
+        "Vehicle.Body.Trunk.Rear.IsOpen": bool(car.doors & 0x80),
+        "Vehicle.LowVoltageSystemState": _START_BUTTON[car.start_button],
+        _DRIVER_LOCK: car.is_driver_locked,
+        _OTHERS_LOCK: car.are_others_locked,
+    }
+
+
+def _low_voltage_supply(car: _Car) -> tuple[bytes, Readings]:
+    low_v = 0xFF if car.low_v is None else round(car.low_v * 10)
+    shown: Shown = MARKER if car.low_v is None else car.low_v
+    return bytes([0, 0, 0, low_v, 0, 0, 0, 0]), {"Vehicle.LowVoltageBattery.CurrentVoltage": shown}
+
+
+def _wrong_checksum(golden: GoldenLog, car: _Car, now_ms: int) -> None:
+    payload, _ = _battery_power(replace(car, pack_a=-400.0), now_ms // 10 % 4)
+    golden.frame(now_ms, "ev", 0x1DB, payload[:7] + bytes([payload[7] ^ 1]))
+
+
+def _sent_twice(golden: GoldenLog, car: _Car, now_ms: int) -> None:
+    payload, readings = _battery_power(car, now_ms // 10 % 4)
+    golden.frame(now_ms, "ev", 0x1DB, payload, readings)
+    again, _ = _battery_power(replace(car, pack_a=-400.0), now_ms // 10 % 4)
+    golden.frame(now_ms, "ev", 0x1DB, again)
+
+
+def _cut_short(golden: GoldenLog, car: _Car, now_ms: int) -> None:
+    golden.frame(now_ms, "ev", 0x1DB, _battery_power(car, now_ms // 10 % 4)[0][:7])
+
+
+def _on_the_wrong_bus(golden: GoldenLog, car: _Car, now_ms: int) -> None:
+    golden.frame(now_ms, "ev", 0x1DB, *_battery_power(car, now_ms // 10 % 4))
+    golden.frame(now_ms, "ev", 0x60D, _body_state(replace(car, is_driver_locked=True, doors=0xF8))[0])
+    golden.frame(now_ms, "car", 0x1DB, _battery_power(replace(car, pack_a=-400.0), (now_ms // 10 + 1) % 4)[0])
+
+
+_STRANGE: Mapping[int, Callable[[GoldenLog, _Car, int], None]] = {
+    4000: _wrong_checksum,
+    4100: _sent_twice,
+    4200: _cut_short,
+    4300: _on_the_wrong_bus,
+}

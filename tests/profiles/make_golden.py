@@ -1,0 +1,30 @@
+"""Writes `drive.log` and `expected.jsonl` of every profile with a script: `python -m tests.profiles.make_golden`.
+
+Run from the root of the repository.  A test writes them again and compares; run this after changing a script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.profiles import golden_demo_hatchback, golden_nissan_leaf_ze1
+from tests.profiles.golden_log import GoldenLog
+
+SCRIPTS: Mapping[str, Callable[[], GoldenLog]] = {
+    "demo_hatchback": golden_demo_hatchback.write,
+    "nissan_leaf_ze1": golden_nissan_leaf_ze1.write,
+}
+
+
+def main() -> None:
+    """Write both files of each scripted profile."""
+    for name, write in SCRIPTS.items():
+        golden = write()
+        folder = Path("dbc") / name
+        (folder / "drive.log").write_text(golden.log_text())
+        (folder / "expected.jsonl").write_text(golden.expected_text())
+
+
+if __name__ == "__main__":
+    main()
