@@ -130,7 +130,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         asyncio.run(until_signalled())
     except* AgentError as group:
-        first = group
+        first: BaseException = group
         while isinstance(first, BaseExceptionGroup):
             first = first.exceptions[0]
         raise first from None

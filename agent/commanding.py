@@ -321,7 +321,7 @@ class Commanding:
     def _remember(self, key: Key, command: Command, result: bytes, now_s: float) -> None:
         now_ms = self._session.ms(now_s)
         forget_at_ms = min(command.deadline_ms, now_ms + _REJECTED_AFTER_S * 1000)
-        self._ledger.remember_rejection(key, Rejection(command.digest, result, forget_at_ms))
+        self._ledger.remember_rejection(key, Rejection(command.digest, result, forget_at_ms), now_ms)
 
     # --- the running command ------------------------------------------------------------------------------------
 

@@ -11,8 +11,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
-from agent.faults import Fault, dotted, toml_line
+from agent.faults import Fault, shown, syntax_fault, toml_line
 from agent.model.command import Action
+from agent.profiles.findings import Findings
 from agent.profiles.schema import Profile
 
 HexCar = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
@@ -24,7 +25,7 @@ ACTIONS = {action.name.lower(): action for action in Action}
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class CarTable(_Table):
@@ -102,20 +103,24 @@ class Config(_Table):
     @property
     def telemetry_operator(self) -> int:
         """Number of the operator that gets telemetry: the one named, else the first."""
-        return self.reporting.operator or self.operators[0].number
+        return self.operators[0].number if self.reporting.operator is None else self.reporting.operator
 
 
 def parse_config(text: str, *, source: str) -> Config | list[Fault]:
     """The configuration in a TOML text, or all its faults with line and key; never raises for bad input."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        return [Fault(source, "", _line_in(str(error)), f"not valid TOML: {error}")]
+    except (ValueError, RecursionError) as error:
+        return [syntax_fault(source, error)]
+    findings = Findings(text, source)
     try:
         config = Config.model_validate(document)
     except ValidationError as error:
-        return [_fault(detail, text, source) for detail in error.errors()]
-    return _cross_checks(config, text, source) or config
+        for detail in error.errors(include_url=False, include_context=False):
+            _add(findings, detail)
+        return findings.listed()
+    _cross_checks(config, findings)
+    return findings.listed() or config
 
 
 def check_against_profile(config: Config, profile: Profile, text: str, *, source: str) -> list[Fault]:
@@ -146,53 +151,39 @@ def check_against_profile(config: Config, profile: Profile, text: str, *, source
     return faults
 
 
-def _cross_checks(config: Config, text: str, source: str) -> list[Fault]:
-    faults = []
-
-    def add(path: tuple[str | int, ...], problem: str, expected: str) -> None:
-        faults.append(Fault(source, dotted(path), toml_line(text, path), problem, expected))
-
+def _cross_checks(config: Config, findings: Findings) -> None:
     broker = config.broker
     if (broker.certificate_file is None) != (broker.key_file is None):
-        add(("broker",), "certificate_file and key_file go together", "both or none")
+        findings.add(("broker",), "certificate_file and key_file go together", "both or none")
     if broker.certificate_file is not None and broker.ca_file is None:
-        add(("broker",), "certificate_file without ca_file", "the CA file that signed the broker's certificate")
+        expected = "the CA file that signed the broker's certificate"
+        findings.add(("broker",), "certificate_file without ca_file", expected)
     seen_numbers: set[int] = set()
     seen_kids: set[str] = set()
     for index, operator in enumerate(config.operators):
         if operator.number in seen_numbers:
-            add(
-                ("operators", index, "number"), f"operator {operator.number} stands here twice", "one table an operator"
-            )
+            problem = f"operator {operator.number} stands here twice"
+            findings.add(("operators", index, "number"), problem, "one table an operator")
         seen_numbers.add(operator.number)
         for position, key in enumerate(operator.command_keys):
             where = ("operators", index, "command_keys", position)
             if key.id in seen_kids:
-                add((*where, "id"), f"key id {key.id} stands here twice", "distinct key ids")
+                findings.add((*where, "id"), f"key id {key.id} stands here twice", "distinct key ids")
             seen_kids.add(key.id)
             if key.not_after_unix_s is not None and key.not_after_unix_s < key.not_before_unix_s:
-                add((*where, "not_after_unix_s"), "ends before it begins", "not_after_unix_s >= not_before_unix_s")
+                findings.add(
+                    (*where, "not_after_unix_s"), "ends before it begins", "not_after_unix_s >= not_before_unix_s"
+                )
     if config.reporting.operator is not None and config.reporting.operator not in seen_numbers:
-        add(
-            ("reporting", "operator"),
-            f"no operator has the number {config.reporting.operator}",
-            "one of " + ", ".join(map(str, sorted(seen_numbers))),
-        )
-    return faults
+        expected = "one of " + ", ".join(map(str, sorted(seen_numbers)))
+        findings.add(("reporting", "operator"), f"no operator has the number {config.reporting.operator}", expected)
 
 
-def _fault(detail: ErrorDetails, text: str, source: str) -> Fault:
-    path = tuple(part for part in detail["loc"])
-    kind, message = detail["type"], detail["msg"]
+def _add(findings: Findings, detail: ErrorDetails) -> None:
+    path, kind = detail["loc"], detail["type"]
     if kind == "extra_forbidden":
-        return Fault(source, dotted(path), toml_line(text, path), "unknown key", "a key of the sample configuration")
-    if kind == "missing":
-        return Fault(source, dotted(path), toml_line(text, path[:-1]), "missing", "a value; there is no default")
-    given = detail.get("input")
-    shown = f"{given!r:.60}" if isinstance(given, str | int | float | bool) else type(given).__name__
-    return Fault(source, dotted(path), toml_line(text, path), f"{shown} does not fit", message)
-
-
-def _line_in(message: str) -> int:
-    words = message.replace(",", " ").replace(")", " ").split()
-    return int(words[words.index("line") + 1]) if "line" in words else 0
+        findings.add(path, "unknown key", "a key of the sample configuration")
+    elif kind == "missing":
+        findings.add(path, "missing", "a value; there is no default")
+    else:
+        findings.add(path, f"{shown(detail['input'])} does not fit", detail["msg"].removeprefix("Input should be "))

@@ -71,7 +71,9 @@ class Ledger:
         return ResultDelivered(*key)
 
     def prune(self, now_unix_s: float | None) -> JournalPruned | None:
-        """Forget finished, delivered commands: too many, or older than a day by a clock that is known."""
+        """Make room for one more: forget finished, delivered commands older than a day by a clock that is known,
+        and the oldest of them where there are too many.
+        """
         keys: list[Key] = []
         spare = len(self._journal) - JOURNAL_KEPT
         for key, entry in self._journal.items():
@@ -81,7 +83,7 @@ class Ledger:
                 continue
             began_s = entry.intent.accepted_at_unix_s
             is_old = now_unix_s is not None and began_s is not None and now_unix_s - began_s > JOURNAL_AGE_S
-            if is_old or len(self._journal) - len(keys) > JOURNAL_MAX:
+            if is_old or len(self._journal) - len(keys) >= JOURNAL_MAX:
                 keys.append(key)
         if not keys:
             return None
@@ -104,5 +106,7 @@ class Ledger:
             self._rejections = {key: known for key, known in self._rejections.items() if now_ms <= known.forget_at_ms}
         return len(self._rejections) < REJECTIONS_MAX
 
-    def remember_rejection(self, key: Key, rejection: Rejection) -> None:
-        self._rejections[key] = rejection
+    def remember_rejection(self, key: Key, rejection: Rejection, now_ms: int) -> None:
+        """Remember it if there is room; one that is not remembered is judged anew if it comes again."""
+        if self.may_reject(now_ms):
+            self._rejections[key] = rejection

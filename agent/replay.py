@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -11,6 +12,9 @@ from agent.model.frame import Frame
 from agent.model.reading import Reading
 from agent.profiles.schema import Profile
 from agent.state.tracker import Tracker
+
+# Of log times; a double has less left of times above 1e10 s.
+_RESOLUTION_S = 1e-6
 
 
 class Replay:
@@ -80,17 +84,15 @@ class Replay:
         )
 
     def _grown_stale(self, now_s: float) -> Iterator[dict[str, object]]:
-        while (stale_at_s := self._tracker.next_stale_at(self._end_s or now_s)) is not None and stale_at_s < now_s:
-            after_s = stale_at_s + _JUST_AFTER_S
-            self._end_s = after_s
+        if self._end_s is None:
+            return
+        while (stale_at_s := self._tracker.next_stale_at(self._end_s)) is not None and stale_at_s < now_s:
+            # Freshness is inclusive, so a reading is stale from the next time there is.
+            self._end_s = after_s = max(stale_at_s + _RESOLUTION_S, math.nextafter(stale_at_s, math.inf))
             for reading in self._tracker.snapshot(after_s).values():
                 if self._tracker.last_known(reading.path) is not None and self._is_change(reading):
                     self._told[reading.path] = reading
                     yield _document(reading, after_s)
-
-
-# Freshness is inclusive, and log times of 1e9 s leave a double less than a microsecond of resolution.
-_JUST_AFTER_S = 1e-6
 
 
 def _document(reading: Reading, time_s: float) -> dict[str, object]:

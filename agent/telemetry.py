@@ -18,7 +18,13 @@ from agent.policy.reporting import Reporter
 from agent.profiles.schema import Profile
 from agent.state.tracker import Tracker
 from agent.uplink import wire
-from agent.uplink.outbox import PRIORITY_EVENT, PRIORITY_SAMPLE, Outbox
+from agent.uplink.outbox import IN_FLIGHT_MAX, PRIORITY_EVENT, PRIORITY_SAMPLE, Outbox
+
+# How often stale values and silence are looked for: well under the tightest freshness anybody can read remotely.
+SWEEP_INTERVAL_S = 0.5
+
+# A broker that refuses a record (no right, no quota) is not asked again at once.
+REFUSAL_PAUSE_S = 10.0
 
 
 @dataclass(slots=True)
@@ -68,7 +74,6 @@ class Telemetry:
         self._awake_told: dict[str, bool] = {}
         self._stored_tokens: dict[int, int] = {}
         self._published_tokens: dict[int, int] = {}
-        self._durable: set[int] = {record.sequence for record in recovered.outbox}
         self._fresh_since: int = recovered.sequence_next
         self._is_connected = False
         self._state_at_s: float | None = None
@@ -84,7 +89,8 @@ class Telemetry:
         readings = self._decoder.receive(frame)
         self._tracker.fold(readings)
         for reading in readings:
-            self._reporter.observe(reading, now_s)
+            # As it stands now: what waited in the kernel's buffer for long may be stale already (SR-05).
+            self._reporter.observe(self._tracker.reading(reading.path, now_s), now_s)
         return readings
 
     def bus_changed(self, event: BusChanged) -> None:
@@ -102,13 +108,12 @@ class Telemetry:
     def connected(self, now_s: float) -> None:
         """The link is up: say who is here, what this car can do, how it is, then what waited."""
         self._is_connected = True
+        self._hold_until_s = now_s
         self._fresh_since = self._pending.sequence_last + 1
         publish = self._pending.publish
         publish(self._topics.presence, wire.presence_document(self._session.sid, is_online=True), is_retained=True)
         publish(self._topics.of(self._operator, "caps"), self._capabilities(), is_retained=True)
-        if self._outbox.dropped_count:
-            self.tell("gap", {"dropped": self._outbox.dropped_count}, now_s)
-            self._outbox.dropped_count = 0
+        self._tell_gap(now_s)
         self._publish_state(now_s)
         self._pump(now_s)
 
@@ -121,7 +126,7 @@ class Telemetry:
         """A write came through; True if it was one of ours."""
         if (sequence := self._stored_tokens.pop(token, None)) is None:
             return False
-        self._durable.add(sequence)
+        self._outbox.stored(sequence)
         self._pump(now_s)
         return True
 
@@ -131,10 +136,10 @@ class Telemetry:
             return False
         self._outbox.settled(sequence, is_acknowledged=refusal is None)
         if refusal is not None:
-            self._pending.log(Level.WARNING, "event_refused", sequence=sequence, refusal=refusal)
+            if now_s >= self._hold_until_s:  # one line for all that were under way
+                self._pending.log(Level.WARNING, "event_refused", sequence=sequence, refusal=refusal)
             self._hold_until_s = now_s + REFUSAL_PAUSE_S
         else:
-            self._durable.discard(sequence)
             if removed := self._outbox.removals():
                 self._pending.persist(removed)
             self._pump(now_s)
@@ -148,6 +153,8 @@ class Telemetry:
                 if reading.quality is Quality.STALE:
                     self._reporter.observe(reading, now_s)
             self._notice_sleep(now_s)
+            if self._is_connected and len(self._outbox) < IN_FLIGHT_MAX:
+                self._tell_gap(now_s)
         due = self._reporter.due(now_s)
         if due.events:
             self._record("event", due.events, PRIORITY_EVENT, now_s)
@@ -186,9 +193,6 @@ class Telemetry:
         """No frame for the profile's time of silence: the bus sleeps, or was never heard."""
         heard_at_s = self._heard_at_s.get(bus)
         return heard_at_s is None or now_s - heard_at_s > self._silent_after_s[bus]
-
-    def heard_at(self, bus: str) -> float | None:
-        return self._heard_at_s.get(bus)
 
     def state_of(self, bus: str) -> BusState:
         return self._bus_state[bus]
@@ -233,14 +237,20 @@ class Telemetry:
         self._keep(sequence, priority, payload)
 
     def _keep(self, sequence: int, priority: int, payload: bytes) -> None:
-        token = self._pending.persist(*self._outbox.add(OutboxStored(sequence, priority, payload)))
-        self._stored_tokens[token] = sequence
+        if records := self._outbox.add(OutboxStored(sequence, priority, payload)):
+            self._stored_tokens[self._pending.persist(*records)] = sequence
+
+    def _tell_gap(self, now_s: float) -> None:
+        """Say how many records gave way since the last time; the gap's own record may make another give way."""
+        if dropped := self._outbox.dropped_count:
+            self._outbox.dropped_count = 0
+            self.tell("gap", {"dropped": dropped}, now_s)
 
     def _pump(self, now_s: float) -> None:
         """Hand over what is durable; a record is never told before it is kept."""
         if not self._is_connected or now_s < self._hold_until_s:
             return
-        for record in self._outbox.to_send(self._durable):
+        for record in self._outbox.to_send():
             payload = record.payload if record.sequence >= self._fresh_since else wire.as_historical(record.payload)
             token = self._pending.publish_tracked(self._topics.of(self._operator, "evt"), payload)
             self._published_tokens[token] = record.sequence
@@ -283,10 +293,3 @@ class Telemetry:
         return wire.capabilities_document(
             __version__, self._profile.name, self._profile.vss_release, actions, unsupported, self._profile.paths
         )
-
-
-# How often stale values and silence are looked for: well under the tightest freshness anybody can read remotely.
-SWEEP_INTERVAL_S = 0.5
-
-# A broker that refuses a record (no right, no quota) is not asked again at once.
-REFUSAL_PAUSE_S = 10.0

@@ -7,14 +7,15 @@ import errno
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import can
+import serial
 
 from agent.adapters.can_edge import SendList, controller_state
-from agent.adapters.can_source import Source, bus_error, source_of
+from agent.adapters.can_port import WRITE_WAIT_S, bus_error, errno_of, open_bus, shut_down, state_after
+from agent.adapters.can_source import FrameCounts, Source, source_of
 from agent.adapters.clock import boot_s
-from agent.errors import BusError, ConfigurationError
+from agent.errors import BusError
 from agent.model.command import Reason
 from agent.model.frame import BusState, Frame, SendRule
 
@@ -31,19 +32,11 @@ FRAMES_PER_S_MAX = 50
 SEND_TRIES_MAX = 10
 SEND_RETRY_S = 0.002
 
-# A serial adapter that takes no byte for so long hangs.
-_WRITE_WAIT_S = 0.1
-
 BACK_OFF_S_MIN = 1.0
 BACK_OFF_S_MAX = 60.0
 
-# Kernel limit (CAN_RAW_FILTER_MAX); with more ids than this frames are picked here.
-_KERNEL_FILTERS_MAX = 512
-
 # Interfaces whose time stamps are wall time; others count from when the adapter was plugged in, or not at all.
 _WALL_TIME_INTERFACES = frozenset({"socketcan", "slcan", "virtual"})
-
-_GONE = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOENT, errno.EIO, errno.EAFNOSUPPORT})
 
 
 class FrameRefused(BusError):  # noqa: N818 - a refusal, not an error, in the words of the effects it answers
@@ -52,19 +45,6 @@ class FrameRefused(BusError):  # noqa: N818 - a refusal, not an error, in the wo
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
-
-
-@dataclass(slots=True)
-class FrameCounts:
-    """What became of frames on this bus since start; `garbled` and `dropped` are an adapter's fault or our load."""
-
-    received: int = 0
-    unwanted: int = 0
-    garbled: int = 0
-    dropped: int = 0
-    sent: int = 0
-    refused: int = 0
-    reopened: int = 0
 
 
 class CanBus:
@@ -116,7 +96,7 @@ class CanBus:
                         await self._failed
                 except BusError as error:
                     self._shut()
-                    self._tell_state(_state_of(error))
+                    self._tell_state(state_after(error))
                 if boot_s() - opened_at_s > BACK_OFF_S_MAX:
                     back_off_s = BACK_OFF_S_MIN
                 await asyncio.sleep(back_off_s)
@@ -128,7 +108,16 @@ class CanBus:
     async def open(self) -> None:
         """Open the interface; BusError if it is not there or down, ConfigurationError if it cannot exist."""
         # In a thread: serial adapters are given two seconds to boot, and drivers may block.
-        opening = asyncio.ensure_future(asyncio.to_thread(self._open_bus))
+        opening = asyncio.ensure_future(
+            asyncio.to_thread(
+                open_bus,
+                self._interface,
+                self._channel,
+                bitrate_bps=self._bitrate_bps,
+                is_fd=self._is_fd,
+                wanted_ids=self._wanted,
+            )
+        )
         try:
             bus = await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -137,10 +126,17 @@ class CanBus:
         self._bus = bus
         self._failed = asyncio.get_running_loop().create_future()
         self._source = source_of(
-            bus, has_wall_times=self._interface in _WALL_TIME_INTERFACES, on_ready=self._take_what_came
+            bus,
+            has_wall_times=self._interface in _WALL_TIME_INTERFACES,
+            on_ready=self._take_what_came,
+            counts=self.counts,
         )
-        # An interface that is down can be opened; reading from it tells.
-        self._take(FRAMES_PER_WAKE)
+        try:
+            # An interface that is down can be opened; reading from it tells.
+            self._take(FRAMES_PER_WAKE)
+        except BusError:
+            self._shut()
+            raise
         self._tell_state(BusState.UP)
 
     def send(self, frame: Frame, not_after_s: float) -> float:
@@ -195,19 +191,16 @@ class CanBus:
     def _hand_over(self, bus: can.BusABC, message: can.Message) -> bool:
         """Give a message to the driver; False if its queue is full just now."""
         try:
-            bus.send(message, timeout=0 if self._interface == "socketcan" else _WRITE_WAIT_S)
+            bus.send(message, timeout=0 if self._interface == "socketcan" else WRITE_WAIT_S)
         except (can.CanError, OSError) as error:
-            failure = bus_error(error)
-            number = failure.__cause__.errno if isinstance(failure.__cause__, OSError) else None
-            if number in (errno.ENOBUFS, errno.EAGAIN):
+            number = errno_of(error)
+            # On SocketCAN an error without a number is python-can's own: the socket is not writable.
+            if number in (errno.ENOBUFS, errno.EAGAIN) or (number is None and self._interface == "socketcan"):
                 return False
-            if self._interface == "socketcan" and number is None:
-                # python-can's own "Transmit buffer full": the socket is not writable.
-                return False
-            self._fail(failure)
-            if isinstance(error.__cause__, TimeoutError) or "timeout" in type(error.__cause__).__name__.lower():
-                raise FrameRefused(Reason.TIMEOUT, f"{self._name}: the adapter hangs: {error}") from error
-            raise FrameRefused(Reason.CAN_DOWN, f"{self._name}: {error}") from error
+            self._fail(bus_error(self._name, error))
+            # A serial adapter that hangs may have got the frame; one that is gone has not.
+            is_hanging = isinstance(error.__cause__, serial.SerialTimeoutException)
+            raise FrameRefused(Reason.TIMEOUT if is_hanging else Reason.CAN_DOWN, f"{self._name}: {error}") from error
         return True
 
     def _take_what_came(self) -> None:
@@ -262,59 +255,10 @@ class CanBus:
         self._failed = None
         if source is not None:
             source.close()
-            self.counts.garbled += source.garbled_count
-            self.counts.dropped += source.dropped_count
         if bus is not None:
-            _shut_down(bus)
-
-    def _open_bus(self) -> can.BusABC:
-        options: dict[str, object] = {}
-        if self._interface == "socketcan":
-            options = {"fd": self._is_fd, "receive_own_messages": False, "can_filters": self._kernel_filters()}
-        elif self._interface == "virtual":
-            options = {"receive_own_messages": False}
-        else:
-            options = {"bitrate": self._bitrate_bps} | ({"fd": True} if self._is_fd else {})
-        try:
-            # ignore_config: a ~/.canrc or CAN_INTERFACE in the environment must not decide what a car sends on.
-            bus = can.Bus(channel=self._channel, interface=self._interface, ignore_config=True, **options)
-        except (can.CanInterfaceNotImplementedError, ImportError, TypeError, ValueError) as error:
-            raise ConfigurationError(
-                f"buses.{self._name}: python-can cannot open {self._interface!r} on {self._channel!r}: {error}"
-            ) from error
-        except (can.CanError, OSError) as error:
-            raise bus_error(error) from error
-        if (port := getattr(bus, "serialPortOrig", None)) is not None:
-            # Waiting for the last byte to leave (tcdrain) has no time limit, and a hung adapter would hang the agent.
-            port.flush = lambda: None
-            port.write_timeout = _WRITE_WAIT_S
-        return bus
-
-    def _kernel_filters(self) -> list[dict[str, int | bool]] | None:
-        if len(self._wanted) > _KERNEL_FILTERS_MAX:
-            return None
-        filters: list[dict[str, int | bool]] = [
-            {"can_id": arbitration_id, "can_mask": 0x1FFF_FFFF if is_extended_id else 0x7FF, "extended": is_extended_id}
-            for arbitration_id, is_extended_id in sorted(self._wanted)
-        ]
-        # No filter would mean every frame.
-        return filters or [{"can_id": 0, "can_mask": 0x7FF, "extended": False}]
-
-
-def _state_of(error: BusError) -> BusState:
-    number = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
-    return BusState.GONE if number in _GONE else BusState.DOWN
-
-
-def _shut_down(bus: can.BusABC) -> None:
-    try:
-        bus.shutdown()
-    except (can.CanError, OSError):
-        # slcan says goodbye to its adapter first, and leaves the port open if that is not there to hear it.
-        if (port := getattr(bus, "serialPortOrig", None)) is not None:
-            port.close()
+            shut_down(bus)
 
 
 def _shut_down_late(opening: asyncio.Future[can.BusABC]) -> None:
     if not opening.cancelled() and opening.exception() is None:
-        _shut_down(opening.result())
+        shut_down(opening.result())

@@ -11,11 +11,13 @@ import select
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 import can
 
 from agent.adapters.can_edge import arrival_s
+from agent.adapters.can_port import bus_error
 from agent.adapters.clock import boot_s, wall_offset_s
 from agent.errors import BusError
 
@@ -29,11 +31,21 @@ WAITING_MAX = 8192
 _LINE_BYTES_MAX = 4096
 
 
+@dataclass(slots=True)
+class FrameCounts:
+    """What became of frames on a bus since start; `garbled` and `dropped` are an adapter's fault, or our load."""
+
+    received: int = 0
+    unwanted: int = 0
+    garbled: int = 0
+    dropped: int = 0
+    sent: int = 0
+    refused: int = 0
+    reopened: int = 0
+
+
 class Source(Protocol):
     """Messages of one open bus."""
-
-    garbled_count: int
-    dropped_count: int
 
     def drain(self, messages_max: int) -> Iterator[tuple[can.Message, float]]:
         """What has arrived, with boot times, oldest first; BusError once the interface has failed."""
@@ -42,7 +54,7 @@ class Source(Protocol):
         """Stop listening; the bus itself stays open."""
 
 
-def source_of(bus: can.BusABC, *, has_wall_times: bool, on_ready: Callable[[], None]) -> Source:
+def source_of(bus: can.BusABC, *, has_wall_times: bool, on_ready: Callable[[], None], counts: FrameCounts) -> Source:
     """The source that suits `bus`; `on_ready` is called in the event loop when there is something to drain.
 
     `has_wall_times`: the messages' time stamps are wall time, not some clock of the adapter's own.
@@ -52,17 +64,24 @@ def source_of(bus: can.BusABC, *, has_wall_times: bool, on_ready: Callable[[], N
     except NotImplementedError:
         descriptor = -1
     if descriptor >= 0:
-        return DescriptorSource(bus, descriptor, has_wall_times=has_wall_times, on_ready=on_ready)
-    return ThreadSource(bus, has_wall_times=has_wall_times, on_ready=on_ready)
+        return DescriptorSource(bus, descriptor, has_wall_times=has_wall_times, on_ready=on_ready, counts=counts)
+    return ThreadSource(bus, has_wall_times=has_wall_times, on_ready=on_ready, counts=counts)
 
 
 class DescriptorSource:
     """Messages of a bus with a file descriptor, read in the event loop as they come."""
 
-    def __init__(self, bus: can.BusABC, descriptor: int, *, has_wall_times: bool, on_ready: Callable[[], None]) -> None:
-        self.garbled_count = 0
-        self.dropped_count = 0
+    def __init__(
+        self,
+        bus: can.BusABC,
+        descriptor: int,
+        *,
+        has_wall_times: bool,
+        on_ready: Callable[[], None],
+        counts: FrameCounts,
+    ) -> None:
         self._bus = bus
+        self._counts = counts
         self._has_wall_times = has_wall_times
         self._descriptor = descriptor
         self._poll = select.poll()
@@ -91,22 +110,27 @@ class DescriptorSource:
         try:
             message = self._bus.recv(0)
         except (ValueError, IndexError):
-            # slcan: a line that is no frame. Its buffer keeps what it could not decode, and would for ever.
-            self._start_afresh()
+            # slcan: a line that is no frame.
+            self._counts.garbled += 1
             return None
         except (can.CanError, OSError) as error:
-            raise bus_error(error) from error
+            if not isinstance(error.__cause__, UnicodeDecodeError):
+                raise bus_error(self._bus.channel_info, error) from error
+            # slcan keeps what it could not decode, and would trip over it for ever.
+            self._start_afresh()
+            return None
         if len(getattr(self._bus, "_buffer", b"")) > _LINE_BYTES_MAX:
             self._start_afresh()
         return message
 
     def _start_afresh(self) -> None:
-        self.garbled_count += 1
+        """Throw away what the library holds of an unfinished line, and what waits behind it."""
+        self._counts.garbled += 1
         if callable(flush := getattr(self._bus, "flush", None)):
             try:
                 flush()
             except can.CanError as error:
-                raise bus_error(error) from error
+                raise bus_error(self._bus.channel_info, error) from error
 
     def _arrival_s(self, message: can.Message, offset_s: float) -> float:
         now_s = boot_s()
@@ -125,10 +149,11 @@ class DescriptorSource:
 class ThreadSource:
     """Messages of a bus that can only be waited for, read by a thread and handed to the event loop."""
 
-    def __init__(self, bus: can.BusABC, *, has_wall_times: bool, on_ready: Callable[[], None]) -> None:
-        self.garbled_count = 0
-        self.dropped_count = 0
+    def __init__(
+        self, bus: can.BusABC, *, has_wall_times: bool, on_ready: Callable[[], None], counts: FrameCounts
+    ) -> None:
         self._bus = bus
+        self._counts = counts
         self._has_wall_times = has_wall_times
         self._on_ready = on_ready
         self._loop = asyncio.get_running_loop()
@@ -167,10 +192,10 @@ class ThreadSource:
             try:
                 message = self._bus.recv(wait_s)
             except (ValueError, IndexError):
-                self.garbled_count += 1
+                self._counts.garbled += 1
                 continue
             except (can.CanError, OSError) as error:
-                self._failure = bus_error(error)
+                self._failure = bus_error(self._bus.channel_info, error)
                 self._tell_loop()
                 return
             if message is None:
@@ -190,7 +215,7 @@ class ThreadSource:
 
     def _hand_over(self, message: can.Message, at_s: float) -> None:
         if len(self._waiting) == WAITING_MAX:
-            self.dropped_count += 1
+            self._counts.dropped += 1
         self._waiting.append((message, at_s))
         if not self._is_told:
             self._tell_loop()
@@ -202,11 +227,3 @@ class ThreadSource:
         except RuntimeError:
             # The loop has closed without closing us; there is nobody left to read for.
             self._is_ending.set()
-
-
-def bus_error(error: Exception) -> BusError:
-    """The failure of an interface in words, with the cause's errno for who must tell down from gone."""
-    number = error.error_code if isinstance(error, can.CanError) else getattr(error, "errno", None)
-    failure = BusError(str(error))
-    failure.__cause__ = error if number is None else OSError(number, str(error))
-    return failure

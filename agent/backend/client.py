@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from types import TracebackType
 from typing import Self
 
 from agent.backend.commands import PING_INTERVAL_S, Conversation, Send
+from agent.backend.connection import NotConnectedError, RefusedError
 from agent.backend.line import CarLine
-from agent.backend.link import Link, NotConnectedError, RefusedError
+from agent.backend.link import Link
 from agent.backend.outcome import CommandResult, Progress
 from agent.backend.reception import Ignored, IgnoredCounts, open_hello, open_result
 from agent.backend.settings import Settings
@@ -140,7 +141,7 @@ class Backend:
             for nonce in nonces:
                 line.pings.pop(nonce, None)
 
-    def watch(self, car: str | None = None) -> AsyncIterator[Report]:
+    def watch(self, car: str | None = None) -> AsyncGenerator[Report, None]:
         """What the car of that name (None: every car) tells from the first `anext` on, until closed or cancelled.
 
         Starts with what the broker keeps: presence and the last snapshot. Reports not read in time are dropped,
@@ -148,7 +149,7 @@ class Backend:
         """
         return self._watch(car, list(self._cars.values()) if car is None else [self._line(car)])
 
-    async def _watch(self, car: str | None, lines: list[CarLine]) -> AsyncIterator[Report]:
+    async def _watch(self, car: str | None, lines: list[CarLine]) -> AsyncGenerator[Report, None]:
         if len(self._watches) >= WATCHES_MAX:
             raise TooMuchError(f"There are {WATCHES_MAX} watchers already.")
         watch = Watch(car)

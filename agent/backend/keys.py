@@ -114,12 +114,17 @@ def operator_table(number: int, name: str, public_key: Ed25519PublicKey) -> str:
     return (
         "[[operators]]\n"
         f"number = {number}\n"
-        f"name = {json.dumps(name, ensure_ascii=False)}\n\n"
+        f"name = {toml_text(name)}\n\n"
         "[[operators.command_keys]]\n"
         f'id = "{key_id(public_key).hex()}"\n'
         f'public_key = "{raw_public(public_key).hex()}"\n'
         f"actions = [{actions}]\n"
     )
+
+
+def toml_text(text: str) -> str:
+    """A printable text as a TOML string: JSON's escapes of quotes and backslashes are TOML's too."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _is_hex(value: object, digits: int) -> bool:

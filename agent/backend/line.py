@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 from agent.backend.commands import Conversation, Signer
-from agent.backend.link import Subscription
+from agent.backend.connection import Subscription
 from agent.backend.session import CarSession
 from agent.backend.settings import Car, Settings
 from agent.command.envelope import Hello

@@ -1,69 +1,32 @@
-"""The backend's end of MQTT 5: one connection after another, subscriptions kept, refusals raised.
-
-aiomqtt 2.5.1 reports a refused PUBACK as success and drops deliveries once its queue is full; `_Client` mends
-both.  Nothing is queued while the connection is down: a client object lives for one attempt.
-"""
+"""The backend's end of MQTT: one connection after another, and the subscriptions kept over all of them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import random
-import socket
-import ssl
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import aiomqtt
-from paho.mqtt.client import Client as PahoClient
-from paho.mqtt.client import DisconnectFlags, MQTTMessage
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from agent.backend.settings import BrokerAddress, is_loopback
-from agent.errors import ConfigurationError, LinkError
+from agent.backend.connection import (
+    FAREWELL_WAIT_S,
+    Connection,
+    NotConnectedError,
+    RefusedError,
+    Subscription,
+    tls_context,
+)
+from agent.backend.settings import BrokerAddress
+from agent.errors import LinkError
 from agent.model.events import Delivery
-
-# An answer of the broker (CONNACK, SUBACK, PUBACK) takes a round trip; what takes longer than this never comes.
-ANSWER_WAIT_S = 5.0
-FAREWELL_WAIT_S = 1.0
 
 # Full jitter up to a doubling bound, so that many backends do not come back to a restarted broker in one second.
 BACK_OFF_S_MIN = 0.5
 BACK_OFF_S_MAX = 30.0
 
-# The largest thing a car sends is its retained snapshot: about 150 bytes a path, up to a few hundred paths.
-PACKET_BYTES_MAX = 64 * 1024
-RECEIVE_MAX = 32
-
-# About 5 KB of topics in one SUBSCRIBE.
-FILTERS_AT_ONCE_MAX = 100
-
-# Below paho's 20 in flight: more wait their turn here instead of inside the library, where a lost link keeps them.
+# Below paho's 20 in flight: more wait their turn here instead of inside the library.
 PUBLISHES_AT_ONCE_MAX = 16
-
-_log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
-
-
-class NotConnectedError(LinkError):
-    """The message did not leave: there is no connection."""
-
-
-class RefusedError(LinkError):
-    """The broker answered that it does not take the message, or does not grant the subscription."""
-
-
-@dataclass(frozen=True, slots=True)
-class Subscription:
-    """A topic of a car. Retained ones bring what the broker keeps, the others only what comes from now on."""
-
-    topic: str
-    is_retained: bool
 
 
 class Link:
@@ -82,7 +45,7 @@ class Link:
         self._on_delivery = on_delivery
         self._on_change = on_change
         self._tls = tls_context(address)
-        self._client: _Client | None = None
+        self._connection: Connection | None = None
         self._wanted: dict[str, Subscription] = {}
         self._publishing = asyncio.Semaphore(PUBLISHES_AT_ONCE_MAX)
 
@@ -95,7 +58,7 @@ class Link:
         failures = 0
         while True:
             began_s = asyncio.get_running_loop().time()
-            detail = await self._connection(first_attempt)
+            detail = await self._connect_once(first_attempt)
             if not first_attempt.done():
                 first_attempt.set_exception(LinkError(detail))
                 return
@@ -113,18 +76,18 @@ class Link:
         plain `LinkError` if no answer came, so that it may have been delivered.
         """
         async with self._publishing:
-            if self._client is None:
+            if self._connection is None:
                 raise NotConnectedError("There is no connection to the broker.")
-            return await self._client.publish_confirmed(topic, payload, expiry_s)
+            return await self._connection.publish_confirmed(topic, payload, expiry_s)
 
     async def subscribe(self, subscriptions: Iterable[Subscription]) -> None:
         """Have these topics delivered, now and after each reconnection; retained ones are asked for anew each time."""
         added = [one for one in subscriptions if one.is_retained or one.topic not in self._wanted]
         self._wanted.update({one.topic: one for one in added})
-        if self._client is None:
+        if self._connection is None:
             return
         try:
-            await self._client.subscribe_all(added)
+            await self._connection.subscribe_all(added)
         except RefusedError:
             for one in added:  # else it would be refused after each reconnection too, and end that
                 self._wanted.pop(one.topic, None)
@@ -135,174 +98,36 @@ class Link:
     async def unsubscribe(self, topics: Iterable[str]) -> None:
         """Stop the delivery of these topics."""
         dropped = [topic for topic in topics if self._wanted.pop(topic, None)]
-        if self._client is not None and dropped:
+        if self._connection is not None and dropped:
             with contextlib.suppress(aiomqtt.MqttError):  # the connection is going, and its subscriptions with it
-                await self._client.unsubscribe(dropped)
+                await self._connection.unsubscribe(dropped)
 
-    async def _connection(self, first_attempt: asyncio.Future[None]) -> str:
+    async def _connect_once(self, first_attempt: asyncio.Future[None]) -> str:
         """One connection from CONNECT to its end; why it ended, in words."""
-        client = _Client(self._address, self._client_id, self._tls, self._on_delivery)
+        connection = Connection(self._address, self._client_id, self._tls, self._on_delivery)
         try:
-            async with client:
+            async with connection:
                 try:
-                    await self._subscribe_again(client)
-                    self._client = client
+                    await self._subscribe_again(connection)
+                    self._connection = connection
                     if not first_attempt.done():
                         first_attempt.set_result(None)
                     self._on_change(True, "")
-                    async for _ in client.messages:  # yields nothing, raises at the end: deliveries pass elsewhere
+                    async for _ in connection.messages:  # yields nothing, raises at the end: deliveries pass elsewhere
                         pass
                 finally:
-                    self._client = None
-                    client.timeout = FAREWELL_WAIT_S
-                    client.fail_waiting()
+                    self._connection = None
+                    connection.timeout = FAREWELL_WAIT_S
+                    connection.fail_waiting()
         except (aiomqtt.MqttError, LinkError) as error:
             return f"The broker {self._address.host}:{self._address.port} cannot be used: {_words(error)}."
         return "The connection to the broker ended."
 
-    async def _subscribe_again(self, client: _Client) -> None:
+    async def _subscribe_again(self, connection: Connection) -> None:
         subscribed: set[str] = set()
         while missing := [one for topic, one in self._wanted.items() if topic not in subscribed]:
-            await client.subscribe_all(missing)
+            await connection.subscribe_all(missing)
             subscribed.update(one.topic for one in missing)
-
-
-class _Client(aiomqtt.Client):
-    """aiomqtt's client with deliveries handed over at once and the PUBACK's reason kept."""
-
-    def __init__(
-        self,
-        address: BrokerAddress,
-        client_id: str,
-        tls: ssl.SSLContext | None,
-        on_delivery: Callable[[Delivery], None],
-    ) -> None:
-        connect = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        connect.SessionExpiryInterval = 0
-        connect.ReceiveMaximum = RECEIVE_MAX
-        connect.MaximumPacketSize = PACKET_BYTES_MAX
-        super().__init__(
-            address.host,
-            address.port,
-            identifier=client_id,
-            protocol=aiomqtt.ProtocolVersion.V5,
-            clean_start=True,
-            properties=connect,
-            keepalive=address.keep_alive_s,
-            timeout=ANSWER_WAIT_S,
-            tls_context=tls,
-            # Nagle's algorithm on both ends costs 89 ms a request, off on both 1.4 ms.
-            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-            logger=_log,
-        )
-        self._hand_over = on_delivery
-        self._is_entering = False
-        self._answers: dict[int, asyncio.Future[ReasonCode]] = {}
-
-    async def __aenter__(self) -> _Client:
-        self._is_entering = True
-        try:
-            await super().__aenter__()
-        except BaseException:
-            # aiomqtt leaves the socket open when the broker accepts it and then says nothing.
-            self._client.disconnect()
-            raise
-        finally:
-            self._is_entering = False
-        return self
-
-    async def publish_confirmed(self, topic: str, payload: bytes, expiry_s: int) -> bool:
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.MessageExpiryInterval = expiry_s
-        publication = self._client.publish(topic, payload, 1, False, properties)
-        if publication.rc != 0:
-            raise NotConnectedError("The connection to the broker was lost.")
-        answer = asyncio.get_running_loop().create_future()
-        self._answers[publication.mid] = answer
-        try:
-            async with asyncio.timeout(ANSWER_WAIT_S):
-                reason: ReasonCode = await answer
-        except TimeoutError:
-            raise LinkError(f"The broker did not acknowledge a message within {ANSWER_WAIT_S:g} s.") from None
-        finally:
-            del self._answers[publication.mid]
-        if reason.is_failure:
-            raise RefusedError(f"The broker refused a message to {topic}: {reason}.")
-        return bool(reason.value != _NO_MATCHING_SUBSCRIBERS)
-
-    async def subscribe_all(self, subscriptions: Sequence[Subscription]) -> None:
-        for start in range(0, len(subscriptions), FILTERS_AT_ONCE_MAX):
-            filters = [(one.topic, _options(one)) for one in subscriptions[start : start + FILTERS_AT_ONCE_MAX]]
-            try:
-                reasons = await self.subscribe(filters)
-            except aiomqtt.MqttError as error:
-                raise LinkError(f"The broker did not answer a subscription: {error}.") from None
-            for (topic, _), reason in zip(filters, reasons, strict=True):
-                if isinstance(reason, ReasonCode) and reason.is_failure:
-                    raise RefusedError(f"The broker refused the subscription to {topic}: {reason}.")
-
-    def fail_waiting(self) -> None:
-        """The connection has ended: whoever waits for a PUBACK learns it now, not after the time-out."""
-        for answer in self._answers.values():
-            if not answer.done():
-                answer.set_exception(LinkError("The connection to the broker was lost before it acknowledged."))
-
-    def _on_publish(
-        self, client: PahoClient, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties
-    ) -> None:
-        if (answer := self._answers.get(mid)) is not None and not answer.done():
-            answer.set_result(reason_code)
-
-    def _on_message(self, client: PahoClient, userdata: Any, message: MQTTMessage) -> None:
-        self._hand_over(Delivery(message.topic, bytes(message.payload), message.retain, message.mid))
-
-    def _on_disconnect(
-        self,
-        client: PahoClient,
-        userdata: Any,
-        flags: DisconnectFlags,
-        reason_code: ReasonCode,
-        properties: Properties | None = None,
-    ) -> None:
-        # aiomqtt waits for its time-out if the broker hangs up instead of answering CONNECT, as one does that
-        # does not accept the client's certificate.
-        if self._is_entering and not self._connected.done():
-            self._connected.set_exception(aiomqtt.MqttError("it hung up during the connection's set-up"))
-        super()._on_disconnect(client, userdata, flags, reason_code, properties)
-
-
-# Reason 0x10 of a PUBACK: taken, but nobody is subscribed.
-_NO_MATCHING_SUBSCRIBERS = 0x10
-
-
-def tls_context(address: BrokerAddress) -> ssl.SSLContext | None:
-    """TLS 1.3 trusting the pinned CA alone; None for a plain connection, which only loopback may be."""
-    if address.ca_file is None:
-        if not is_loopback(address.host):
-            raise ConfigurationError(f"A plain connection to {address.host} is not allowed; set ca_file.")
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    try:
-        context.load_verify_locations(cafile=address.ca_file)
-    except OSError as error:
-        raise ConfigurationError(f"ca_file {address.ca_file} cannot be used: {error.strerror or error}") from None
-    if address.certificate_file is not None:
-        try:
-            context.load_cert_chain(address.certificate_file, address.key_file)
-        except OSError as error:
-            raise ConfigurationError(
-                f"certificate_file {address.certificate_file} and key_file {address.key_file} cannot be used: "
-                f"{error.strerror or error}"
-            ) from None
-    return context
-
-
-def _options(subscription: Subscription) -> SubscribeOptions:
-    retain_handling = (
-        SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if subscription.is_retained else SubscribeOptions.RETAIN_DO_NOT_SEND
-    )
-    return SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=retain_handling)
 
 
 def _words(error: Exception) -> str:

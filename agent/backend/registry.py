@@ -7,8 +7,8 @@ import re
 import tempfile
 from pathlib import Path
 
-from agent.backend.keys import CarRequest, car_table
-from agent.backend.settings import CAR_NAME_PATTERN, parse_settings, read_text
+from agent.backend.keys import CarRequest, car_table, toml_text
+from agent.backend.settings import CAR_NAME_PATTERN, Operator, parse_settings, read_text
 from agent.errors import ConfigurationError
 
 _EXAMPLE = Path(__file__).parent / "backend.example.toml"
@@ -19,11 +19,12 @@ def example_text() -> str:
     return _EXAMPLE.read_text(encoding="utf-8")
 
 
-def make_configuration(path: Path, *, number: int, name: str, key_file: str) -> bool:
+def make_configuration(path: Path, operator: Operator, key_file: str) -> bool:
     """Write a first `backend.toml` for a loopback broker; False if there is one already, which is left alone."""
     text = (
-        "# Written by `carshare-backend keys new`. Every key is explained by: carshare-backend keys example\n\n"
-        f'[operator]\nnumber = {number}\nname = "{name}"\nkey_file = "{key_file}"\n\n'
+        "# Written by `carshare-backend keys new`. `carshare-backend sample` explains every key.\n\n"
+        f"[operator]\nnumber = {operator.number}\nname = {toml_text(operator.name)}\n"
+        f"key_file = {toml_text(key_file)}\n\n"
         '[broker]\nhost = "127.0.0.1"\nport = 1883\n'
     )
     try:

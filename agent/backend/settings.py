@@ -32,7 +32,10 @@ class Operator:
     number: int
     name: str
     key: Ed25519PrivateKey
-    kid: bytes
+
+    @property
+    def kid(self) -> bytes:
+        return key_id(self.key.public_key())
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,7 @@ def parse_settings(text: str, path: Path) -> Settings:
     if file is None or key is None or faults:
         raise ConfigurationError("\n".join(map(str, sorted(faults, key=lambda fault: fault.line))))
     return Settings(
-        Operator(file.operator.number, file.operator.name, key, key_id(key.public_key())),
+        Operator(file.operator.number, file.operator.name, key),
         _address(file.broker, folder),
         {car.name: _car(car) for car in file.cars},
     )

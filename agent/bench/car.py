@@ -256,7 +256,7 @@ class VirtualCar:
         due = [name for name, due_s in self._due_s.items() if due_s <= self._now_s]
         frames = []
         for name in due:
-            self._due_s[name] += self._messages.cycles_s[name]
+            self._due_s[name] = round(self._due_s[name] + self._messages.cycles_s[name], 6)  # no drift over days
             if not self._is_mute(name):
                 frames.append(self._frame(name))
         self.frames_sent += len(frames)

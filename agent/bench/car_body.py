@@ -12,11 +12,11 @@ DRAG_N_PER_M2_S2 = 0.42
 ACCELERATION_MS2 = 2.0
 DRIVE_EFFICIENCY = 0.88
 RECUPERATION_EFFICIENCY = 0.65
-AUXILIARY_W = 350.0
+AUXILIARY_W = 900.0
 CHARGE_EFFICIENCY = 0.9
 CELL_OHM = 0.08
 RESERVE_PERCENT = 4.0  # below what the dashboard calls empty, and above what it calls full
-CONSUMPTION_WH_PER_KM = 145.0  # what the range shown is reckoned with
+CONSUMPTION_WH_PER_KM = 130.0  # what the range shown is reckoned with
 
 
 class CarRefusesError(Exception):

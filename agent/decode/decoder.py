@@ -23,9 +23,10 @@ class Decoder:
     def __init__(self, profile: Profile) -> None:
         streams = {message.name: _Stream(message) for message in profile.messages}
         self._streams = streams
-        self._by_bus: dict[str, dict[int, _Stream]] = {bus.name: {} for bus in profile.buses}
+        self._by_bus: dict[str, dict[int, _Stream]] = {}
         for plan, stream in zip(profile.messages, streams.values(), strict=True):
-            self._by_bus[plan.bus][_key(plan.arbitration_id, plan.is_extended_id)] = stream
+            by_key = self._by_bus.setdefault(plan.bus, {})
+            by_key[_key(plan.arbitration_id, plan.is_extended_id)] = stream
         for plan, stream in zip(profile.messages, streams.values(), strict=True):
             for unit in stream.units:
                 source = self._by_bus[plan.bus][_key(unit.choice.arbitration_id, unit.choice.is_extended_id)]
@@ -34,8 +35,7 @@ class Decoder:
 
     def receive(self, frame: Frame) -> tuple[Reading, ...]:
         """Readings of all wanted signals in a frame; none if nobody wants the frame or it is refused."""
-        key = frame.arbitration_id | _EXTENDED if frame.is_extended_id else frame.arbitration_id
-        stream = self._by_bus.get(frame.bus, _NOTHING).get(key)
+        stream = self._by_bus.get(frame.bus, _NOTHING).get(_key(frame.arbitration_id, frame.is_extended_id))
         return stream.receive(frame.data, frame.received_at_s) if stream is not None else ()
 
     def refused_last(self, message: str) -> bool:
@@ -126,12 +126,15 @@ class _Stream:
 
     def __init__(self, plan: MessagePlan) -> None:
         self.screen = Screen(plan)
-        self.units = [_Unit(signal, signal.unit_choice) for signal in plan.signals if signal.unit_choice is not None]
+        units = {
+            signal.path: _Unit(signal, signal.unit_choice) for signal in plan.signals if signal.unit_choice is not None
+        }
+        self.units = tuple(units.values())
         self.chosen: list[_Unit] = []
         self._length_bytes = plan.length_bytes
         self._selector = plan.selector
         self._selector_known = plan.selector_known
-        self._pages = _pages(plan, {unit.path: unit for unit in self.units})
+        self._pages = _pages(plan, units)
         self._has_motorola = any(not signal.field.is_little_endian for signal in plan.signals)
 
     def receive(self, data: bytes, at_s: float) -> tuple[Reading, ...]:

@@ -41,7 +41,7 @@ class Screen:
         self._counter = _Counter(plan.counter) if plan.counter is not None else None
 
     def judge(self, data: bytes, at_s: float) -> Verdict:
-        """Whether a frame that came at `at_s` is to be believed; `data` beyond the message's length is not looked at."""
+        """Whether a frame that came at `at_s` is to be believed; bytes beyond the message's length do not count."""
         self.counts.received += 1
         verdict = self._verdict(data, at_s)
         self.is_refused_last = verdict is not Verdict.BELIEVED

@@ -7,7 +7,7 @@ record, so that the backend can tell a hole from silence.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 
 from agent.model.records import OutboxRemoved, OutboxStored
 
@@ -22,13 +22,18 @@ REMOVALS_MAX = 32
 
 
 class Outbox:
-    """Records in order of their numbers, with those under way marked."""
+    """Records in order of their numbers, with those that are durable and those under way marked.
+
+    `records` are those found in the store.  If they exceed the bounds (which a person may have tightened), the next
+    `add` brings them down.
+    """
 
     def __init__(self, records: Iterable[OutboxStored], *, records_max: int, bytes_max: int) -> None:
         self._records = {record.sequence: record for record in sorted(records, key=lambda record: record.sequence)}
         self._bytes = sum(len(record.payload) for record in self._records.values())
         self._records_max = records_max
         self._bytes_max = bytes_max
+        self._durable = set(self._records)
         self._in_flight: set[int] = set()
         self._acknowledged: list[int] = []
         self.dropped_count = 0
@@ -37,26 +42,33 @@ class Outbox:
         return len(self._records)
 
     def add(self, record: OutboxStored) -> tuple[OutboxStored | OutboxRemoved, ...]:
-        """Take a record in; returns what to persist: the record, and the removal of what it displaced."""
+        """Take a record in; returns what to persist: the record, and the removal of what had to give way.
+
+        Nothing is returned for a record that is itself the first to give way, or larger than all there is room for.
+        """
+        if len(record.payload) > self._bytes_max:
+            self.dropped_count += 1
+            return ()
         self._records[record.sequence] = record
         self._bytes += len(record.payload)
-        displaced = []
-        while len(self._records) > self._records_max or self._bytes > self._bytes_max:
-            victim = self._next_victim(record.sequence)
-            if victim is None:
-                break
-            self._take(victim)
-            displaced.append(victim)
+        displaced = self._displace()
         self.dropped_count += len(displaced)
-        return (record, OutboxRemoved(tuple(displaced))) if displaced else (record,)
+        kept = (record,) if record.sequence in self._records else ()
+        removed = tuple(sequence for sequence in displaced if sequence != record.sequence)
+        return (*kept, OutboxRemoved(removed)) if removed else kept
 
-    def to_send(self, durable: Container[int]) -> tuple[OutboxStored, ...]:
+    def stored(self, sequence: int) -> None:
+        """The record is durable now."""
+        if sequence in self._records:
+            self._durable.add(sequence)
+
+    def to_send(self) -> tuple[OutboxStored, ...]:
         """The next durable records to hand to the broker; under way until `settled` or `link_lost`."""
         picked: list[OutboxStored] = []
         for record in self._records.values():
             if len(self._in_flight) >= IN_FLIGHT_MAX:
                 break
-            if record.sequence not in self._in_flight and record.sequence in durable:
+            if record.sequence not in self._in_flight and record.sequence in self._durable:
                 self._in_flight.add(record.sequence)
                 picked.append(record)
         return tuple(picked)
@@ -80,12 +92,21 @@ class Outbox:
         self._acknowledged.clear()
         return removed
 
-    def _next_victim(self, newest: int) -> int | None:
-        candidates = [record for record in self._records.values() if record.sequence != newest]
-        if not candidates:
-            return None
-        return max(candidates, key=lambda record: (record.priority, -record.sequence)).sequence
+    def _displace(self) -> list[int]:
+        displaced: list[int] = []
+        if not self._is_too_large():
+            return displaced
+        for record in sorted(self._records.values(), key=lambda record: (-record.priority, record.sequence)):
+            self._take(record.sequence)
+            displaced.append(record.sequence)
+            if not self._is_too_large():
+                break
+        return displaced
+
+    def _is_too_large(self) -> bool:
+        return len(self._records) > self._records_max or self._bytes > self._bytes_max
 
     def _take(self, sequence: int) -> None:
         self._bytes -= len(self._records.pop(sequence).payload)
+        self._durable.discard(sequence)
         self._in_flight.discard(sequence)

@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from agent.model.reading import Reading
+from agent.model.reading import Quality, Reading
 
 PAYLOAD_VERSION = 1
 
-# The longest topic of the protocol is 45 characters; anything above twice that is not ours.
-_TOPIC_LENGTH_MAX = 90
+# The longest topic of the protocol is 39 characters; anything above twice that is not ours.
+_TOPIC_LENGTH_MAX = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Moment:
 def reading_document(reading: Reading, now_s: float, last_known: Reading | None = None) -> dict[str, object]:
     """One reading: value only if ok; a value that grew old stands apart, beside its age, never as the value."""
     document: dict[str, object] = {
-        "value": reading.value,
+        "value": reading.value if reading.quality is Quality.OK else None,
         "unit": reading.unit,
         "quality": reading.quality.value,
     }
@@ -67,13 +67,13 @@ def reading_document(reading: Reading, now_s: float, last_known: Reading | None 
         document["reason"] = reading.reason
     if reading.reason != "never_received":
         document["age_s"] = round(max(0.0, now_s - reading.at_s), 3)
-    if reading.value is None and last_known is not None and last_known.value is not None:
+    if reading.quality is Quality.STALE and last_known is not None and last_known.value is not None:
         document["last_value"] = last_known.value
     return document
 
 
 def encode(document: Mapping[str, object]) -> bytes:
-    """Compact JSON; NaN and infinity cannot occur because readings reject them."""
+    """Compact JSON. Raises ValueError for NaN and infinity, which JSON does not have; decoding makes no such value."""
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 

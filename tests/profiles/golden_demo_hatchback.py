@@ -1,4 +1,4 @@
-"""The recording of `dbc/demo_hatchback`: a charging car is woken, unlocked, driven 2 km, locked, falls asleep, wakes.
+"""The recording of `dbc/demo_hatchback`: a charging car is unlocked, driven 2 km, locked, falls asleep, wakes.
 
 Also in it, and not to be believed: a frame with a wrong checksum, one sent twice, one cut short, one of the right
 number among the extended identifiers, and a wheel sensor gone mad.
@@ -118,10 +118,12 @@ _SCRIPT: tuple[tuple[int, Mapping[str, object]], ...] = (
     (600, {"low_v": 13.9, "trunk": 0}),
     (1000, {"is_battery_measured": True, "charging": 1, "plug": 2, "pack_v": 371.4, "pack_a": 18.6}),
     (1500, {"grid_kw": 7.25, "cells_celsius": (11.5, 14.0), "health_percent": 93.5}),
-    (4000, {"lock": 2, "lock_asked_by": 1}),
+    (4000, {"lock": 2, "lock_asked_by": 2}),
     (4400, {"lock": 0}),
     (5000, {"charging": 2, "grid_kw": 0.0, "pack_a": -0.8}),
     (5500, {"charging": 0, "plug": 1}),
+    (5900, {"charging": 3}),
+    (6400, {"charging": 0}),
     (6000, {"plug": 0, "grid_kw": None, "low_v": 12.7}),
     (6200, {"doors": (1, 0, 0, 0)}),
     (7000, {"doors": (1, 0, 0, 1)}),
@@ -129,6 +131,8 @@ _SCRIPT: tuple[tuple[int, Mapping[str, object]], ...] = (
     (8600, {"doors": _CLOSED}),
     (9000, {"ignition": 1}),
     (9400, {"ignition": 2}),
+    (9800, {"ignition": 3}),
+    (10_000, {"ignition": 2}),
     (10_000, {"ready": 1, "low_v": 14.2}),
     (10_600, {"gear": 1}),
     (11_000, {"gear": 2}),
@@ -136,7 +140,8 @@ _SCRIPT: tuple[tuple[int, Mapping[str, object]], ...] = (
     (12_000, {"parking_brake": 0}),
     (97_000, {"parking_brake": 1, "gear": 0}),
     (98_000, {"ready": 0, "ignition": 0, "low_v": 12.9}),
-    (98_600, {"doors": (1, 0, 0, 0), "trunk": 1}),
+    (98_600, {"doors": (1, 1, 0, 0), "trunk": 1}),
+    (99_400, {"doors": (0, 1, 1, 0)}),
     (100_000, {"doors": _CLOSED}),
     (100_800, {"trunk": 0}),
     (102_000, {"lock": 2, "lock_asked_by": 2}),
@@ -208,9 +213,13 @@ def _send_due(golden: GoldenLog, car: _Car, now_ms: int, counter: int) -> None:
         send(37, 0x2A1, _battery_details(car, (0, 1, 0, 2)[now_ms // 200 % 4]))
     if now_ms % 500 == 0:
         send(41, 0x2A0, _battery_status(car))
-    if now_ms in {101_800, 101_900}:
-        request = bytes([(now_ms - 101_800) // 100 | 2 << 4, 0, 0])
-        send(60, 0x1F0, (bytes([_j1850(request)]) + request, {}))
+    if request := _REQUESTS.get(now_ms):
+        covered = bytes([request[0] | request[1] << 4, 0, 0])
+        send(60, 0x1F0, (bytes([_j1850(covered)]) + covered, {}))
+
+
+# What telematics asks of the lock, as counter and request: twice each, the second time with the next counter.
+_REQUESTS: Mapping[int, tuple[int, int]] = {3800: (7, 1), 3900: (8, 1), 101_800: (9, 2), 101_900: (10, 2)}
 
 
 def _j1850(covered: bytes) -> int:

@@ -15,7 +15,7 @@ _BATTERY = "Vehicle.Powertrain.TractionBattery"
 _DOOR = "Vehicle.Carshare.Door"
 _DRIVER_LOCK = "Vehicle.Cabin.Door.Row1.DriverSide.IsLocked"
 _OTHERS_LOCK = "Vehicle.Carshare.CentralLock.IsLockedBesideDriver"
-_MILE_M = 1609.344
+_METRES = {"km": 1000, "mi": 1609.344}
 
 _FRESHNESS_MS: Mapping[str, int] = {
     "Vehicle.Speed": 500,
@@ -46,8 +46,9 @@ _FRESHNESS_MS: Mapping[str, int] = {
 
 _START_BUTTON: Mapping[int, Shown] = {0: "OFF", 1: "ACC", 2: "ON", 3: MEANINGLESS}
 _LEVER: Mapping[int, Shown] = {0: 126, 1: 126, 2: -1, 3: 0, 4: 127}
-_CHARGER: Mapping[int, Shown] = {0: MEANINGLESS, 4: True, 8: False}
+_CHARGER: Mapping[int, Shown] = {0: MEANINGLESS, 1: False, 2: False, 4: True, 8: False, 9: False, 12: False}
 _READY: Mapping[int, Shown] = {0: False, 2: True}
+_NO_SPEED, _NO_ODOMETER, _NO_CHARGE_SHOWN = 0xFFFF, 0xFFFFFF, 0xFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,33 +65,36 @@ class _Car:
     pack_a: float | None = None
     pack_v: float | None = None
     charge_raw: int = 1023
-    shown_percent: float = 71.5
+    shown_percent: float | None = None
     gids: int = 1023
     gids_max: int = 1023
-    health_percent: int = 0
+    health_percent: int | None = None
     ready: int = 0
     lever: int = 0
-    speed_kmh: float = 0.0
+    speed_kmh: float | None = None
     is_brake_set: bool = True
     outside_celsius: float | None = None
-    odometer: int = 12_345
-    are_units_sent: bool = False
+    odometer: int | None = None
+    units: str | None = None
     charger: int = 0
     grid_kw: float = 0.0
 
 
 _SCRIPT: tuple[tuple[int, Mapping[str, object]], ...] = (
     (300, {"is_body_awake": True}),
-    (500, {"low_v": 12.4}),
+    (700, {"low_v": 12.4}),
     (800, {"is_driver_locked": False, "start_button": 3}),
     (900, {"are_others_locked": False, "start_button": 0}),
     (1500, {"doors": 0x08}),
     (2200, {"doors": 0}),
     (3000, {"is_drive_awake": True, "start_button": 1}),
+    (3060, {"pack_v": 0.0, "pack_a": 0.0}),
     (3100, {"pack_v": 386.5, "pack_a": -0.5, "start_button": 2}),
-    (3200, {"charge_raw": 1020, "gids": 512, "gids_max": 750}),
+    (3200, {"charge_raw": 1020, "gids": 512, "gids_max": 750, "health_percent": 0}),
     (3300, {"charge_raw": 684, "health_percent": 93, "outside_celsius": -1.5}),
-    (3500, {"are_units_sent": True}),
+    (3400, {"shown_percent": 71.5}),
+    (3480, {"units": "mi"}),
+    (3700, {"odometer": 12_345}),
     (4500, {"ready": 2, "start_button": 3, "low_v": 14.1}),
     (5000, {"lever": 2}),
     (5100, {"lever": 3}),
@@ -103,8 +107,13 @@ _SCRIPT: tuple[tuple[int, Mapping[str, object]], ...] = (
     (9900, {"doors": 0}),
     (10_400, {"is_driver_locked": True, "are_others_locked": True}),
     (11_000, {"is_drive_awake": True, "pack_a": 0.0, "charger": 8}),
+    (11_000, {"units": "km", "odometer": 19_869}),
+    (11_100, {"charger": 12}),
+    (11_200, {"charger": 9}),
     (11_300, {"charger": 4}),
     (11_500, {"grid_kw": 6.6, "pack_a": 16.5, "pack_v": 388.0}),
+    (14_000, {"charger": 2, "grid_kw": 0.0, "pack_a": -1.0}),
+    (14_500, {"charger": 1}),
     (12_500, {"is_body_awake": False}),
 )
 _END_MS = 15_000
@@ -131,7 +140,7 @@ def write() -> GoldenLog:
     for now_ms in range(0, _END_MS, 10):
         while script and script[0][0] <= now_ms:
             car = replace(car, **script.pop(0)[1])  # type: ignore[arg-type]
-        car = replace(car, speed_kmh=_speed_kmh(now_ms))
+        car = replace(car, speed_kmh=_speed_kmh(now_ms) if now_ms >= 3300 else None)
         if now_ms in _SENT:
             golden.frame(now_ms, "car", *_SENT[now_ms])
         if car.is_body_awake and now_ms % 100 == 0:
@@ -164,8 +173,8 @@ def _send_drive(golden: GoldenLog, car: _Car, now_ms: int) -> None:
     send(1, 0x11A, (bytes([car.lever << 4, 0x40, 0, 0, 0, 0, tick % 4, 0]), _lever(car)))
     if tick % 2 == 0:
         send(2, 0x284, _wheel_speeds(car))
-    if tick % 4 == 0 and car.are_units_sent:
-        send(3, 0x355, (bytes([0, 0, 0, 0, 0, 0, 0x60, 0]), {}))
+    if tick % 4 == 0 and car.units:
+        send(3, 0x355, (bytes([0, 0, 0, 0, 0, 0, 0x60 if car.units == "mi" else 0x40, 0]), {}))
     if tick % 10 == 0:
         send(4, 0x50A, (bytes([car.ready << 6 | 4, 0, 0, 0, 0, 0, 0, 0]), _ready(car)))
         send(5, 0x54C, _climate(car))
@@ -174,8 +183,7 @@ def _send_drive(golden: GoldenLog, car: _Car, now_ms: int) -> None:
         send(8, 0x5C5, _meter(car))
         send(9, 0x390, _charger(car))
     if tick % 50 == 0:
-        shown = bytes([0, 0, 0, 0, 0, 0, 0, round(car.shown_percent * 2)])
-        send(9, 0x59E, (shown, {f"{_BATTERY}.StateOfCharge.Displayed": car.shown_percent}))
+        send(9, 0x59E, _battery_shown(car))
 
 
 def _leaf_crc(covered: bytes) -> bytes:
@@ -188,7 +196,7 @@ def _battery_power(car: _Car, counter: int) -> tuple[bytes, Readings]:
     covered = (current << 5).to_bytes(2, "big") + (voltage << 6).to_bytes(2, "big") + bytes([0, 0, counter])
     return covered + _leaf_crc(covered), {
         f"{_BATTERY}.CurrentCurrent": MARKER if car.pack_a is None else car.pack_a,
-        f"{_BATTERY}.CurrentVoltage": MARKER if car.pack_v is None else car.pack_v,
+        f"{_BATTERY}.CurrentVoltage": car.pack_v or MARKER,
     }
 
 
@@ -198,9 +206,16 @@ def _battery_charge(car: _Car, counter: int) -> tuple[bytes, Readings]:
     return covered + _leaf_crc(covered), {f"{_BATTERY}.StateOfCharge.Current": shown}
 
 
+def _battery_shown(car: _Car) -> tuple[bytes, Readings]:
+    shown = _NO_CHARGE_SHOWN if car.shown_percent is None else round(car.shown_percent * 2)
+    value: Shown = MARKER if car.shown_percent is None else car.shown_percent
+    return bytes(7) + bytes([shown]), {f"{_BATTERY}.StateOfCharge.Displayed": value}
+
+
 def _battery_capacity(car: _Car, *, is_maximum: bool) -> tuple[bytes, Readings]:
     gids = car.gids_max if is_maximum else car.gids
-    payload = (gids << 6).to_bytes(2, "big") + bytes([0, 0, car.health_percent << 1, 0x10 if is_maximum else 0, 0, 0])
+    health = 0x7F if car.health_percent is None else car.health_percent
+    payload = (gids << 6).to_bytes(2, "big") + bytes([0, 0, health << 1, 0x10 if is_maximum else 0, 0, 0])
     path = f"Vehicle.Carshare.TractionBattery.Gids{'Max' if is_maximum else ''}"
     return payload, {
         path: MARKER if gids == 1023 else gids,
@@ -209,8 +224,9 @@ def _battery_capacity(car: _Car, *, is_maximum: bool) -> tuple[bytes, Readings]:
 
 
 def _wheel_speeds(car: _Car) -> tuple[bytes, Readings]:
-    speed = round(car.speed_kmh * 100).to_bytes(2, "big")
-    return bytes(4) + speed + bytes(2), {"Vehicle.Speed": car.speed_kmh}
+    speed = _NO_SPEED if car.speed_kmh is None else round(car.speed_kmh * 100)
+    value: Shown = MARKER if car.speed_kmh is None else car.speed_kmh
+    return bytes(4) + speed.to_bytes(2, "big") + bytes(2), {"Vehicle.Speed": value}
 
 
 def _lever(car: _Car) -> Readings:
@@ -228,9 +244,12 @@ def _climate(car: _Car) -> tuple[bytes, Readings]:
 
 
 def _meter(car: _Car) -> tuple[bytes, Readings]:
-    distance: Shown = round(car.odometer * _MILE_M) if car.are_units_sent else UNIT_UNKNOWN
-    payload = bytes([0x40 | car.is_brake_set << 2]) + car.odometer.to_bytes(3, "big") + bytes(4)
-    return payload, {
+    if car.units is None:
+        distance: Shown = UNIT_UNKNOWN
+    else:
+        distance = MARKER if car.odometer is None else round(car.odometer * _METRES[car.units])
+    counted = _NO_ODOMETER if car.odometer is None else car.odometer
+    return bytes([0x40 | car.is_brake_set << 2]) + counted.to_bytes(3, "big") + bytes(4), {
         "Vehicle.TraveledDistance": distance,
         "Vehicle.Chassis.ParkingBrake.IsEngaged": car.is_brake_set,
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from agent.profiles.database import MessageDatabase
 from agent.profiles.parse import named_files, parse_profile
 from agent.profiles.schema import Profile
 
@@ -19,18 +18,19 @@ def folder(vehicle: str) -> Path:
 
 
 @cache
-def profile(vehicle: str) -> Profile:
-    """The vehicle's profile; its faults if it has any fail the test that asks."""
-    text = (folder(vehicle) / "profile.toml").read_text()
-    files = {name: (folder(vehicle) / name).read_bytes() for name in named_files(text)}
-    parsed = parse_profile(text, files, source=f"dbc/{vehicle}/profile.toml")
-    assert isinstance(parsed, Profile), "\n".join(str(fault) for fault in parsed)
-    return parsed
+def files(vehicle: str) -> dict[str, bytes]:
+    """The DBC files the vehicle's profile names."""
+    return {name: (folder(vehicle) / name).read_bytes() for name in named_files(profile_text(vehicle))}
+
+
+def profile_text(vehicle: str) -> str:
+    """The vehicle's `profile.toml`."""
+    return (folder(vehicle) / "profile.toml").read_text()
 
 
 @cache
-def database(vehicle: str, file: str) -> MessageDatabase:
-    """One DBC of the vehicle."""
-    loaded = MessageDatabase.load({file: (folder(vehicle) / file).read_bytes()})
-    assert isinstance(loaded, MessageDatabase), loaded
-    return loaded
+def profile(vehicle: str) -> Profile:
+    """The vehicle's profile; its faults if it has any fail the test that asks."""
+    parsed = parse_profile(profile_text(vehicle), files(vehicle), source=f"dbc/{vehicle}/profile.toml")
+    assert isinstance(parsed, Profile), "\n".join(str(fault) for fault in parsed)
+    return parsed

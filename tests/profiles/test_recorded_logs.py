@@ -42,6 +42,15 @@ STATES: Mapping[str, tuple[str, Mapping[object, Value]]] = {
     "gear": ("Vehicle.Powertrain.Transmission.SelectedGear", {"P": 126, "R": -1, "N": 0, "D": 127}),
 }
 LEAFS_ZE1 = ("leaf_ze1_62kwh_drive_b", "leaf_ze1_62kwh_startup", "leaf_ze1_62kwh_parked_nots")
+# Sister cars, whose battery and climate frames are laid out alike and begin with other start-up values.
+SISTERS = (
+    "leaf_ze0_shift_p_d_eco_n",
+    "leaf_ze0_30kwh_ready",
+    "leaf_ze0_30kwh_quickcharge_fail",
+    "env200_40kwh_startup2",
+    "env200_2015_accharge_two_buses",
+)
+ALIKE = ("hv_voltage_v", "soc_bms_pct", "soh_pct", "gids", "outside_temp_c")
 
 # Start-up and invalid values of the frames the profile reads, in its units: none may ever be shown as a value.
 NEVER: Mapping[str, frozenset[Value]] = {
@@ -56,10 +65,11 @@ NEVER: Mapping[str, frozenset[Value]] = {
 }
 
 
-@cache
-def expected() -> Mapping[str, dict[str, dict[str, list[float]]]]:
-    loaded: Mapping[str, dict[str, dict[str, list[float]]]] = json.loads((LOGS / "expected.json").read_text())
-    return loaded
+def expected(log: str) -> tuple[Mapping[str, tuple[float, float]], Mapping[str, list[tuple[float, object]]]]:
+    """Valid ranges, and transitions as time after the first frame and new state, by key."""
+    entry = json.loads((LOGS / "expected.json").read_text())[log]
+    transitions = {key: [(at_s, state) for at_s, state in steps] for key, steps in entry.get("transitions", {}).items()}
+    return {key: (low, high) for key, (low, high) in entry["valid"].items()}, transitions
 
 
 @cache
@@ -85,7 +95,7 @@ def changes(values: list[tuple[float, Value]]) -> list[tuple[float, Value]]:
 @NEEDS_LOGS
 @pytest.mark.parametrize("log", LEAFS_ZE1)
 def test_values_of_a_real_leaf_lie_where_they_must_and_every_one_is_seen(log: str) -> None:
-    for key, (low, high) in expected()[log]["valid"].items():
+    for key, (low, high) in expected(log)[0].items():
         path, unit = PATHS[key]
         numbers = [value for _, value in believed(log)[path] if isinstance(value, int | float)]
         assert numbers, f"{key} was never seen"
@@ -99,13 +109,46 @@ def test_values_of_a_real_leaf_lie_where_they_must_and_every_one_is_seen(log: st
 
 
 @NEEDS_LOGS
+@pytest.mark.parametrize("log", SISTERS)
+def test_values_of_sister_cars_lie_where_they_must_too(log: str) -> None:
+    for key in expected(log)[0].keys() & ALIKE:
+        numbers = {value for _, value in believed(log)[PATHS[key][0]] if isinstance(value, int | float)}
+        low, high = expected(log)[0][key]
+        assert (min(numbers), max(numbers)) == pytest.approx((low, high)), key
+
+
+@NEEDS_LOGS
+def test_doors_locks_and_charging_of_a_sister_car_with_both_buses() -> None:
+    shown = believed("env200_2015_accharge_two_buses")
+    states = {path: changes(values) for path, values in shown.items()}
+    doors = {
+        "Vehicle.Carshare.Door.FrontA.IsOpen": True,
+        "Vehicle.Carshare.Door.FrontB.IsOpen": False,
+        "Vehicle.Carshare.Door.RearLeft.IsOpen": True,
+        "Vehicle.Carshare.Door.RearRight.IsOpen": False,
+        "Vehicle.Body.Trunk.Rear.IsOpen": False,
+        "Vehicle.Cabin.Door.Row1.DriverSide.IsLocked": False,
+        "Vehicle.Carshare.CentralLock.IsLockedBesideDriver": False,
+        "Vehicle.LowVoltageSystemState": "OFF",
+        "Vehicle.Carshare.IsReadyToDrive": False,
+    }
+    for path, state in doors.items():
+        assert [value for _, value in states[path]] == [state], path
+    # The charger's start-up state 0 is no "not charging": the first thing known is that it charges.
+    assert states[f"{_BATTERY}.Charging.IsCharging"] == [(pytest.approx(0.15, abs=0.01), True)]
+    powers = [(at_s, value) for at_s, value in states["Vehicle.Carshare.TractionBattery.GridPower"] if value]
+    assert powers[0][0] == pytest.approx(6.36, abs=0.01)
+    assert max(value for _, value in powers if isinstance(value, float)) == pytest.approx(2200.0)
+
+
+@NEEDS_LOGS
 @pytest.mark.parametrize("log", LEAFS_ZE1)
 def test_states_of_a_real_leaf_change_when_they_must(log: str) -> None:
-    for key, transitions in expected()[log].get("transitions", {}).items():
+    for key, transitions in expected(log)[1].items():
         path, meanings = STATES[key]
         found = changes(believed(log)[path])
-        assert [value for _, value in found] == [meanings[state] for _, state in transitions]  # type: ignore[misc]
-        for (at_s, _), (expected_at_s, _) in zip(found, transitions, strict=True):  # type: ignore[misc]
+        assert [value for _, value in found] == [meanings[state] for _, state in transitions], key
+        for (at_s, _), (expected_at_s, _) in zip(found, transitions, strict=True):
             assert at_s == pytest.approx(expected_at_s, abs=0.2), key
 
 

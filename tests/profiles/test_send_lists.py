@@ -17,8 +17,9 @@ _PAYLOADS = (b"", *(bytes([fill]) * size for size in range(1, 9) for fill in (0x
 
 def recipe_identifiers(vehicle: Profile) -> set[tuple[str, int, bool]]:
     """What the recipes and wake-ups name, read from themselves and not from the send list."""
-    wake_ups = [recipe.wake for recipe in vehicle.recipes.values() if recipe.wake is not None]
-    templates = [template for recipe in (*vehicle.recipes.values(), *wake_ups) for template in recipe.frames]
+    templates = [template for recipe in vehicle.recipes.values() for template in recipe.frames]
+    for recipe in vehicle.recipes.values():
+        templates += recipe.wake.frames if recipe.wake is not None else ()
     return {(template.bus, template.arbitration_id, template.is_extended_id) for template in templates}
 
 

@@ -65,6 +65,16 @@ class Process:
     def is_running(self) -> bool:
         return self._process.poll() is None
 
+    def until(self, condition: Callable[[], Found], *, within_s: float, what: str) -> Found:
+        """`until`, given up as soon as this process has ended."""
+
+        def found_or_ended() -> Found:
+            found = condition()
+            assert found or self.is_running(), f"{self.name} ended before: {what}"
+            return found
+
+        return until(found_or_ended, within_s=within_s, what=what)
+
     def wait(self, within_s: float) -> int:
         """Its exit status, once it has ended by itself."""
         return self._process.wait(within_s)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import aiomqtt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.backend.keys import key_id
 from agent.backend.settings import BrokerAddress, Car, Operator, Settings
 from agent.command.envelope import (
     CommandPayload,
@@ -34,7 +34,7 @@ Answer = tuple[MessageKind, bytes]
 OPERATOR_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 CAR_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
 STRANGERS_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(64, 96)))
-OPERATOR = Operator(1, "Test operator", OPERATOR_KEY, key_id(OPERATOR_KEY.public_key()))
+OPERATOR = Operator(1, "Test operator", OPERATOR_KEY)
 CAR = Car("demo", bytes.fromhex("0123456789abcdef"), CAR_KEY.public_key())
 
 LOCK_EVIDENCE = (
@@ -168,7 +168,13 @@ def knows_only_its_session(car: ScriptedCar, received: ReceivedCommand) -> list[
 @asynccontextmanager
 async def connected(car: ScriptedCar, host: str, port: int) -> AsyncIterator[aiomqtt.Client]:
     """The scripted car on a real broker, for the length of the block; the client is for what it says unasked."""
-    async with aiomqtt.Client(host, port, protocol=aiomqtt.ProtocolVersion.V5, identifier="scripted-car") as client:
+    async with aiomqtt.Client(
+        host,
+        port,
+        protocol=aiomqtt.ProtocolVersion.V5,
+        identifier="scripted-car",
+        socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+    ) as client:
         for kind in ("cmd", "ping"):
             await client.subscribe(topic(kind), qos=1)
         answering = asyncio.create_task(_answer(car, client), name="scripted-car")
@@ -176,6 +182,8 @@ async def connected(car: ScriptedCar, host: str, port: int) -> AsyncIterator[aio
             yield client
         finally:
             answering.cancel()
+            with suppress(asyncio.CancelledError, aiomqtt.MqttError):
+                await answering
 
 
 def topic(kind: str) -> str:

@@ -1,0 +1,96 @@
+"""Opening and closing python-can's buses, and their failures in words."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Collection
+from typing import Any
+
+import can
+
+from agent.errors import BusError, ConfigurationError
+from agent.model.frame import BusState
+
+# A serial adapter that takes no byte for so long hangs.
+WRITE_WAIT_S = 0.1
+
+# Kernel limit (CAN_RAW_FILTER_MAX); with more ids than this frames are picked by the agent.
+KERNEL_FILTERS_MAX = 512
+
+_GONE = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOENT, errno.EIO, errno.EAFNOSUPPORT})
+
+
+def open_bus(
+    interface: str, channel: str, *, bitrate_bps: int, is_fd: bool, wanted_ids: Collection[tuple[int, bool]]
+) -> can.BusABC:
+    """Open a bus; may block for seconds. BusError if it is not there, ConfigurationError if it cannot exist.
+
+    SocketCAN links get their bit rate from systemd-networkd (the agent may not set it); other adapters get it here.
+    """
+    options: dict[str, Any]
+    if interface == "socketcan":
+        options = {"fd": is_fd, "receive_own_messages": False, "can_filters": kernel_filters(wanted_ids)}
+    elif interface == "virtual":
+        options = {"receive_own_messages": False}
+    else:
+        options = {"bitrate": bitrate_bps} | ({"fd": True} if is_fd else {})
+    try:
+        # ignore_config: a ~/.canrc or CAN_INTERFACE in the environment must not decide what a car sends on.
+        bus = can.Bus(channel=channel, interface=interface, ignore_config=True, **options)
+    except (NotImplementedError, ImportError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"python-can cannot open {interface!r} on {channel!r}: {error}") from error
+    except (can.CanError, OSError) as error:
+        raise bus_error(f"{interface} {channel}", error) from error
+    if (port := _serial_port(bus)) is not None:
+        # Waiting for the last byte to leave (tcdrain) has no time limit, and a hung adapter would hang the agent.
+        port.flush = lambda: None
+        port.write_timeout = WRITE_WAIT_S
+    return bus
+
+
+def shut_down(bus: can.BusABC) -> None:
+    """Close a bus, also one whose adapter has gone."""
+    try:
+        bus.shutdown()
+    except (can.CanError, OSError):
+        # slcan says goodbye to its adapter first, and leaves the port open if that is not there to hear it.
+        if (port := _serial_port(bus)) is not None:
+            port.close()
+
+
+def kernel_filters(wanted_ids: Collection[tuple[int, bool]]) -> list[dict[str, int | bool]] | None:
+    """python-can filters for exactly these `(id, is extended)`; None, which is every frame, if they are too many."""
+    if len(wanted_ids) > KERNEL_FILTERS_MAX:
+        return None
+    filters: list[dict[str, int | bool]] = [
+        {"can_id": arbitration_id, "can_mask": 0x1FFF_FFFF if is_extended_id else 0x7FF, "extended": is_extended_id}
+        for arbitration_id, is_extended_id in sorted(wanted_ids)
+    ]
+    # An empty list would mean every frame too.
+    return filters or [{"can_id": 0, "can_mask": 0x7FF, "extended": False}]
+
+
+def bus_error(place: str, error: Exception) -> BusError:
+    """What an interface raised, as ours; `errno_of` finds the number it came with."""
+    failure = BusError(f"{place}: {error}")
+    failure.__cause__ = error
+    return failure
+
+
+def errno_of(error: BaseException | None) -> int | None:
+    """The system's number for a failure, looked for along its causes; None if there is none."""
+    while error is not None:
+        number = error.error_code if isinstance(error, can.CanError) else getattr(error, "errno", None)
+        if isinstance(number, int):
+            return number
+        error = error.__cause__
+    return None
+
+
+def state_after(error: BusError) -> BusState:
+    """Whether an interface that failed so is there and down, or not there at all."""
+    return BusState.GONE if errno_of(error) in _GONE else BusState.DOWN
+
+
+def _serial_port(bus: can.BusABC) -> Any:
+    return getattr(bus, "serialPortOrig", None)

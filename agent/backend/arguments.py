@@ -1,0 +1,137 @@
+"""The command line of `carshare-backend`: subcommands, options, and an example for each."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from agent import __version__
+
+_STATUS = """exit status: 0 verified (report, ping: answered), 1 failed or rejected, 2 wrong use or configuration,
+3 not verified, interrupted, or no answer: what happened is not known, unless the text says so"""
+
+_OVERVIEW = f"""A first set-up:
+  carshare-backend keys new ops --operator 1               (prints what the car's agent.toml needs)
+  carshare-backend --config ops/backend.toml keys add-car demo request.json
+  carshare-backend --config ops/backend.toml unlock demo
+
+{_STATUS}"""
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """The parser; the namespace has `command` ("unlock", "keys new", …), `config`, `is_json` and what it names."""
+    parser = argparse.ArgumentParser(
+        prog="carshare-backend",
+        description="Unlock and lock shared cars, and watch them. Answers count only if the car signed them.",
+        epilog=_OVERVIEW,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"carshare-backend {__version__}")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("backend.toml"),
+        metavar="FILE",
+        help="configuration (default: backend.toml here); `carshare-backend sample` shows every key",
+    )
+    parser.add_argument("--json", dest="is_json", action="store_true", help="JSON Lines on standard output")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add = _adder(commands)
+    for name, summary in (
+        ("unlock", "unlock a car, and say whether it was verified"),
+        ("lock", "lock a car, and say whether it was verified"),
+        ("report", "have a car report its state, signed"),
+    ):
+        _car(add(name, summary, f"carshare-backend {name} demo\ncarshare-backend {name} demo --json --timeout 20"))
+    ping = add("ping", "ask a car whether it is there", "carshare-backend ping demo")
+    ping.add_argument("car", metavar="CAR", help="name of the car in the configuration")
+    _timeout(ping, default_s=10.0, words="default: 10")
+    watch = add(
+        "watch",
+        "show what a car, or every car, tells, until interrupted",
+        "carshare-backend watch demo\ncarshare-backend watch --json | jq -c 'select(.type == \"presence\")'",
+    )
+    watch.add_argument("car", metavar="CAR", nargs="?", help="name of the car in the configuration (default: all)")
+    add("sample", "print a sample configuration with every key explained", "carshare-backend sample > backend.toml")
+    _keys(commands)
+    return parser
+
+
+def _keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    keys = commands.add_parser("keys", help="make and show keys, register cars", description="Keys and cars.")
+    add = _adder(keys.add_subparsers(required=True, metavar="COMMAND"), prefix="keys ")
+    new = add(
+        "new",
+        "make a command key and a first configuration, and print what the cars need to know of it",
+        'carshare-backend keys new ops --operator 1 --name "Demo operator"',
+    )
+    new.add_argument("directory", type=Path, metavar="DIR", help="folder for key and configuration; made if missing")
+    new.add_argument("--operator", type=_operator_number, required=True, metavar="N", help="operator number")
+    new.add_argument("--name", type=_operator_name, default="", help='name for people (default: "Operator N")')
+    add("show", "print what the cars need to know of the command key, and the known cars", "carshare-backend keys show")
+    car = add(
+        "add-car",
+        "register a car from the request its agent made",
+        "carshare-backend --config ops/backend.toml keys add-car demo request.json",
+    )
+    car.add_argument("name", metavar="NAME", help="what to call the car")
+    car.add_argument("request", type=Path, metavar="REQUEST.json", help="as `carshare-agent provision` wrote it")
+
+
+def _adder(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], prefix: str = ""
+) -> Callable[[str, str, str], argparse.ArgumentParser]:
+    """Adds a subcommand; `--config` and `--json` may stand before or after its name."""
+
+    def add(name: str, summary: str, example: str) -> argparse.ArgumentParser:
+        indented = "\n".join("  " + line for line in example.splitlines())
+        parser = commands.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            epilog=f"example:\n{indented}\n\n{_STATUS}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        parser.set_defaults(command=prefix + name)
+        parser.add_argument("--config", type=Path, default=argparse.SUPPRESS, metavar="FILE", help="configuration")
+        parser.add_argument(
+            "--json", dest="is_json", action="store_true", default=argparse.SUPPRESS, help="JSON on standard output"
+        )
+        return parser
+
+    return add
+
+
+def _car(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("car", metavar="CAR", help="name of the car in the configuration")
+    _timeout(parser, default_s=None, words="default: what the command may take")
+
+
+def _timeout(parser: argparse.ArgumentParser, *, default_s: float | None, words: str) -> None:
+    parser.add_argument(
+        "--timeout", dest="timeout_s", type=_seconds, default=default_s, metavar="S", help=f"seconds to wait ({words})"
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= 600:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time to wait; expected more than 0 and up to 600 seconds")
+    return seconds
+
+
+def _operator_number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 2**31 - 1):
+        raise argparse.ArgumentTypeError(f"{text!r} is no operator number; expected 1 to {2**31 - 1}")
+    return int(text)
+
+
+def _operator_name(text: str) -> str:
+    if not text.isprintable() or len(text) > 200:
+        raise argparse.ArgumentTypeError("expected up to 200 printable characters")
+    return text

@@ -1,0 +1,94 @@
+"""`dbc/README.md` describes the profile format: the same keys and defaults as the code, and commands that exist."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+
+import pytest
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from agent.profiles import toml_model
+from agent.profiles.checksums import ALGORITHMS
+from agent.profiles.recipes import ACTIONS, REASONS
+from agent.profiles.units import known_units
+from tests.profiles.shipped import ROOT, VEHICLES, folder
+
+README = (ROOT / "dbc" / "README.md").read_text()
+
+# What stands before a table of keys -> what it describes.
+TABLES: Mapping[str, type[BaseModel]] = {
+    "### Top level": toml_model.ProfileTable,
+    "### `[buses.NAME]`": toml_model.BusTable,
+    "### `[[messages]]`": toml_model.MessageTable,
+    "\n`checksum`:": toml_model.ChecksumTable,
+    "\n`counter`:": toml_model.CounterTable,
+    "### `[[signals]]`": toml_model.SignalTable,
+    "\n`unit_by`, for": toml_model.UnitByTable,
+    "\n`report`:": toml_model.ReportTable,
+    "### `[wake.NAME]`": toml_model.WakeTable,
+    "### `[actions.ACTION]`": toml_model.ActionTable,
+    "\nEach of `frames`:": toml_model.FrameTable,
+    "\nEach of `feedback`:": toml_model.FeedbackTable,
+    "\nEach of `preconditions`:": toml_model.PreconditionTable,
+}
+
+
+def rows_after(heading: str) -> dict[str, str]:
+    """Key -> default of the first table after the heading."""
+    text = README.split(heading, 1)[1].split("| key |", 1)[1].split("\n\n", 1)[0]
+    cells = [re.split(r"(?<!\\)\|", row) for row in text.splitlines()[2:]]
+    return {row[1].strip().strip("`"): row[3].strip() for row in cells}
+
+
+@pytest.mark.parametrize("heading", TABLES)
+def test_every_key_is_described_with_its_default(heading: str) -> None:
+    fields = TABLES[heading].model_fields
+    rows = rows_after(heading)
+    assert list(rows) == list(fields)
+    for key, field in fields.items():
+        if field.default is PydanticUndefined:
+            assert rows[key] == "required", key
+        elif field.default is None:
+            assert not rows[key].startswith("`") or key == "event", key
+            assert rows[key] != "required", key
+        elif isinstance(field.default, BaseModel):
+            assert rows[key] == "`{}`", key
+        else:
+            assert tomllib.loads(f"default = {rows[key].strip('`')}")["default"] == field.default, key
+
+
+def test_every_table_of_the_format_is_described() -> None:
+    tables = {
+        kind
+        for kind in vars(toml_model).values()
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind.__name__.endswith("Table")
+    }
+    assert {kind for kind in tables if not kind.__name__.startswith("_")} - {BaseModel} == set(TABLES.values())
+
+
+def test_every_algorithm_action_and_reason_is_named() -> None:
+    for word in (*ALGORITHMS, *ACTIONS, *REASONS):
+        assert f"`{word}`" in README, word
+
+
+def test_every_unit_named_is_one() -> None:
+    units = README.split("\nUnits:", 1)[1].split("and what DBC files write", 1)[0]
+    words = re.findall(r"`([^`]+)`", units)
+    assert len(words) > 30
+    assert not set(words) - {*known_units(), "%", "degC", "°C", "miles"}
+
+
+def test_every_vehicle_has_a_line_and_a_table_of_its_signals() -> None:
+    for vehicle in VEHICLES:
+        assert f"[`{vehicle}`]({vehicle}/)" in README
+        told = (folder(vehicle) / "README.md").read_text().replace("`….", "`Vehicle.Powertrain.TractionBattery.")
+        for table in tomllib.loads((folder(vehicle) / "profile.toml").read_text())["signals"]:
+            assert f"`{table['path']}`" in told, f"{vehicle}: {table['path']}"
+
+
+def test_commands_named_are_those_of_the_agent() -> None:
+    commands = set(re.findall(r"carshare-agent ([a-z]+)", README))
+    assert commands == {"check", "decode"}

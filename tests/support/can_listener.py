@@ -1,0 +1,79 @@
+"""What a `CanBus` tells, collected so that a test can wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from agent.adapters.can_bus import CanBus
+from agent.model.frame import BusState, Frame, SendRule
+
+WAIT_S = 10.0
+
+
+class CanListener:
+    """Frames and states of one bus in the order they were told."""
+
+    def __init__(self) -> None:
+        self._frames: asyncio.Queue[Frame] = asyncio.Queue()
+        self._states: asyncio.Queue[BusState] = asyncio.Queue()
+
+    def on_frame(self, frame: Frame) -> None:
+        self._frames.put_nowait(frame)
+
+    def on_state(self, state: BusState) -> None:
+        self._states.put_nowait(state)
+
+    async def frame(self) -> Frame:
+        """The next frame; fails after a bounded wait."""
+        return await asyncio.wait_for(self._frames.get(), WAIT_S)
+
+    async def state(self) -> BusState:
+        """The next change of state; fails after a bounded wait."""
+        return await asyncio.wait_for(self._states.get(), WAIT_S)
+
+    async def until(self, wanted: BusState) -> None:
+        """Wait until the bus says it is in `wanted`."""
+        while await self.state() is not wanted:
+            pass
+
+    def frames_so_far(self) -> list[Frame]:
+        """What has come and was not asked for yet."""
+        return [self._frames.get_nowait() for _ in range(self._frames.qsize())]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the event loop run until `condition` holds; fails after a bounded wait."""
+    async with asyncio.timeout(WAIT_S):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def running_bus(
+    listener: CanListener,
+    *,
+    interface: str,
+    channel: str,
+    send_list: Sequence[SendRule] = (),
+    wanted_ids: Sequence[tuple[int, bool]] = ((0x123, False),),
+    is_fd: bool = False,
+) -> AsyncIterator[CanBus]:
+    """A `CanBus` named `body` whose `run` is under way, and which has said that it is up."""
+    bus = CanBus(
+        "body",
+        interface=interface,
+        channel=channel,
+        bitrate_bps=500_000,
+        is_fd=is_fd,
+        send_list=send_list,
+        wanted_ids=wanted_ids,
+        on_frame=listener.on_frame,
+        on_state=listener.on_state,
+    )
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(bus.run(), name="bus")
+        await listener.until(BusState.UP)
+        yield bus
+        running.cancel()

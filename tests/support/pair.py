@@ -1,0 +1,347 @@
+"""Engine, virtual car and backend joined under virtual time: the ConnectionPair of this project.
+
+Effects are performed one by one, in order, as `app.py` does; what was made durable outlives a crash, what was
+not is gone.  Time moves only by `run`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.bench.car import VirtualCar
+from agent.bench.vehicle import load_vehicle
+from agent.command.envelope import (
+    CommandPayload,
+    Hello,
+    MessageKind,
+    Ping,
+    Result,
+    check_signature,
+    decode_hello,
+    decode_result,
+    encode_command,
+    encode_ping,
+    open_unverified,
+    seal,
+)
+from agent.command.verify import KeyRecord
+from agent.config import Config, parse_config
+from agent.engine import Engine
+from agent.model.command import Action, Reason, Stage
+from agent.model.effects import Acknowledge, Effect, Log, Notify, Persist, Publish, SendFrame, Stop
+from agent.model.events import (
+    BrokerUp,
+    BusChanged,
+    Delivery,
+    FrameNotSent,
+    FrameSent,
+    Published,
+    Stored,
+    StoreFailed,
+)
+from agent.model.frame import BusState, Frame
+from agent.model.records import (
+    Done,
+    Intent,
+    JournalEntry,
+    JournalPruned,
+    OutboxRemoved,
+    OutboxStored,
+    Record,
+    Recovered,
+    ResultDelivered,
+    SequenceReserved,
+    SessionStarted,
+)
+from agent.profiles.database import MessageDatabase
+from agent.profiles.schema import Profile
+
+FOLDER = Path(__file__).parents[2] / "dbc" / "demo_hatchback"
+CAR = bytes.fromhex("5ca1ab1e0ddba115")
+VEHICLE_KEY = Ed25519PrivateKey.from_private_bytes(sha256(b"vehicle key of the tests").digest())
+COMMAND_KEY = Ed25519PrivateKey.from_private_bytes(sha256(b"command key of the tests").digest())
+KID = sha256(COMMAND_KEY.public_key().public_bytes_raw()).digest()[:4]
+KEYS = {
+    KID: KeyRecord(
+        kid=KID,
+        operator=1,
+        public_key=COMMAND_KEY.public_key(),
+        actions=frozenset(Action),
+        not_before_unix_s=0,
+        not_after_unix_s=2**40,
+    )
+}
+CONFIG_TEXT = f"""
+[car]
+id = "{CAR.hex()}"
+profile = "dbc/demo_hatchback"
+key_file = "vehicle.key"
+[buses.body]
+interface = "virtual"
+channel = "body"
+[broker]
+host = "127.0.0.1"
+[[operators]]
+number = 1
+[[operators.command_keys]]
+id = "{KID.hex()}"
+public_key = "{COMMAND_KEY.public_key().public_bytes_raw().hex()}"
+actions = ["unlock", "lock", "report"]
+[reporting]
+batch_s = 1.0
+"""
+
+STEP_S = 0.01
+
+
+@cache
+def vehicle() -> tuple[Profile, MessageDatabase]:
+    """The demo car's profile, read once."""
+    return load_vehicle(FOLDER)
+
+
+def config() -> Config:
+    parsed = parse_config(CONFIG_TEXT, source="agent.toml")
+    assert isinstance(parsed, Config), parsed
+    return parsed
+
+
+class PowerCutError(Exception):
+    """The engine's computer loses power."""
+
+
+@dataclass
+class Disk:
+    """What survives: the effect of every record that was made durable."""
+
+    journal: dict[tuple[int, bytes], JournalEntry] = field(default_factory=dict)
+    sessions: set[bytes] = field(default_factory=set)
+    sequence_next: int = 1
+    outbox: dict[int, OutboxStored] = field(default_factory=dict)
+
+    def write(self, records: Iterable[Record]) -> None:
+        for record in records:
+            match record:
+                case Intent(operator, cid):
+                    assert (operator, cid) not in self.journal, "an intent twice"
+                    self.journal[operator, cid] = JournalEntry(record)
+                case Done(operator, cid):
+                    entry = self.journal[operator, cid]
+                    assert entry.done is None, "two ends of one command"
+                    self.journal[operator, cid] = replace(entry, done=record)
+                case ResultDelivered(operator, cid):
+                    self.journal[operator, cid] = replace(self.journal[operator, cid], is_delivered=True)
+                case SessionStarted(sid):
+                    self.sessions.add(sid)
+                case SequenceReserved(upto):
+                    self.sequence_next = upto
+                case JournalPruned(keys):
+                    for key in keys:
+                        del self.journal[key]
+                case OutboxStored(sequence):
+                    assert sequence not in self.outbox, "a sequence number twice"
+                    self.outbox[sequence] = record
+                case OutboxRemoved(sequences):
+                    for sequence in sequences:
+                        self.outbox.pop(sequence, None)
+
+    def recover(self) -> Recovered:
+        return Recovered(
+            store_id=b"storeid!",
+            journal=tuple(self.journal.values()),
+            sessions=frozenset(self.sessions),
+            sequence_next=self.sequence_next,
+            outbox=tuple(self.outbox.values()),
+        )
+
+
+class Pair:
+    """One car with one agent and one backend. `effects_until_cut` cuts the power before that effect."""
+
+    def __init__(self, *, is_asleep: bool = False, is_locked: bool = True) -> None:
+        self.profile, database = vehicle()
+        self.now_s = 1000.0
+        self.car = VirtualCar(
+            self.profile, database, now_s=self.now_s, is_asleep=is_asleep, is_locked=is_locked, sleep_after_s=1e9
+        )
+        self.disk = Disk()
+        self.performed: list[Effect] = []
+        self.sent: list[Frame] = []
+        self.published: list[Publish] = []
+        self.acknowledged: list[int] = []
+        self.effects_until_cut: int | None = None
+        self.is_store_broken = False
+        self.is_broker_up = True
+        self.send_refusal: Reason | None = None
+        self.store_delay_s = 0.0
+        self.stopped: str | None = None
+        self._session = 0
+        self._delivery = 0
+        self._counter = 0
+        self.engine = self._start()
+
+    # --- the agent ----------------------------------------------------------------------------------------------
+
+    def _start(self) -> Engine:
+        self._session += 1
+        self.engine = Engine(
+            self.profile,
+            config(),
+            self.disk.recover(),
+            sid=sha256(b"session %d" % self._session).digest()[:8],
+            vehicle_key=VEHICLE_KEY,
+            keys=KEYS,
+            now_s=self.now_s,
+        )
+        self.perform()
+        self.engine.receive_link(BusChanged("body", BusState.UP), self.now_s)
+        if self.is_broker_up:
+            self.engine.receive_link(BrokerUp(), self.now_s)
+        self.perform()
+        return self.engine
+
+    def restart(self) -> None:
+        """A crash and a new start: only the disk is kept."""
+        self.effects_until_cut = None
+        self._start()
+
+    def perform(self) -> None:
+        """Perform every waiting effect, in order."""
+        while self.stopped is None and (effect := self.engine.next_effect()) is not None:
+            if self.effects_until_cut is not None:
+                if self.effects_until_cut == 0:
+                    raise PowerCutError
+                self.effects_until_cut -= 1
+            self.performed.append(effect)
+            self._perform(effect)
+
+    def _perform(self, effect: Effect) -> None:
+        link = self.engine.receive_link
+        match effect:
+            case Persist(records, token):
+                self.now_s += self.store_delay_s
+                if self.is_store_broken:
+                    link(StoreFailed(token, "disk full"), self.now_s)
+                else:
+                    self.disk.write(records)
+                    link(Stored(token), self.now_s)
+            case SendFrame(frame, token, not_after_s):
+                if self.send_refusal is not None:
+                    link(FrameNotSent(token, self.send_refusal), self.now_s)
+                elif self.now_s > not_after_s:
+                    link(FrameNotSent(token, Reason.EXPIRED), self.now_s)
+                else:
+                    self.sent.append(frame)
+                    self.car.receive(frame, self.now_s)
+                    link(FrameSent(token, self.now_s), self.now_s)
+            case Publish(token=token):
+                if self.is_broker_up:
+                    self.published.append(effect)
+                if token is not None:
+                    link(Published(token, None if self.is_broker_up else "not connected"), self.now_s)
+            case Acknowledge(delivery_id):
+                self.acknowledged.append(delivery_id)
+            case Stop(reason):
+                self.stopped = reason
+            case Notify() | Log():
+                pass
+
+    def run(self, seconds: float, until: Callable[[], bool] | None = None) -> None:
+        """Let time pass for all three, at most so long."""
+        end_s = self.now_s + seconds
+        while self.now_s < end_s and self.stopped is None:
+            self.now_s += STEP_S
+            for frame in self.car.step(self.now_s):
+                self.engine.receive_frame(frame, self.now_s)
+                self.perform()
+            if self.now_s >= self.engine.next_timer():
+                self.engine.handle_timer(self.now_s)
+            self.perform()
+            if until is not None and until():
+                return
+
+    # --- the backend --------------------------------------------------------------------------------------------
+
+    def ping(self, nonce: bytes = bytes(16)) -> Hello:
+        raw = seal(MessageKind.PING, encode_ping(Ping(CAR, 1, nonce)), COMMAND_KEY, KID)
+        self.deliver("ping", raw)
+        return self.hellos()[-1]
+
+    def command(
+        self,
+        action: Action,
+        *,
+        cid: bytes | None = None,
+        lifetime_ms: int = 30_000,
+        key: Ed25519PrivateKey = COMMAND_KEY,
+        sid: bytes | None = None,
+        counter: int | None = None,
+        car: bytes = CAR,
+    ) -> bytes:
+        """Signed bytes of a command for the present session."""
+        hello = self.ping()
+        self._counter += 1
+        payload = CommandPayload(
+            car=car,
+            cid=cid or sha256(b"command %d" % self._counter).digest()[:16],
+            operator=1,
+            sid=sid or hello.sid,
+            counter=self._counter if counter is None else counter,
+            deadline_ms=hello.session_ms + lifetime_ms,
+            action=int(action),
+        )
+        return seal(MessageKind.CMD, encode_command(payload), key, KID)
+
+    def deliver(self, kind: str, raw: bytes, *, is_retained: bool = False, operator: int = 1) -> None:
+        self._delivery += 1
+        topic = f"v1/{operator}/{CAR.hex()}/{kind}"
+        self.engine.receive_delivery(Delivery(topic, raw, is_retained, self._delivery), self.now_s)
+        self.perform()
+
+    def hellos(self) -> list[Hello]:
+        return [decode_hello(payload) for payload in self._signed("hello")]
+
+    def results(self) -> list[Result]:
+        return [decode_result(payload) for payload in self._signed("res")]
+
+    def final_results(self) -> list[Result]:
+        return [result for result in self.results() if result.stage.is_final]
+
+    def events(self) -> list[dict[str, object]]:
+        return [json.loads(effect.payload) for effect in self.published if effect.topic.endswith("/evt")]
+
+    def states(self) -> list[dict[str, object]]:
+        return [json.loads(effect.payload) for effect in self.published if effect.topic.endswith("/state")]
+
+    def ask(self, action: Action, seconds: float = 10.0) -> Result:
+        """Send a command and run until its final result."""
+        count = len(self.final_results())
+        self.deliver("cmd", self.command(action))
+        self.run(seconds, until=lambda: len(self.final_results()) > count)
+        assert len(self.final_results()) > count, "no final result"
+        return self.final_results()[count]
+
+    def lock_requests(self) -> list[Frame]:
+        """Frames sent that ask the lock unit for something (wake frames are not the action)."""
+        wake = {frame.arbitration_id for frame in self.profile.recipes[Action.UNLOCK].wake.frames}  # type: ignore[union-attr]
+        return [frame for frame in self.sent if frame.arbitration_id not in wake]
+
+    def _signed(self, kind: str) -> list[dict[int, object]]:
+        payloads = []
+        for effect in self.published:
+            if effect.topic == f"v1/1/{CAR.hex()}/{kind}":
+                envelope = open_unverified(MessageKind(kind), effect.payload)
+                assert envelope is not None
+                assert check_signature(envelope, VEHICLE_KEY.public_key())
+                payloads.append(dict(envelope.payload))
+        return payloads
+
+
+FINAL = (Stage.VERIFIED, Stage.EXECUTED_UNVERIFIED, Stage.FAILED, Stage.REJECTED, Stage.INTERRUPTED)

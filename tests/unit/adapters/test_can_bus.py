@@ -1,0 +1,281 @@
+"""The CAN adapter on python-can's in-process bus, and on a real serial line (a pty) as slcan. The kernel: tests/vcan."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tty
+import uuid
+from collections.abc import Iterator
+
+import can
+import pytest
+
+from agent.adapters.can_bus import FRAMES_PER_S_MAX, CanBus, FrameRefused
+from agent.adapters.can_port import kernel_filters
+from agent.adapters.clock import boot_s
+from agent.errors import ConfigurationError
+from agent.model.command import Reason
+from agent.model.frame import BusState, Frame, SendRule
+from tests.support.can_listener import CanListener, running_bus, until
+
+UNLOCK = Frame("body", 0x4A0, bytes.fromhex("02"))
+SEND_LIST = [SendRule("body", 0x4A0, False, False, value=b"\x02", mask=b"\xff")]
+
+
+@pytest.fixture
+def channel() -> str:
+    return f"test-{uuid.uuid4()}"
+
+
+@pytest.fixture
+def car(channel: str) -> Iterator[can.BusABC]:
+    """The other end of the in-process bus."""
+    with can.Bus(interface="virtual", channel=channel) as bus:
+        yield bus
+
+
+def status(arbitration_id: int = 0x123, data: bytes = b"\x01") -> can.Message:
+    return can.Message(arbitration_id=arbitration_id, data=data, is_extended_id=False)
+
+
+async def test_a_wanted_frame_is_given_with_bus_and_time(car: can.BusABC, channel: str) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="virtual", channel=channel):
+        before_s = boot_s()
+        car.send(status(data=b"\xca\xfe"))
+        frame = await listener.frame()
+        assert frame == Frame("body", 0x123, b"\xca\xfe", frame.received_at_s)
+        assert before_s - 1e-3 <= frame.received_at_s <= boot_s()
+
+
+async def test_unwanted_ids_formats_and_remote_frames_are_counted_and_not_given(car: can.BusABC, channel: str) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="virtual", channel=channel) as bus:
+        car.send(status(0x124))
+        car.send(can.Message(arbitration_id=0x123, is_extended_id=True, data=b"\x01"))
+        car.send(can.Message(arbitration_id=0x123, is_extended_id=False, is_remote_frame=True, dlc=1))
+        car.send(can.Message(arbitration_id=0x123, is_extended_id=False, dlc=8, data=b"\x01"))
+        car.send(status(data=b"\x02"))
+        assert (await listener.frame()).data == b"\x02"
+        assert (bus.counts.received, bus.counts.unwanted, bus.counts.garbled) == (1, 3, 1)
+
+
+async def test_frames_keep_their_order(car: can.BusABC, channel: str) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="virtual", channel=channel):
+        for number in range(1000):
+            car.send(status(data=number.to_bytes(2)))
+        frames = [await listener.frame() for _ in range(1000)]
+        assert [int.from_bytes(frame.data) for frame in frames] == list(range(1000))
+        times = [frame.received_at_s for frame in frames]
+        assert times == sorted(times)
+
+
+async def test_a_permitted_frame_is_sent_and_the_time_after_is_returned(car: can.BusABC, channel: str) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="virtual", channel=channel, send_list=SEND_LIST) as bus:
+        before_s = boot_s()
+        at_s = bus.send(UNLOCK, not_after_s=before_s + 5)
+        message = car.recv(1.0)
+        assert message is not None
+        assert (message.arbitration_id, bytes(message.data), message.is_extended_id) == (0x4A0, b"\x02", False)
+        assert before_s <= at_s <= boot_s()
+        assert listener.frames_so_far() == []
+
+
+async def test_a_frame_that_is_not_listed_is_refused_and_the_bus_stays_silent_sr_01(
+    car: can.BusABC, channel: str
+) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="virtual", channel=channel, send_list=SEND_LIST) as bus:
+        with pytest.raises(FrameRefused) as refusal:
+            bus.send(Frame("body", 0x4A0, b"\x03"), not_after_s=boot_s() + 5)
+        assert refusal.value.reason is Reason.INTERNAL
+        assert car.recv(0) is None
+        assert bus.counts.refused == 1
+
+
+async def test_a_frame_is_not_sent_after_its_time_sr_03(car: can.BusABC, channel: str) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="virtual", channel=channel, send_list=SEND_LIST) as bus:
+        with pytest.raises(FrameRefused) as refusal:
+            bus.send(UNLOCK, not_after_s=boot_s() - 0.001)
+        assert refusal.value.reason is Reason.TIMEOUT
+        assert car.recv(0) is None
+
+
+async def test_no_more_frames_leave_in_a_second_than_the_cap_allows(car: can.BusABC, channel: str) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="virtual", channel=channel, send_list=SEND_LIST) as bus:
+        for _ in range(FRAMES_PER_S_MAX):
+            bus.send(UNLOCK, not_after_s=boot_s() + 5)
+        with pytest.raises(FrameRefused) as refusal:
+            bus.send(UNLOCK, not_after_s=boot_s() + 5)
+        assert refusal.value.reason is Reason.TIMEOUT
+        assert sum(1 for _ in iter(lambda: car.recv(0), None)) == FRAMES_PER_S_MAX
+
+
+async def test_nothing_can_be_sent_on_a_bus_that_is_not_open_h98(channel: str) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="virtual", channel=channel, send_list=SEND_LIST) as bus:
+        pass
+    with pytest.raises(FrameRefused) as refusal:
+        bus.send(UNLOCK, not_after_s=boot_s() + 5)
+    assert refusal.value.reason is Reason.CAN_DOWN
+
+
+async def test_bus_off_is_told_and_refuses_frames_until_the_controller_restarts_h99(
+    car: can.BusABC, channel: str
+) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="virtual", channel=channel, send_list=SEND_LIST) as bus:
+        car.send(can.Message(arbitration_id=0x040, is_extended_id=False, is_error_frame=True, data=bytes(8)))
+        assert await listener.state() is BusState.BUS_OFF
+        with pytest.raises(FrameRefused) as refusal:
+            bus.send(UNLOCK, not_after_s=boot_s() + 5)
+        assert refusal.value.reason is Reason.BUS_OFF
+        car.send(can.Message(arbitration_id=0x100, is_extended_id=False, is_error_frame=True, data=bytes(8)))
+        assert await listener.state() is BusState.UP
+        bus.send(UNLOCK, not_after_s=boot_s() + 5)
+
+
+async def test_a_frame_heard_after_bus_off_means_the_controller_is_back(car: can.BusABC, channel: str) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="virtual", channel=channel):
+        car.send(can.Message(arbitration_id=0x040, is_extended_id=False, is_error_frame=True, data=bytes(8)))
+        car.send(status())
+        assert [await listener.state(), await listener.state()] == [BusState.BUS_OFF, BusState.UP]
+        await listener.frame()
+
+
+async def test_what_a_listener_raises_ends_run(car: can.BusABC, channel: str) -> None:
+    def refuse(frame: Frame) -> None:
+        raise AssertionError("engine is broken")
+
+    bus = CanBus(
+        "body",
+        interface="virtual",
+        channel=channel,
+        bitrate_bps=500_000,
+        is_fd=False,
+        send_list=[],
+        wanted_ids=[(0x123, False)],
+        on_frame=refuse,
+        on_state=lambda state: None,
+    )
+    await bus.open()
+    car.send(status())
+    with pytest.raises(AssertionError, match="engine is broken"):
+        await asyncio.wait_for(bus.run(), 10)
+
+
+async def test_an_interface_python_can_does_not_know_is_a_fault_of_the_configuration(channel: str) -> None:
+    bus = CanBus(
+        "body",
+        interface="no_such_interface",
+        channel=channel,
+        bitrate_bps=500_000,
+        is_fd=False,
+        send_list=[],
+        wanted_ids=[],
+        on_frame=lambda frame: None,
+        on_state=lambda state: None,
+    )
+    with pytest.raises(ConfigurationError, match="no_such_interface"):
+        await asyncio.wait_for(bus.run(), 10)
+
+
+def test_kernel_filters_name_each_wanted_id_and_nothing_else() -> None:
+    assert kernel_filters([(0x123, False), (0x18DAF110, True)]) == [
+        {"can_id": 0x123, "can_mask": 0x7FF, "extended": False},
+        {"can_id": 0x18DAF110, "can_mask": 0x1FFFFFFF, "extended": True},
+    ]
+    assert kernel_filters([]) == [{"can_id": 0, "can_mask": 0x7FF, "extended": False}]
+    assert kernel_filters([(number, False) for number in range(513)]) is None
+
+
+class SerialAdapter:
+    """An slcan adapter played on the master side of a pty."""
+
+    def __init__(self) -> None:
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        self.port = os.ttyname(self._slave)
+
+    def say(self, text: bytes) -> None:
+        os.write(self._master, text)
+
+    async def heard(self, ending: bytes) -> bytes:
+        """What the agent wrote so far, once it ends so."""
+        loop = asyncio.get_running_loop()
+        heard = b""
+        while not heard.endswith(ending):
+            readable = asyncio.Event()
+            loop.add_reader(self._master, readable.set)
+            try:
+                await asyncio.wait_for(readable.wait(), 10)
+            finally:
+                loop.remove_reader(self._master)
+            heard += os.read(self._master, 4096)
+        return heard
+
+    def unplug(self) -> None:
+        for descriptor in (self._master, self._slave):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._master = self._slave = -1
+
+
+@pytest.fixture
+def adapter() -> Iterator[SerialAdapter]:
+    adapter = SerialAdapter()
+    yield adapter
+    adapter.unplug()
+
+
+async def test_slcan_frames_cross_a_serial_line_both_ways_and_noise_on_it_does_no_harm(adapter: SerialAdapter) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="slcan", channel=adapter.port, send_list=SEND_LIST) as bus:
+        assert b"S6\r" in await adapter.heard(b"O\r")
+        adapter.say(b"\xff\xfe\x80\r")  # noise that is no text
+        await until(lambda: bus.counts.garbled == 1)
+        # An adapter's OK, a line that is no frame, a frame that lacks bytes, half a frame.
+        adapter.say(b"\r" + b"thello\r" + b"t1238AABB\r" + b"t1232")
+        await until(lambda: bus.counts.garbled == 3)
+        adapter.say(b"CAFE\r")
+        frame = await listener.frame()
+        assert (frame.arbitration_id, frame.data) == (0x123, b"\xca\xfe")
+        bus.send(UNLOCK, not_after_s=boot_s() + 5)
+        assert await adapter.heard(b"t4A0102\r") == b"t4A0102\r"
+
+
+async def test_what_arrived_before_a_send_is_given_before_it_sr_04(adapter: SerialAdapter) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="slcan", channel=adapter.port, send_list=SEND_LIST) as bus:
+        adapter.say(b"z\r" + b"t123101\r" * 3 + b"z\r" + b"t123102\r")
+        at_s = bus.send(UNLOCK, not_after_s=boot_s() + 5)
+        frames = listener.frames_so_far()
+        assert [frame.data for frame in frames] == [b"\x01"] * 3 + [b"\x02"]
+        assert all(frame.received_at_s < at_s for frame in frames)
+
+
+async def test_an_unplugged_serial_adapter_is_gone_and_nothing_spins_h124(adapter: SerialAdapter) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="slcan", channel=adapter.port, send_list=SEND_LIST) as bus:
+        adapter.unplug()
+        assert await listener.state() in (BusState.GONE, BusState.DOWN)
+        with pytest.raises(FrameRefused) as refusal:
+            bus.send(UNLOCK, not_after_s=boot_s() + 5)
+        assert refusal.value.reason is Reason.CAN_DOWN
+
+
+async def test_a_line_that_never_ends_does_not_fill_the_memory(adapter: SerialAdapter) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="slcan", channel=adapter.port) as bus:
+        while bus.counts.garbled < 3:
+            adapter.say(b"x" * 1024)
+            await asyncio.sleep(0)
+        adapter.say(b"\r")
+        adapter.say(b"t123107\r")
+        assert (await listener.frame()).data == b"\x07"

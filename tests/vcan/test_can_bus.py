@@ -1,0 +1,235 @@
+"""The CAN adapter against the kernel: filters, time stamps, controller states, links that go down and away."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from agent.adapters.can_bus import FrameRefused
+from agent.adapters.clock import boot_s
+from agent.model.command import Reason
+from agent.model.frame import BusState, Frame, SendRule
+from tests.support.can_listener import CanListener, running_bus
+
+pytestmark = pytest.mark.vcan
+
+# Own interfaces, so that taking them down disturbs nobody on vcan0.
+LINK = "vcanlink"
+
+UNLOCK = Frame("body", 0x4A0, bytes.fromhex("02"))
+SEND_LIST = [SendRule("body", 0x4A0, False, False, value=b"\x02", mask=b"\xff")]
+EXTENDED = 0x8000_0000
+ERROR = 0x2000_0000
+
+
+def ip(*words: str) -> None:
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    subprocess.run(("ip", "link", *words), check=True, env=os.environ | {"PATH": path})
+
+
+class Wire:
+    """A raw socket on the bus: the rest of the car."""
+
+    def __init__(self, channel: str, *, is_fd: bool = False) -> None:
+        self._socket = socket.socket(socket.AF_CAN, socket.SOCK_RAW, socket.CAN_RAW)
+        self._socket.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FD_FRAMES, int(is_fd))
+        self._socket.bind((channel,))
+        self._socket.settimeout(5)
+
+    def send(self, can_id: int, data: bytes, *, is_fd: bool = False) -> None:
+        size = 64 if is_fd else 8
+        self._socket.send(struct.pack(f"=IBBBB{size}s", can_id, len(data), 0, 0, 0, data))
+
+    def receive(self) -> tuple[int, bytes]:
+        packet = self._socket.recv(72)
+        can_id, length = struct.unpack_from("=IB", packet)
+        return can_id, packet[8 : 8 + length]
+
+    def is_silent(self) -> bool:
+        self._socket.setblocking(False)
+        try:
+            self._socket.recv(72)
+        except BlockingIOError:
+            return True
+        finally:
+            self._socket.settimeout(5)
+        return False
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    wire = Wire("vcan0")
+    yield wire
+    wire.close()
+
+
+@pytest.fixture
+def link() -> Iterator[str]:
+    ip("add", "dev", LINK, "type", "vcan")
+    ip("set", LINK, "mtu", "72")
+    ip("set", LINK, "up")
+    yield LINK
+    subprocess.run(("ip", "link", "delete", LINK), check=False, capture_output=True)
+
+
+async def test_a_frame_carries_the_boot_time_of_its_arrival_not_of_its_reading(wire: Wire) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="socketcan", channel="vcan0"):
+        before_s = boot_s()
+        wire.send(0x123, b"\xca\xfe")
+        after_s = boot_s()
+        busy_until_s = after_s + 0.2
+        while boot_s() < busy_until_s:
+            pass  # the event loop does not run: the frame lies in the socket
+        frame = await listener.frame()
+        assert frame == Frame("body", 0x123, b"\xca\xfe", frame.received_at_s)
+        assert before_s - 1e-3 <= frame.received_at_s <= after_s + 1e-3
+
+
+async def test_the_kernel_gives_only_the_wanted_ids(wire: Wire) -> None:
+    listener = CanListener()
+    wanted = [(0x123, False), (0x18DAF110, True)]
+    async with running_bus(listener, interface="socketcan", channel="vcan0", wanted_ids=wanted) as bus:
+        for arbitration_id in range(0x100, 0x180):
+            wire.send(arbitration_id, b"\x01")
+        wire.send(EXTENDED | 0x123, b"\x02")
+        wire.send(EXTENDED | 0x18DAF110, b"\x03")
+        frames = [await listener.frame(), await listener.frame()]
+        assert [(frame.arbitration_id, frame.is_extended_id) for frame in frames] == wanted
+        assert bus.counts.unwanted == 0
+
+
+async def test_what_the_agent_sends_others_hear_and_it_does_not_sr_04(wire: Wire) -> None:
+    listener = CanListener()
+    wanted = [(0x4A0, False), (0x123, False)]
+    async with running_bus(
+        listener, interface="socketcan", channel="vcan0", send_list=SEND_LIST, wanted_ids=wanted
+    ) as bus:
+        before_s = boot_s()
+        at_s = bus.send(UNLOCK, not_after_s=before_s + 5)
+        assert before_s <= at_s <= boot_s()
+        assert wire.receive() == (0x4A0, b"\x02")
+        wire.send(0x123, b"\x01")
+        assert (await listener.frame()).arbitration_id == 0x123
+        assert listener.frames_so_far() == []
+
+
+async def test_a_frame_sent_before_ours_is_given_before_it_and_older_than_it_h97(wire: Wire) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="socketcan", channel="vcan0", send_list=SEND_LIST) as bus:
+        witness = Wire("vcan0")
+        wire.send(0x123, b"\x01")
+        assert witness.receive() == (0x123, b"\x01")  # so it has reached every socket
+        witness.close()
+        at_s = bus.send(UNLOCK, not_after_s=boot_s() + 5)
+        (before,) = listener.frames_so_far()
+        assert before.received_at_s < at_s
+        wire.send(0x123, b"\x02")
+        assert (await listener.frame()).received_at_s > at_s
+
+
+async def test_nothing_unlisted_reaches_the_bus_sr_01(wire: Wire) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="socketcan", channel="vcan0", send_list=SEND_LIST) as bus:
+        for frame in (Frame("body", 0x4A0, b"\x03"), Frame("body", 0x4A1, b"\x02"), Frame("drive", 0x4A0, b"\x02")):
+            with pytest.raises(FrameRefused) as refusal:
+                bus.send(frame, not_after_s=boot_s() + 5)
+            assert refusal.value.reason is Reason.INTERNAL
+        assert wire.is_silent()
+
+
+async def test_error_frames_tell_the_controllers_state_h99(wire: Wire) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="socketcan", channel="vcan0", send_list=SEND_LIST) as bus:
+        wire.send(ERROR | 0x004, bytes([0, 0x20, 0, 0, 0, 0, 0, 0]))
+        assert await listener.state() is BusState.ERROR_PASSIVE
+        wire.send(ERROR | 0x040, bytes(8))
+        assert await listener.state() is BusState.BUS_OFF
+        with pytest.raises(FrameRefused) as refusal:
+            bus.send(UNLOCK, not_after_s=boot_s() + 5)
+        assert refusal.value.reason is Reason.BUS_OFF
+        wire.send(ERROR | 0x100, bytes(8))
+        assert await listener.state() is BusState.UP
+
+
+async def test_an_error_frame_storm_gives_no_frames_and_leaves_the_bus_usable_h105(wire: Wire) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="socketcan", channel="vcan0", send_list=SEND_LIST) as bus:
+        for _ in range(2000):
+            wire.send(ERROR | 0x008, bytes(8))
+        bus.send(UNLOCK, not_after_s=boot_s() + 5)
+        assert listener.frames_so_far() == []
+        wire.send(0x123, b"\x01")
+        await listener.frame()
+
+
+async def test_fd_frames_pass_both_ways(link: str) -> None:
+    listener = CanListener()
+    rule = SendRule("body", 0x4A0, False, True, value=bytes(64), mask=bytes(64))
+    wire = Wire(link, is_fd=True)
+    async with running_bus(listener, interface="socketcan", channel=link, send_list=[rule], is_fd=True) as bus:
+        wire.send(0x123, bytes(range(64)), is_fd=True)
+        frame = await listener.frame()
+        assert (frame.is_fd, frame.data) == (True, bytes(range(64)))
+        bus.send(Frame("body", 0x4A0, bytes(64), is_fd=True), not_after_s=boot_s() + 5)
+        assert wire.receive() == (0x4A0, bytes(64))
+    wire.close()
+
+
+async def test_a_link_taken_down_is_told_and_comes_back_by_itself_h98(link: str) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="socketcan", channel=link, send_list=SEND_LIST) as bus:
+        ip("set", link, "down")
+        assert await listener.state() is BusState.DOWN
+        with pytest.raises(FrameRefused) as refusal:
+            bus.send(UNLOCK, not_after_s=boot_s() + 5)
+        assert refusal.value.reason is Reason.CAN_DOWN
+        ip("set", link, "up")
+        assert await listener.state() is BusState.UP
+        bus.send(UNLOCK, not_after_s=boot_s() + 5)
+
+
+async def test_a_send_is_the_first_to_notice_a_link_that_went_down_h98(link: str) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="socketcan", channel=link, send_list=SEND_LIST) as bus:
+        ip("set", link, "down")
+        with pytest.raises(FrameRefused) as refusal:
+            bus.send(UNLOCK, not_after_s=boot_s() + 5)
+        assert refusal.value.reason is Reason.CAN_DOWN
+        assert await listener.state() is BusState.DOWN
+
+
+async def test_an_interface_taken_away_is_gone_and_is_found_again_h98(link: str) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="socketcan", channel=link, send_list=SEND_LIST) as bus:
+        ip("delete", link)
+        await listener.until(BusState.GONE)
+        ip("add", "dev", link, "type", "vcan")
+        ip("set", link, "up")
+        await listener.until(BusState.UP)
+        bus.send(UNLOCK, not_after_s=boot_s() + 5)
+
+
+async def test_a_full_send_queue_is_tried_again_and_then_refused_h100(link: str) -> None:
+    tc = subprocess.run(
+        ("tc", "qdisc", "add", "dev", link, "root", "pfifo", "limit", "0"),
+        env=os.environ | {"PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"},
+        capture_output=True,
+        text=True,
+    )
+    assert tc.returncode == 0, tc.stderr
+    listener = CanListener()
+    async with running_bus(listener, interface="socketcan", channel=link, send_list=SEND_LIST) as bus:
+        before_s = boot_s()
+        with pytest.raises(FrameRefused) as refusal:
+            bus.send(UNLOCK, not_after_s=before_s + 5)
+        assert refusal.value.reason is Reason.TIMEOUT
+        assert boot_s() - before_s < 2.0

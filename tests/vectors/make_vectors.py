@@ -1,0 +1,155 @@
+"""The protocol's test vectors, made from fixed keys: `python -m tests.vectors.make_vectors` writes them anew.
+
+`envelopes.json` holds messages to be accepted, with every step on the way; `refused.json` holds bytes to be dropped,
+most of them with a good signature, each with what is wrong with it.  Both are plain JSON for other implementations.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.command.envelope import MessageKind, open_unverified, seal
+from agent.command.payloads import Payload, encode_command, encode_hello, encode_ping, encode_result
+from agent.command.scan import encode_canonical
+from agent.model.command import Action, Executed, Reason, Stage
+from tests.support import envelopes as by_hand
+
+HERE = Path(__file__).resolve().parent
+
+Document = dict[str, object]
+
+
+def diagnostic(item: object) -> str:
+    """CBOR diagnostic notation (RFC 8949, section 8)."""
+    match item:
+        case None:
+            return "null"
+        case bool():
+            return "true" if item else "false"
+        case bytes():
+            return f"h'{item.hex()}'"
+        case str():
+            return json.dumps(item)
+        case dict():
+            return "{" + ", ".join(f"{diagnostic(key)}: {diagnostic(item[key])}" for key in sorted(item)) + "}"
+        case list():
+            return "[" + ", ".join(map(diagnostic, item)) + "]"
+        case _:
+            return str(item)
+
+
+def _messages() -> dict[str, tuple[MessageKind, Payload]]:
+    unlock = encode_command(by_hand.UNLOCK)
+    locked = replace(
+        by_hand.UNLOCK,
+        cid=bytes.fromhex("c1d00000000000000000000000000002"),
+        action=Action.LOCK,
+        counter=2,
+        ref=bytes.fromhex("0b00000000000001"),
+    )
+    digest = sha256(seal(MessageKind.CMD, unlock, by_hand.COMMAND_KEY, by_hand.COMMAND_KID)).digest()[:8]
+    verified = replace(by_hand.VERIFIED, digest=digest)
+    rejected = replace(
+        verified,
+        stage=Stage.REJECTED,
+        reason=Reason.SPEED_UNKNOWN,
+        executed=Executed.NO,
+        evidence=(),
+        event_sequence=None,
+    )
+    return {
+        "cmd: unlock": (MessageKind.CMD, unlock),
+        "cmd: lock, with a booking and an extension": (MessageKind.CMD, encode_command(locked) | {200: "ignored"}),
+        "ping": (MessageKind.PING, encode_ping(by_hand.PING)),
+        "hello: answer to the ping": (MessageKind.HELLO, encode_hello(by_hand.HELLO)),
+        "res: verified": (MessageKind.RES, encode_result(verified)),
+        "res: rejected": (MessageKind.RES, encode_result(rejected)),
+    }
+
+
+def envelopes() -> Document:
+    """Messages to be accepted."""
+    signers = {
+        "command": (by_hand.COMMAND_KEY, by_hand.COMMAND_SEED, by_hand.COMMAND_KID),
+        "vehicle": (by_hand.VEHICLE_KEY, by_hand.VEHICLE_SEED, by_hand.CAR),
+    }
+    found: list[Document] = []
+    for name, (kind, payload) in _messages().items():
+        signer = "command" if kind in (MessageKind.CMD, MessageKind.PING) else "vehicle"
+        key, _, kid = signers[signer]
+        raw = seal(kind, payload, key, kid)
+        envelope = open_unverified(kind, raw)
+        assert envelope is not None
+        found.append(
+            {
+                "name": name,
+                "kind": kind.value,
+                "signer": signer,
+                "payload": diagnostic(payload),
+                "payload_hex": encode_canonical(payload).hex(),
+                "signed_hex": envelope.signed_bytes.hex(),
+                "envelope_hex": raw.hex(),
+                "sha256_hex": envelope.digest.hex(),
+            }
+        )
+    return {
+        "keys": {
+            name: {"seed_hex": seed.hex(), "public_hex": _public(key).hex(), "kid_hex": kid.hex()}
+            for name, (key, seed, kid) in signers.items()
+        },
+        "envelopes": found,
+    }
+
+
+def refused() -> list[Document]:
+    """Bytes to be dropped as a `cmd`."""
+    golden = by_hand.command_by_hand()
+    fields = by_hand.UNLOCK_FIELDS
+    body = by_hand.map_by_hand(fields)
+    sign = by_hand.sign_by_hand
+    backwards = dict(reversed(fields.items()))
+    twice = by_hand.head(5, len(fields) + 1) + body[1:] + b"\x08\x02"
+    cases: list[tuple[str, str, bytes]] = [
+        ("H5", "one byte appended", golden + b"\x00"),
+        ("H6", "act is there twice", sign("cmd", twice)),
+        ("H7", "ctr in two bytes where one is enough", by_hand.command_by_hand(key_6=b"\x18\x01")),
+        ("H8", "payload map of indefinite length", sign("cmd", b"\xbf" + body[1:] + b"\xff")),
+        ("H9", "payload keys in descending order", sign("cmd", by_hand.map_by_hand(backwards))),
+        ("H10", "envelope in COSE's tag 18", b"\xd2" + golden),
+        ("H10", "ctr as a bignum", by_hand.command_by_hand(key_6=b"\xc2\x41\x01")),
+        ("H13", "ctr as a float", by_hand.command_by_hand(key_6=b"\xf9\x3c\x00")),
+        ("H14", "car as text", by_hand.command_by_hand(key_2=b"\x68" + b"carcarca")),
+        ("H15", "ctr is 2^63", by_hand.command_by_hand(key_6=b"\x1b\x80" + bytes(7))),
+        ("H15", "dl is negative", by_hand.command_by_hand(key_7=b"\x20")),
+        ("H16", "unknown key 60", by_hand.command_by_hand(key_60=b"\x00")),
+        ("H17", "unprotected header not empty", sign("cmd", body, unprotected=b"\xa1\x05\x40")),
+        (
+            "H17",
+            "third protected header",
+            sign("cmd", body, protected=b"\xa3" + by_hand.protected_header()[1:] + b"\x05\x40"),
+        ),
+        ("H21", "alg -8 (EdDSA)", sign("cmd", body, protected=by_hand.protected_header(alg=b"\x27"))),
+        ("H23", "signed as a ping", sign("ping", body)),
+        ("H27", "signature all zero", golden[:-64] + bytes(64)),
+        ("H141", "tag 30 with a huge exponent", bytes.fromhex("d81e816a31653939393939393939")),
+        ("H143", "act is true", by_hand.command_by_hand(key_8=b"\xf5")),
+    ]
+    return [{"hazard": hazard, "what": what, "kind": "cmd", "envelope_hex": raw.hex()} for hazard, what, raw in cases]
+
+
+def _public(key: Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes_raw()
+
+
+def text(document: object) -> str:
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    (HERE / "envelopes.json").write_text(text(envelopes()))
+    (HERE / "refused.json").write_text(text(refused()))
