@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -15,8 +16,11 @@ from agent.pending import Pending
 from agent.telemetry import Session
 from agent.uplink.wire import Topics
 
-# A final result the broker refused or lost is offered again so often, and at every connection.
+# After a refusal nothing that is owed is offered for so long; every connection begins with offering it.
 RETRY_S = 30.0
+
+# Offered at once and unanswered. A car owes a result or two; one whose results were refused for weeks owes many.
+IN_FLIGHT_MAX = 16
 
 
 class Answers:
@@ -72,7 +76,7 @@ class Answers:
     def owe(self, key: Key, result: bytes) -> None:
         """Publish a final result and keep offering it until the broker has it."""
         self._owed[key] = result
-        if self._is_connected:
+        if self._is_connected and len(self._tokens) < IN_FLIGHT_MAX:
             self._offer(key)
 
     def greet(self, operator: int, counters: Mapping[bytes, int], now_s: float, nonce: bytes | None = None) -> None:
@@ -95,8 +99,8 @@ class Answers:
 
     def connected(self) -> None:
         self._is_connected = True
-        for key in tuple(self._owed):
-            self._offer(key)
+        self._retry_at_s = float("inf")
+        self._offer_owed()
 
     def disconnected(self) -> None:
         self._is_connected = False
@@ -109,22 +113,30 @@ class Answers:
             return None
         if refusal is not None:
             self._retry_at_s = min(self._retry_at_s, now_s + RETRY_S)
+            # To the end of the queue: the results of one operator must not wait for the rights of another.
+            self._owed[key] = self._owed.pop(key)
             self._pending.log(Level.WARNING, "result_refused", cid=key[1].hex(), refusal=refusal)
             return None
         del self._owed[key]
+        if self._retry_at_s == float("inf"):
+            self._offer_owed()
         return key
 
     def handle_timer(self, now_s: float) -> None:
         if now_s < self._retry_at_s:
             return
         self._retry_at_s = float("inf")
-        under_way = set(self._tokens.values())
-        for key in tuple(self._owed):
-            if self._is_connected and key not in under_way:
-                self._offer(key)
+        if self._is_connected:
+            self._offer_owed()
 
     def next_timer(self) -> float:
         return self._retry_at_s
+
+    def _offer_owed(self) -> None:
+        under_way = set(self._tokens.values())
+        waiting = (key for key in self._owed if key not in under_way)
+        for key in tuple(islice(waiting, max(0, IN_FLIGHT_MAX - len(self._tokens)))):
+            self._offer(key)
 
     def _offer(self, key: Key) -> None:
         token = self._pending.publish_tracked(self._topics.of(key[0], "res"), self._owed[key])

@@ -212,6 +212,8 @@ class Commanding:
         state = self._telemetry.state_of(recipe.bus)
         if state in (BusState.DOWN, BusState.GONE):
             return Reason.CAN_DOWN, ()
+        if state is BusState.BUS_OFF:
+            return Reason.BUS_OFF, ()
         if self._telemetry.is_asleep(recipe.bus, now_s):
             if recipe.wake is None:
                 return Reason.BUS_ASLEEP, ()
@@ -302,11 +304,12 @@ class Commanding:
     def _reject(self, key: Key, command: Command, reason: Reason, readings: Iterable[Reading], now_s: float) -> None:
         # A2: of a session this store does not know, it cannot be said that the command was never carried out.
         executed = Executed.NO if reason is Reason.WRONG_CAR else self._ledger.executed_in(command.sid)
-        if not self._ledger.may_reject(self._session.ms(now_s)):
-            # Not remembered, so a resend is judged anew; it cannot have been carried out either way.
+        is_remembered = self._ledger.may_reject(self._session.ms(now_s))
+        if not is_remembered:
+            # A resend is judged anew; it cannot have been carried out either way.
             reason = Reason.RATE_LIMITED
         result = self._refusal(key, command, reason, executed, readings, now_s)
-        if reason is not Reason.RATE_LIMITED:
+        if is_remembered:
             self._remember(key, command, result, now_s)
         self._answers.say(key[0], result)
         self._pending.log(Level.INFO, "command_rejected", cid=command.cid.hex(), reason=reason.name.lower())
@@ -314,8 +317,9 @@ class Commanding:
     def _refusal(
         self, key: Key, command: Command, reason: Reason, executed: Executed, readings: Iterable[Reading], now_s: float
     ) -> bytes:
-        evidence = evidence_of(readings, now_s)
-        outcome = Outcome(Stage.REJECTED, reason, executed, evidence)
+        # An interface that is known to be down is a failure of ours, not a refusal (H98).
+        stage = Stage.FAILED if reason is Reason.CAN_DOWN else Stage.REJECTED
+        outcome = Outcome(stage, reason, executed, evidence_of(readings, now_s))
         return self._answers.result(key[0], command.cid, command.digest, outcome, now_s)
 
     def _remember(self, key: Key, command: Command, result: bytes, now_s: float) -> None:

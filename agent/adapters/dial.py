@@ -13,6 +13,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from agent.adapters.files import require_private
 from agent.errors import ConfigurationError, LinkError
@@ -20,7 +21,7 @@ from agent.errors import ConfigurationError, LinkError
 # A name with more addresses than this is a load balancer's; any four of them will do.
 _ADDRESSES_MAX = 4
 
-_Address = tuple[socket.AddressFamily, tuple[str | int, ...]]
+_Address = tuple[int, Any]
 
 
 def tls_context(ca_file: Path, certificate_file: Path | None, key_file: Path | None) -> ssl.SSLContext:

@@ -18,7 +18,7 @@ from agent.backend.keys import car_table, make_key, operator_table, read_request
 from agent.backend.outcome import CommandResult, Progress, Step
 from agent.backend.registry import add_car, example_text, make_configuration
 from agent.backend.settings import Operator, Settings, load_settings
-from agent.errors import EXIT_DONE, EXIT_FAILED, EXIT_UNKNOWN, AgentError
+from agent.errors import EXIT_DONE, EXIT_FAILED, EXIT_UNKNOWN, AgentError, LinkError
 from agent.model.command import Action, Stage
 
 # Every other end (executed_unverified, interrupted, no answer) leaves open what happened.
@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command in ACTIONS:
             return asyncio.run(_command(options))
         return perform[options.command](options)
+    except LinkError as error:
+        _tell(f"carshare-backend: {error}")
+        return EXIT_UNKNOWN  # no answer, and nothing that could have been one
     except AgentError as error:
         _tell(f"carshare-backend: {error}")
         return error.exit_status

@@ -225,7 +225,9 @@ class Backend:
         if isinstance(hello, Ignored):
             return self.ignored.add(hello)
         reception = line.session.receive(hello, boot_s())
-        if not reception.answered and hello.nonce is not None:
+        if hello.nonce is None:  # sent on connecting: the car is there again
+            line.hurry(boot_s())
+        elif not reception.answered:
             self.ignored.add(Ignored.UNASKED)
         for nonce in reception.answered & line.pings.keys():
             if not line.pings[nonce].done():
@@ -256,8 +258,7 @@ class Backend:
     def _link_changed(self, is_connected: bool, detail: str) -> None:
         for line in self._cars.values():
             if is_connected:
-                for conversation in line.conversations:
-                    conversation.link_is_up(boot_s())
+                line.hurry(boot_s())
             line.wake()
         self._tell(LinkReport(is_connected, detail))
 

@@ -29,6 +29,7 @@ RESEND_S_MIN = 2.0
 RESEND_S_MAX = 15.0
 SENDS_MAX = 16
 LINK_RETRY_S = 1.0
+HURRY_GAP_S = 0.5
 
 # A command begun at its deadline still wakes the car, settles, repeats its frames and watches for feedback.
 GRACE_S = 15.0
@@ -108,6 +109,7 @@ class Conversation:
         self._command: SignedCommand | None = None
         self._sends = 0
         self._send_at_s = now_s
+        self._sent_at_s = -math.inf
         self._has_begun = False
         self._told: set[Progress] = set()
         self._news: list[Progress] = []
@@ -171,10 +173,14 @@ class Conversation:
         """The broker took the last `Send` and says that nobody is subscribed to it."""
         self._tell(Step.NOT_HEARD)
 
-    def link_is_up(self, now_s: float) -> None:
-        """The connection is new: what the car answered meanwhile is lost, so ask again at once."""
-        if self._sends < SENDS_MAX:
-            self._ping_at_s = self._send_at_s = now_s
+    def hurry(self, now_s: float) -> None:
+        """There is reason to think that an answer can be had now: the link is new, or the car has just come back.
+
+        What either said meanwhile is lost.  The gap keeps a stranger who repeats old hellos from making us shout.
+        """
+        at_s = max(now_s, self._sent_at_s + HURRY_GAP_S)
+        self._ping_at_s = min(self._ping_at_s, at_s)
+        self._send_at_s = min(self._send_at_s, at_s if self._sends < SENDS_MAX else math.inf)
 
     def _gives_up_at_s(self) -> float:
         if self._command is None:
@@ -184,6 +190,7 @@ class Conversation:
     def _ask(self, now_s: float) -> Send:
         nonce = self._draw(NONCE_BYTES)
         self._session.ask(nonce, now_s)
+        self._sent_at_s = now_s
         self._ping_at_s = now_s + PING_INTERVAL_S
         self._tell(Step.ASKING)
         return self._signer.ping(nonce)
@@ -207,6 +214,7 @@ class Conversation:
     def _send(self, command: SignedCommand, now_s: float) -> Send:
         self._tell(Step.SENT_AGAIN if self._sends else Step.SENT)
         self._sends += 1
+        self._sent_at_s = now_s
         self._send_at_s = now_s + min(RESEND_S_MAX, RESEND_S_MIN * 2 ** (self._sends - 1))
         if now_s < command.deadline_at_s + LAST_ASK_S:
             self._send_at_s = min(self._send_at_s, command.deadline_at_s + LAST_ASK_S)

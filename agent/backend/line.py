@@ -41,6 +41,10 @@ class CarLine:
         """Each topic that this car publishes on, and its last level."""
         return ((one.topic, one.topic.rpartition("/")[2]) for one in (*self.answer_topics, *self.telemetry_topics))
 
+    def hurry(self, now_s: float) -> None:
+        for conversation in self.conversations:
+            conversation.hurry(now_s)
+
     def wake(self) -> None:
         for event in self.conversations.values():
             event.set()

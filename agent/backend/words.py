@@ -27,7 +27,7 @@ _TEXT_LENGTH_MAX = 200
 _REMEMBERED_MAX = 50_000
 
 REASON_WORDS: Mapping[Reason, str] = {
-    Reason.OK: "",
+    Reason.OK: "as asked",
     Reason.VERSION: "the car speaks another version of the protocol",
     Reason.WRONG_CAR: "the command was for another car",
     Reason.BAD_PARAMS: "the car does not accept the command's parameters",
@@ -78,14 +78,20 @@ REASON_WORDS: Mapping[Reason, str] = {
 }
 
 _STAGE_WORDS: Mapping[Stage | None, str] = {
-    None: "no answer",
+    None: "got no answer",
     Stage.ACCEPTED: "accepted",
-    Stage.EXECUTING: "executing",
+    Stage.EXECUTING: "being carried out",
     Stage.VERIFIED: "verified",
-    Stage.EXECUTED_UNVERIFIED: "sent, not verified: the car gave no feedback",
+    Stage.EXECUTED_UNVERIFIED: "sent, not verified",
     Stage.FAILED: "failed",
     Stage.REJECTED: "rejected",
-    Stage.INTERRUPTED: "interrupted: the agent ended while it was at it",
+    Stage.INTERRUPTED: "interrupted",
+}
+
+# Where the reason is `ok` although the end is not what was wished for.
+_WHY_BY_STAGE: Mapping[Stage, str] = {
+    Stage.EXECUTED_UNVERIFIED: "the car gave no feedback",
+    Stage.INTERRUPTED: "the agent ended while it was at it",
 }
 
 _EXECUTED_WORDS: Mapping[Executed, str] = {
@@ -124,10 +130,11 @@ def progress_words(progress: Progress) -> str:
 def result_words(result: CommandResult, *, is_heard: bool = True) -> str:
     """The end of a command; `is_heard` False if the broker last said that the car does not listen."""
     action = result.action.name.lower().replace("_", " ")
-    head = f"{result.car}: {action} {_STAGE_WORDS[result.stage]}"
-    if result.reason is not None and (why := REASON_WORDS[result.reason]):
-        head += f": {why} ({result.reason.name.lower()})"
-    head += f", {'after' if result.stage is None else 'in'} {result.answered_in_s:.1f} s."
+    preposition = "in" if result.is_verified else "after"
+    head = f"{result.car}: {action} {_STAGE_WORDS[result.stage]} {preposition} {result.answered_in_s:.1f} s"
+    if result.stage is not None and result.reason is not None:
+        head += _because(result.stage, result.reason)
+    head += "."
     if not result.is_verified:
         head += " " + _EXECUTED_WORDS[result.executed]
     if result.stage is None and not is_heard:
@@ -137,6 +144,12 @@ def result_words(result: CommandResult, *, is_heard: bool = True) -> str:
     if result.stage is None and result.cid is not None:
         head += f" Command {result.cid.hex()}."
     return "\n".join([head, *("  " + evidence_words(piece) for piece in result.evidence)])
+
+
+def _because(stage: Stage, reason: Reason) -> str:
+    if reason is Reason.OK:
+        return f": {_WHY_BY_STAGE[stage]}" if stage in _WHY_BY_STAGE else ""
+    return f": {REASON_WORDS[reason]} ({reason.name.lower()})"
 
 
 def evidence_words(evidence: Evidence) -> str:
@@ -168,10 +181,8 @@ class ReportWords:
             case PresenceReport(car, is_online, sid):
                 return [f"{car} is {'online' if is_online else 'OFFLINE'}, session {sid.hex()}"]
             case ResultReport(car, result):
-                why = REASON_WORDS[result.reason]
-                head = f"{car} command {result.cid.hex()[:8]}: {_STAGE_WORDS[result.stage]}" + (
-                    f": {why}" if why else ""
-                )
+                head = f"{car} command {result.cid.hex()[:8]} {_STAGE_WORDS[result.stage]}"
+                head += _because(result.stage, result.reason)
                 return [head, *(f"{car}   {evidence_words(piece)}" for piece in result.evidence)]
             case ChangeReport(car, change):
                 return [f"{car} {_CHANGE_WORDS[change]}"]

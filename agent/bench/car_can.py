@@ -25,6 +25,8 @@ class CarOnBus:
 
     def __init__(self, car: VirtualCar, *, interface: str, channel: str, on_event: Callable[[CarEvent], None]) -> None:
         self.car = car
+        self.opened = asyncio.Event()
+        """Set once the car is on its bus."""
         self._interface = interface
         self._channel = channel
         self._on_event = on_event
@@ -49,6 +51,7 @@ class CarOnBus:
         except (can.CanError, OSError, ValueError, ImportError) as error:
             raise BusError(f"cannot open the CAN interface {self._interface}:{self._channel}: {error}") from error
         stop_reading = self._start_reading(bus)
+        self.opened.set()
         try:
             while True:
                 self._changed.clear()

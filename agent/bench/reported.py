@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from agent.backend.watching import EventReport, LinkReport, PresenceReport, Report, StateReport
 from agent.backend.words import ReportWords
 
-LINES_MAX = 500  # what a person may want to scroll back through
+LOCKED = "Vehicle.Carshare.CentralLock.IsLocked"
+
+LINES_MAX = 200  # more than any window shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Reported:
         self.readings: dict[str, Told] = {}
         self.buses: dict[str, str] = {}
         self.is_online: bool | None = None
-        self.is_linked = False
+        self.is_linked = True  # a backend that can be watched has connected
         self.lines: deque[str] = deque(maxlen=LINES_MAX)
         self._words = ReportWords()
         self._changed = asyncio.Condition()

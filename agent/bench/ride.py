@@ -11,7 +11,7 @@ from agent.backend.documents import evidence_document
 from agent.backend.outcome import CommandResult
 from agent.bench.bench import Bench
 from agent.bench.car_lock import LockState
-from agent.bench.reported import Told
+from agent.bench.reported import LOCKED, Told
 from agent.bench.setup import CAR_NAME
 from agent.model.command import Executed, Reason, Stage
 
@@ -31,7 +31,6 @@ IGNITION = "Vehicle.LowVoltageSystemState"
 STATE_OF_CHARGE = "Vehicle.Powertrain.TractionBattery.StateOfCharge.Current"
 RANGE = "Vehicle.Powertrain.TractionBattery.Range"
 DRIVER_DOOR = "Vehicle.Cabin.Door.Row1.DriverSide.IsOpen"
-LOCKED = "Vehicle.Carshare.CentralLock.IsLocked"
 
 
 class StepFailedError(Exception):

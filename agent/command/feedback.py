@@ -17,6 +17,7 @@ class _Source:
 
     last: Reading
     run: int = 0
+    run_since_s: float = math.inf
     asked: Reading | None = None
     other: Reading | None = None
     is_contradictory: bool = False
@@ -26,12 +27,15 @@ class _Source:
 class FeedbackWatch:
     """Feedback readings since our first command frame left, source by source, for as long as the window is open.
 
-    A path may be reported by several messages; all of them that report must agree.
+    A path may be reported by several messages; all of them that report must agree.  Where several frames in a row
+    are asked for, they must span `run_s_min` as well: spoofed at a high rate, any number of them fits between two
+    frames of the true sender, who is to have his say (H96).
     """
 
-    def __init__(self, feedback: tuple[Feedback, ...], window_s: float) -> None:
+    def __init__(self, feedback: tuple[Feedback, ...], *, window_s: float, run_s_min: float) -> None:
         self._feedback = feedback
         self._window_s = window_s
+        self._run_s_min = run_s_min
         self._sources: dict[str, dict[str, _Source]] = {wanted.path: {} for wanted in feedback}
         self._sent_first_s = math.inf
         self._sent_last_s = math.inf
@@ -66,6 +70,8 @@ class FeedbackWatch:
         if reading.quality is not Quality.OK:
             source.run = 0
         elif _is_equal(reading.value, wanted.equals):
+            if source.run == 0:
+                source.run_since_s = reading.at_s
             source.run += 1
             source.asked = reading
         else:
@@ -78,9 +84,14 @@ class FeedbackWatch:
         """Every path shows the asked state, for as many frames in a row as asked, and no source took it back."""
         return bool(self._feedback) and all(
             bool(sources := self._sources[wanted.path])
-            and all(source.run >= wanted.confirmations and not source.is_contradictory for source in sources.values())
+            and all(self._is_confirmed(wanted, source) for source in sources.values())
             for wanted in self._feedback
         )
+
+    def _is_confirmed(self, wanted: Feedback, source: _Source) -> bool:
+        if source.is_contradictory or source.run < wanted.confirmations:
+            return False
+        return wanted.confirmations == 1 or source.last.at_s - source.run_since_s >= self._run_s_min
 
     def verdict(self) -> tuple[Stage, Reason, Executed]:
         """What is to be said at the end of the window."""

@@ -76,7 +76,7 @@ class Lifecycle:
         self._rounds_complete = 0
         self._unanswered: int | None = None
         self._may_have_left = False
-        self._watch = FeedbackWatch(recipe.feedback, recipe.feedback_window_s)
+        self._watch = FeedbackWatch(recipe.feedback, window_s=recipe.feedback_window_s, run_s_min=recipe.interval_s)
         self._used: tuple[Reading, ...] = ()
 
     @property

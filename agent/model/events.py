@@ -54,7 +54,9 @@ class StoreFailed:
 
 @dataclass(frozen=True, slots=True)
 class BrokerUp:
-    """Connected and subscribed."""
+    """Connected and subscribed, but for the topics in `refused` (each with the broker's reason)."""
+
+    refused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,9 +164,13 @@ class MessageDatabase:
 
 def _raw_of(spec: SignalSpec, signal: Signal, value: Value) -> int | float | Problem:
     if isinstance(value, str):
-        if raws := spec.raws_named(value):
-            return raws[0]
-        return Problem(spec.name, f"no value is called {value!r}", expected_of(spec.names.values(), value))
+        raws = spec.raws_named(value)
+        if not raws:
+            return Problem(spec.name, f"no value is called {value!r}", expected_of(spec.names.values(), value))
+        low, high = raw_range(spec.field)
+        if not low <= raws[0] <= high:  # a VAL_ may name more than the bits can hold
+            return Problem(spec.name, f"{value!r} does not fit", f"a raw value of {spec.field.length} bits")
+        return raws[0]
     number = int(value) if isinstance(value, bool) else value
     if spec.scale == 0 or not (spec.field.is_float or math.isfinite(number)):
         return Problem(spec.name, f"{value} cannot be encoded", "a finite number, and a scale other than 0 in the DBC")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from tests.profiles.golden_log import MARKER, MEANINGLESS, UNIT_UNKNOWN, GoldenLog, Readings, Shown, crc8
+from tests.profiles.golden_log import MARKER, MEANINGLESS, OUT_OF_RANGE, UNIT_UNKNOWN, GoldenLog, Readings, Shown, crc8
 
 _BATTERY = "Vehicle.Powertrain.TractionBattery"
 _DOOR = "Vehicle.Carshare.Door"
@@ -91,8 +91,8 @@ _SCRIPT: tuple[tuple[int, Mapping[str, object]], ...] = (
     (3060, {"pack_v": 0.0, "pack_a": 0.0}),
     (3100, {"pack_v": 386.5, "pack_a": -0.5, "start_button": 2}),
     (3200, {"charge_raw": 1020, "gids": 512, "gids_max": 750, "health_percent": 0}),
-    (3300, {"charge_raw": 684, "health_percent": 93, "outside_celsius": -1.5}),
-    (3400, {"shown_percent": 71.5}),
+    (3300, {"charge_raw": 1015, "health_percent": 93, "outside_celsius": -1.5}),
+    (3400, {"charge_raw": 684, "shown_percent": 71.5}),
     (3480, {"units": "mi"}),
     (3700, {"odometer": 12_345}),
     (4500, {"ready": 2, "start_button": 3, "low_v": 14.1}),
@@ -202,7 +202,9 @@ def _battery_power(car: _Car, counter: int) -> tuple[bytes, Readings]:
 
 def _battery_charge(car: _Car, counter: int) -> tuple[bytes, Readings]:
     covered = (car.charge_raw << 6).to_bytes(2, "big") + bytes([0, 0, 0xFF, 0xC0, 0x10 | counter])
-    shown: Shown = MARKER if car.charge_raw in {1020, 1023} else car.charge_raw / 10
+    shown: Shown = car.charge_raw / 10 if car.charge_raw <= 1000 else OUT_OF_RANGE
+    if car.charge_raw in {1020, 1023}:
+        shown = MARKER
     return covered + _leaf_crc(covered), {f"{_BATTERY}.StateOfCharge.Current": shown}
 
 

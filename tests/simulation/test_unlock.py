@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.bench.car import CarFault
 from agent.bench.car_body import Opening
 from agent.model.command import Action, Executed, Reason, Stage
 from agent.model.effects import Acknowledge, Persist, SendFrame
+from agent.model.events import BusChanged
+from agent.model.frame import BusState
 from agent.model.records import Done, Intent
 from tests.support.pair import Pair
 
@@ -333,6 +336,16 @@ def test_interface_that_is_down_before_acting_fails_with_nothing_executed() -> N
     pair.run(1.0)
     result = pair.final_results()[-1]
     assert (result.stage, result.reason, result.executed) == (Stage.FAILED, Reason.CAN_DOWN, Executed.NO)
+
+
+@pytest.mark.parametrize("state", [BusState.DOWN, BusState.GONE])
+def test_interface_known_to_be_down_or_absent_fails_at_once(state: BusState) -> None:
+    """H98: stage 5, reason 60, nothing executed; said before anything is tried."""
+    pair = awake()
+    pair.engine.receive_link(BusChanged("body", state), pair.now_s)
+    result = pair.ask(Action.UNLOCK)
+    assert (result.stage, result.reason, result.executed) == (Stage.FAILED, Reason.CAN_DOWN, Executed.NO)
+    assert pair.sent == []
 
 
 def test_bus_off_after_the_first_frame_is_unknown() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -269,12 +271,30 @@ def test_a_command_leaves_once_the_link_is_back() -> None:
     assert 5.0 <= result.answered_in_s <= 6.5
 
 
-def test_a_new_connection_asks_again_at_once() -> None:
-    conversation, session = talking()
+def test_a_car_or_link_that_is_back_is_asked_at_once_but_not_without_end() -> None:
+    conversation = talking()
     conversation.advance(1000.2, UNIX_MS)
-    assert conversation.next_timer() > 1001.0
-    conversation.link_is_up(1000.5)
-    assert [type(step) for step in conversation.advance(1000.5, UNIX_MS)] == [Progress, Send]
+    now_s, sends = 1000.7, 0
+    while now_s < 1029.0:
+        conversation.hurry(now_s)
+        sends += sum(isinstance(step, Send) for step in conversation.advance(now_s, UNIX_MS))
+        if now_s == 1000.7:
+            assert sends == 1
+        now_s += 0.125
+    assert sends == SENDS_MAX - 1
+    assert math.isfinite(conversation.next_timer())
+
+
+def test_a_car_that_comes_back_is_asked_for_its_session_at_once() -> None:
+    conversation = Conversation(
+        CAR.name, Action.UNLOCK, Signer(OPERATOR, CAR.id), CarSession(OPERATOR.kid), draw=counting_draw(), now_s=0.0
+    )
+    conversation.advance(0.0, UNIX_MS)
+    conversation.hurry(1.0)
+    assert [type(step) for step in conversation.advance(1.0, UNIX_MS)] == [Send]
+    conversation.hurry(1.25)
+    assert conversation.advance(1.25, UNIX_MS) == ()
+    assert conversation.next_timer() == 1.5
 
 
 def test_the_broker_may_drop_a_command_at_its_deadline_and_a_ping_after_its_nonce() -> None:
@@ -295,7 +315,7 @@ def test_no_car_acts_later_than_its_caller_waits(wait_s: float, action: Action) 
         assert received.command.deadline_ms - began_ms <= wait_s * 1000 + 1
 
 
-def talking() -> tuple[Conversation, CarSession]:
+def talking() -> Conversation:
     """A conversation whose command has been sent."""
     session = CarSession(OPERATOR.kid)
     car = ScriptedCar(is_silent)
@@ -310,7 +330,7 @@ def talking() -> tuple[Conversation, CarSession]:
     _, command = conversation.advance(1000.1, UNIX_MS)
     assert isinstance(command, Send)
     car.receive(command.kind, command.raw)
-    return conversation, session
+    return conversation
 
 
 @st.composite
@@ -332,7 +352,7 @@ def results(draw: st.DrawFn) -> Result:
 @given(st.lists(results(), max_size=20))
 def test_results_that_are_not_about_these_very_bytes_are_ignored(arriving: list[Result]) -> None:
     """Same id with another digest among them."""
-    conversation, _ = talking()
+    conversation = talking()
     assert conversation.cid == (2).to_bytes(16, "big")
     for result in arriving:
         assert conversation.receive(result, 1000.2) is False

@@ -48,9 +48,9 @@ def asked(nonce: bytes = NONCE, now_s: float = 100.0) -> CarSession:
     return session
 
 
-def mapped(now_s: float = 100.0, **fields: int) -> CarSession:
+def mapped(now_s: float = 100.0, counter: int | None = None) -> CarSession:
     session = asked(now_s=now_s)
-    session.receive(hello(NONCE, **fields), now_s)
+    session.receive(hello(NONCE, counter=counter), now_s)
     return session
 
 

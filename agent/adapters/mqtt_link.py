@@ -1,0 +1,295 @@
+"""One MQTT 5 connection on aiomqtt, with what a car needs and the library leaves out (measured on 2.5.1):
+
+- a delivery is acknowledged when we say so; paho acknowledges as soon as its callback returns;
+- a refused PUBACK and SUBACK is told; aiomqtt reports a refused PUBACK as success;
+- nothing is dropped unseen: aiomqtt drops what its queue cannot hold, with a warning in a log;
+- nothing is queued in the library: paho keeps what it could not send and sends it again after a reconnect, even
+  with clean start. Hence one client object a connection, and never more in flight than the broker takes;
+- the end of a connection is noticed in every phase, its reason told, and its socket closed.
+
+aiomqtt has no public way to any of these, so this file uses the names it keeps to itself; no other does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiomqtt
+from paho.mqtt.client import Client as PahoClient
+from paho.mqtt.client import ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from agent.adapters.paho_socket import PahoSocket
+from agent.errors import LinkError
+from agent.model.effects import Publish
+from agent.model.events import Delivery, Published
+
+PACKET_BYTES_MAX = 8 * 1024
+"""Maximum Packet Size we announce and hold the broker to: commands are below 1 KiB."""
+
+RECEIVE_MAX = 8
+"""Unacknowledged deliveries at once: a person sends one command, a few operators a few."""
+
+LOOSE_MAX = 64
+"""QoS 0 deliveries waiting for the engine; nothing tells a broker to slow down there, so more are dropped."""
+
+PUBLISHES_MAX = 64
+"""Publications handed over and unanswered; the durable outbox is the queue, this only fills the line."""
+
+ANSWER_WAIT_S = 10.0
+"""CONNACK and SUBACK take a round trip; one that takes longer never comes."""
+
+_DISCONNECT_WAIT_S = 1.0
+
+# Fixed header, topic length, packet id, properties with a message expiry.
+_PUBLISH_OVERHEAD_BYTES = 5 + 2 + 2 + 1 + 5
+
+# paho logs what it receives; what an unknown sender wrote does not belong in our log.
+_silent = logging.getLogger("agent.adapters.mqtt_link.paho")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A topic filter, subscribed at QoS 1. The defaults are for commands: nothing retained is wanted (csa1 A6)."""
+
+    topic_filter: str
+    retain_handling: int = 2
+    is_retain_as_published: bool = True
+
+
+class MqttLink(aiomqtt.Client):
+    """One connection over a socket that `dial` opened; never used again once ended.
+
+    What the broker brings is taken with `take_news` after `has_news` was set; `is_settled` is set while nothing
+    handed over waits for an answer.  `delivery_ids` gives numbers no other link gives.
+    """
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        *,
+        client_id: str,
+        keep_alive_s: int,
+        will: tuple[str, bytes],
+        delivery_ids: Iterator[int],
+    ) -> None:
+        super().__init__(
+            hostname="unused, the socket is connected",
+            identifier=client_id,
+            protocol=aiomqtt.ProtocolVersion.V5,
+            clean_start=True,
+            keepalive=keep_alive_s,
+            properties=_connect_properties(),
+            will=aiomqtt.Will(*will, qos=1, retain=True),
+            max_inflight_messages=0,  # no limit of paho's, which would mean a queue of paho's
+            timeout=ANSWER_WAIT_S,
+            logger=_silent,
+        )
+        self.has_news = asyncio.Event()
+        self.is_settled = asyncio.Event()
+        self.is_settled.set()
+        self.dropped_count = 0
+        self._wire = PahoSocket(connection, PACKET_BYTES_MAX)
+        self._client._create_socket = lambda: self._wire  # type: ignore[method-assign]
+        self._client.manual_ack_set(True)
+        self._delivery_ids = delivery_ids
+        self._news: deque[Delivery | Published] = deque()
+        self._loose = 0
+        self._unacknowledged: dict[int, int] = {}
+        self._waiting: deque[Publish] = deque()
+        self._under_way: dict[int, int | None] = {}
+        self._in_flight_max = PUBLISHES_MAX
+        self._packet_bytes_max = 1 << 28
+        self._disconnected.add_done_callback(self._note_end)
+
+    async def open(self) -> None:
+        """Say CONNECT and wait for the broker's consent; LinkError with its reason if it does not give it."""
+        self._client_connect()  # does not block: the socket is connected
+        try:
+            await self._wait_for(self._connected, ANSWER_WAIT_S)
+        except aiomqtt.MqttError as error:
+            raise LinkError(f"the broker does not accept the connection: {error}") from None
+
+    async def ask_for(self, subscriptions: Sequence[Subscription]) -> dict[Subscription, str]:
+        """Subscribe; returns those the broker refused with its reasons. LinkError if it does not answer."""
+        wishes = [
+            (
+                wish.topic_filter,
+                SubscribeOptions(
+                    qos=1, retainAsPublished=wish.is_retain_as_published, retainHandling=wish.retain_handling
+                ),
+            )
+            for wish in subscriptions
+        ]
+        if not wishes:
+            return {}
+        try:
+            answers = await self.subscribe(wishes)
+        except aiomqtt.MqttError as error:
+            raise LinkError(f"the broker does not answer a subscription: {error}") from None
+        if len(answers) != len(wishes):
+            raise LinkError("the broker answers to other subscriptions than were asked for")
+        reasons = zip(subscriptions, answers, strict=True)
+        return {wish: str(reason) for wish, reason in reasons if isinstance(reason, ReasonCode) and reason.is_failure}
+
+    def publish_soon(self, effect: Publish) -> str | None:
+        """Hand over a message at QoS 1; None if it is taken, else why not."""
+        if self._disconnected.done():
+            return "connection lost"
+        if len(self._waiting) + len(self._under_way) >= PUBLISHES_MAX:
+            return "busy"
+        size = len(effect.topic.encode()) + len(effect.payload) + _PUBLISH_OVERHEAD_BYTES
+        if size > self._packet_bytes_max:
+            return f"larger than the {self._packet_bytes_max} bytes the broker takes"
+        self.is_settled.clear()
+        self._waiting.append(effect)
+        self.send_waiting()
+        return None
+
+    def send_waiting(self) -> None:
+        """Send of what waits as much as the broker takes unacknowledged."""
+        while self._waiting and len(self._under_way) < self._in_flight_max and not self._disconnected.done():
+            effect = self._waiting.popleft()
+            info = self._client.publish(
+                effect.topic, effect.payload, qos=1, retain=effect.is_retained, properties=_publish_properties(effect)
+            )
+            self._under_way[info.mid] = effect.token
+
+    def acknowledge(self, delivery_id: int) -> None:
+        """Send the PUBACK of a delivery; of no effect for QoS 0, a second time, or once the connection ended."""
+        if (mid := self._unacknowledged.pop(delivery_id, None)) is not None:
+            self._client.ack(mid, qos=1)
+
+    def take_news(self) -> Iterator[Delivery | Published]:
+        """Deliveries and answers in the order they came."""
+        while self._news:
+            yield self._news.popleft()
+        self._loose = 0
+
+    def raise_if_ended(self) -> None:
+        """LinkError with the reason once the connection has ended."""
+        if self._disconnected.done():
+            raise self._end_error()
+
+    def unanswered(self) -> list[int]:
+        """Tokens of what was handed over and will never be answered now."""
+        tokens = [*self._under_way.values(), *(effect.token for effect in self._waiting)]
+        return [token for token in tokens if token is not None]
+
+    async def end(self) -> None:
+        """Close the connection, in order if it still stands; the broker publishes the will in any case."""
+        try:
+            await asyncio.sleep(0)  # the loop must have begun to watch the socket before it can stop
+            if self._is_open() and not self._disconnected.done():
+                self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message"))
+                await asyncio.wait({self._disconnected}, timeout=_DISCONNECT_WAIT_S)
+        finally:
+            # aiomqtt leaves the socket open after an error, and the broker then takes us to be there still.
+            self._client._sock_close()
+            self._wire.close()
+
+    def _is_open(self) -> bool:
+        return self._connected.done() and not self._connected.cancelled() and self._connected.exception() is None
+
+    def _end_error(self) -> LinkError:
+        error = None if self._disconnected.cancelled() else self._disconnected.exception()
+        if isinstance(error, LinkError):
+            return error
+        return LinkError(self._wire.fault or (str(error) if error else "") or "the broker closed the connection")
+
+    def _note_end(self, ended: asyncio.Future[None]) -> None:
+        error = self._end_error()
+        for answer in self._pending_subscribes.values():
+            if not answer.done():
+                answer.set_exception(error)
+        self.has_news.set()
+
+    # --- called by paho, in the event loop, from aiomqtt's reader -------------------------------------------------
+
+    def _on_connect(
+        self,
+        client: PahoClient,
+        userdata: Any,
+        flags: ConnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        if flags.session_present and not self._connected.done():
+            # We asked for a clean start; a broker that kept a session may also have kept commands in it (H62).
+            self._connected.set_exception(LinkError("the broker kept a session although a clean start was asked for"))
+            return
+        self._in_flight_max = min(PUBLISHES_MAX, getattr(properties, "ReceiveMaximum", PUBLISHES_MAX))
+        self._packet_bytes_max = getattr(properties, "MaximumPacketSize", self._packet_bytes_max)
+        super()._on_connect(client, userdata, flags, reason_code, properties)
+
+    def _on_disconnect(
+        self,
+        client: PahoClient,
+        userdata: Any,
+        flags: DisconnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        if not self._connected.done():
+            # With TLS 1.3 a broker refuses a client certificate only now, after the handshake has ended for us.
+            why = self._wire.fault or str(reason_code)
+            self._connected.set_exception(LinkError(f"the broker closed the connection before accepting it: {why}"))
+            return
+        super()._on_disconnect(client, userdata, flags, reason_code, properties)
+
+    def _on_message(self, client: PahoClient, userdata: Any, message: MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            raise LinkError("the broker sent a topic that is not UTF-8") from None
+        if message.qos > 1:
+            raise LinkError("the broker sent QoS 2, which was not asked for")
+        if message.qos == 1 and len(self._unacknowledged) >= RECEIVE_MAX:
+            raise LinkError(f"the broker sent more than {RECEIVE_MAX} deliveries unacknowledged")
+        if message.qos == 0:
+            if self._loose >= LOOSE_MAX:
+                self.dropped_count += 1
+                return
+            self._loose += 1
+        delivery_id = next(self._delivery_ids)
+        if message.qos == 1:
+            self._unacknowledged[delivery_id] = message.mid
+        self._news.append(Delivery(topic, bytes(message.payload), message.retain, delivery_id))
+        self.has_news.set()
+
+    def _on_publish(
+        self, client: PahoClient, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties
+    ) -> None:
+        token = self._under_way.pop(mid, None)
+        if token is not None:
+            self._news.append(Published(token, str(reason_code) if reason_code.is_failure else None))
+        if not self._under_way and not self._waiting:
+            self.is_settled.set()
+        self.has_news.set()
+
+
+def _connect_properties() -> Properties:
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.SessionExpiryInterval = 0
+    properties.ReceiveMaximum = RECEIVE_MAX
+    properties.MaximumPacketSize = PACKET_BYTES_MAX
+    return properties
+
+
+def _publish_properties(effect: Publish) -> Properties | None:
+    if effect.expiry_s is None:
+        return None
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.MessageExpiryInterval = effect.expiry_s
+    return properties

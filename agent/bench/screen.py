@@ -1,0 +1,168 @@
+"""The bench with a person at it: a live picture, and a key for everything one does to a shared car."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable, Coroutine
+
+from agent.backend.outcome import CommandResult
+from agent.backend.words import progress_words, result_words
+from agent.bench.bench import Bench
+from agent.bench.car import CarFault
+from agent.bench.car_body import CarRefusesError, Opening
+from agent.bench.car_commands import state
+from agent.bench.reported import LOCKED
+from agent.bench.setup import CAR_NAME
+from agent.bench.terminal import Terminal
+from agent.bench.view import View, picture
+from agent.errors import AgentError, LinkError
+from agent.model.command import Action
+
+REDRAW_S = 0.2
+COMMANDS_AT_ONCE_MAX = 8  # more keys than anybody presses while a car answers; the car itself refuses a second one
+DRIVE_KM = 2
+
+KEYS = (
+    "q quit | u unlock  l lock  r report | d door  t trunk  g drive 2 km  c cable  s sleep  w wake | "
+    "1 lock unit dead  2 lock ignores  3 bus silent  4 broker gone"
+)
+
+
+class Screen:
+    """Shows the bench until `q`. Keys act at once; commands run beside each other, as they would from a fleet."""
+
+    def __init__(self, bench: Bench, terminal: Terminal) -> None:
+        self._bench = bench
+        self._terminal = terminal
+        self._reported = bench.reported
+        self._is_done = asyncio.Event()
+        self._is_broker_gone = False
+        self._commands: set[asyncio.Task[None]] = set()
+        self._actions: dict[str, Callable[[], Coroutine[None, None, None]]] = {
+            "u": lambda: self._command(Action.UNLOCK),
+            "l": lambda: self._command(Action.LOCK),
+            "r": lambda: self._command(Action.REPORT),
+            "4": self._toggle_broker,
+        }
+
+    async def run(self) -> None:
+        """Draw and obey until `q`; a failing draw or command ends it with its exception."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(sys.stdin.fileno(), self._read_keys)
+        try:
+            while not self._is_done.is_set():
+                self._draw()
+                try:
+                    async with asyncio.timeout(REDRAW_S):
+                        await self._is_done.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            loop.remove_reader(sys.stdin.fileno())
+            for task in self._commands:
+                task.cancel()
+
+    def press(self, key: str) -> None:
+        """Do what one key stands for; other keys do nothing."""
+        if key == "q":
+            self._is_done.set()
+        elif key in self._actions:
+            self._start(self._actions[key]())
+        elif (line := self._car_line(key)) is not None:
+            try:
+                self._bench.car.do(line)
+            except CarRefusesError as refusal:
+                self._reported.note(f"car: no {line.split()[0]}: {refusal}")
+
+    def _read_keys(self) -> None:
+        keys = self._terminal.keys()
+        for key in "q" if keys is None else keys:
+            self.press(key)
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        if len(self._commands) >= COMMANDS_AT_ONCE_MAX:
+            work.close()
+            self._reported.note(f"bench: {COMMANDS_AT_ONCE_MAX} commands are under way; this one is left out")
+            return
+        task = asyncio.create_task(work, name="bench-command")
+        self._commands.add(task)
+        task.add_done_callback(self._commands.discard)
+
+    def _car_line(self, key: str) -> str | None:
+        car = self._bench.car.car
+        body = car.body
+
+        def toggled(opening: Opening) -> str:
+            return f"{'close' if body.openings[opening] else 'open'} {opening}"
+
+        def switched(fault: CarFault) -> str:
+            return f"{'mend' if fault in car.faults else 'fault'} {fault}"
+
+        lines: dict[str, Callable[[], str]] = {
+            "d": lambda: toggled(Opening.DRIVER_DOOR),
+            "t": lambda: toggled(Opening.TRUNK),
+            "g": lambda: f"drive {DRIVE_KM}",
+            "c": lambda: "unplug" if body.is_plugged else "charge",
+            "s": lambda: "sleep",
+            "w": lambda: "wake",
+            "1": lambda: switched(CarFault.LOCK_DEAD),
+            "2": lambda: switched(CarFault.LOCK_IGNORES),
+            "3": lambda: switched(CarFault.BUS_SILENT),
+        }
+        return lines[key]() if key in lines else None
+
+    async def _command(self, action: Action) -> None:
+        note = self._reported.note
+        try:
+            result: CommandResult = await self._bench.backend.command(
+                CAR_NAME, action, on_progress=lambda progress: note(f"backend: {progress_words(progress)}")
+            )
+        except (AgentError, LinkError) as error:
+            note(f"backend: {action.name.lower()}: {error}")
+            return
+        for line in result_words(result).splitlines():
+            note(f"backend: {line}")
+
+    async def _toggle_broker(self) -> None:
+        self._is_broker_gone = not self._is_broker_gone
+        self._reported.note(f"bench: the broker is {'gone' if self._is_broker_gone else 'back'}")
+        if self._is_broker_gone:
+            await self._bench.broker.stop(is_abrupt=True)
+        else:
+            await self._bench.broker.start()
+
+    def _draw(self) -> None:
+        columns, lines = self._terminal.size()
+        has_color = not os.environ.get("NO_COLOR")
+        self._terminal.draw(
+            picture(self._view(), columns=columns, lines=lines, now_s=time.monotonic(), has_color=has_color)
+        )
+
+    def _view(self) -> View:
+        bench, reported = self._bench, self._reported
+        truth = state(bench.car.car)
+        speed, odometer_km = truth["speed_kmh"], bench.car.car.body.odometer_m / 1000
+        opened, faults = bench.car.car.body, sorted(bench.car.car.faults)
+        doors = ", ".join(name.value for name, is_open in opened.openings.items() if is_open) or "doors closed"
+        online = {True: "online", False: "OFFLINE", None: "not seen yet"}[reported.is_online]
+        return View(
+            title=f"carshare-bench: {bench.broker_words}; CAN: {bench.can.words}",
+            command=bench.folder.backend_command("unlock"),
+            car=(
+                f"the car itself: {'asleep' if truth['asleep'] else 'awake'}, {truth['lock']}, {doors}, {speed} km/h, "
+                f"{odometer_km:.2f} km, {truth['state_of_charge_percent']} %"
+                f"{', charging' if truth['charging'] else ''}; faults: {', '.join(faults) or 'none'}"
+                f" (driving and charging run x{bench.car.car.time_compression:g})"
+            ),
+            link=(
+                f"agent {online}; backend {'connected' if reported.is_linked else 'not connected'}; "
+                f"broker {'GONE' if self._is_broker_gone else 'there'}; "
+                f"bus {', '.join(f'{bus} {word}' for bus, word in reported.buses.items()) or 'not told yet'}"
+            ),
+            readings=dict(sorted(reported.readings.items(), key=lambda item: item[0] != LOCKED)),
+            events=list(reported.lines),
+            keys=KEYS,
+        )

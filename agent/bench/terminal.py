@@ -1,0 +1,67 @@
+"""The terminal as the bench's screen uses it: one key at a time in, whole pictures out, left as it was found."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import termios
+import tty
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TextIO
+
+_ENTER = "\x1b[?1049h\x1b[?25l"  # alternate screen, so that what stood there comes back; cursor off
+_LEAVE = "\x1b[?25h\x1b[?1049l"
+_READ_BYTES = 64  # a key, or what a paste into the window should be cut to
+
+
+class Terminal:
+    """A context manager over the controlling terminal; Ctrl-C stays a signal, Ctrl-Z is off while it is held."""
+
+    def __init__(self, descriptor: int, output: TextIO) -> None:
+        self._descriptor = descriptor
+        self._output = output
+        self._before = termios.tcgetattr(descriptor)
+
+    def __enter__(self) -> Terminal:
+        tty.setcbreak(self._descriptor)
+        modes = termios.tcgetattr(self._descriptor)
+        # Stopped by Ctrl-Z, the picture and the modes would be left to the shell.
+        modes[6][termios.VSUSP] = b"\0"
+        termios.tcsetattr(self._descriptor, termios.TCSANOW, modes)
+        self._output.write(_ENTER)
+        self._output.flush()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._output.write(_LEAVE)
+        self._output.flush()
+        termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._before)
+
+    def keys(self) -> str | None:
+        """The keys pressed since the last call, without those that send a sequence; None when the terminal is gone."""
+        try:
+            typed = os.read(self._descriptor, _READ_BYTES).decode(errors="replace")
+        except OSError:
+            return None
+        if not typed:
+            return None
+        return "" if typed.startswith("\x1b") else typed
+
+    def size(self) -> tuple[int, int]:
+        """Columns and lines."""
+        size = shutil.get_terminal_size()
+        return size.columns, size.lines
+
+    def draw(self, lines: Sequence[str]) -> None:
+        """Show `lines` from the top, in one write, over whatever stood there."""
+        self._output.write("\x1b[H" + "\x1b[K\r\n".join(lines) + "\x1b[K\x1b[J")
+        self._output.flush()
+
+
+def is_interactive() -> bool:
+    """Whether a person sits at both ends."""
+    return sys.stdin.isatty() and sys.stdout.isatty()

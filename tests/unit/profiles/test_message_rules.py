@@ -1,0 +1,79 @@
+"""Freshness, checksum and counter as `[[messages]]` gives them."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.model.frame import BitField
+from agent.profiles.schema import MessagePlan
+from tests.support.small_car import DBC, HEAD, faults, parsed, signal_table
+
+SIGNAL = signal_table("Vehicle.Carshare.CentralLock.IsLocked", "Lock", "IsLocked")
+WITHOUT_CYCLE = DBC.replace('BA_DEF_DEF_  "GenMsgCycleTime" 100;', 'BA_DEF_DEF_  "GenMsgCycleTime" 0;')
+
+
+def rules(keys: str) -> str:
+    return HEAD + f'\n[[messages]]\nmessage = "Lock"\n{keys}\n' + SIGNAL
+
+
+def lock(text: str, dbc: str = DBC) -> MessagePlan:
+    (message,) = parsed(text, dbc).messages
+    return message
+
+
+def test_freshness_is_the_signals_else_the_messages_else_ten_cycles() -> None:
+    assert lock(HEAD + SIGNAL).signals[0].freshness_s == 1.0
+    assert lock(rules("freshness_s = 0.5")).signals[0].freshness_s == 0.5
+    assert lock(rules("freshness_s = 0.5") + "freshness_s = 0.2\n").signals[0].freshness_s == 0.2
+
+
+def test_without_a_cycle_time_freshness_must_be_given() -> None:
+    (fault,) = faults(HEAD + SIGNAL, WITHOUT_CYCLE)
+    assert (fault.key, "no cycle time" in fault.problem) == ("signals[0].freshness_s", True)
+    assert lock(rules("freshness_s = 0.5"), WITHOUT_CYCLE).signals[0].freshness_s == 0.5
+
+
+def test_checksum_and_counter_become_fields_of_the_message() -> None:
+    text = rules('checksum = { algorithm = "xor8", signal = "LockCrc" }\n'
+                 'counter = { signal = "LockCounter", step_max = 3 }')  # fmt: skip
+    message = lock(text)
+    assert message.checksum is not None
+    assert message.counter is not None
+    assert message.checksum.field == BitField(0, 8, True, 4)
+    assert message.checksum.compute(bytes.fromhex("FF010204")) == 7
+    assert (message.counter.field, message.counter.step_max) == (BitField(8, 4, True, 4), 3)
+
+
+@pytest.mark.parametrize(
+    ("keys", "dbc", "reset_after_s"),
+    [("freshness_s = 0.5", DBC, 0.5), ("", DBC, 1.0)],
+)
+def test_a_counter_begins_anew_once_the_message_has_grown_stale(keys: str, dbc: str, reset_after_s: float) -> None:
+    message = lock(rules(keys + '\ncounter = { signal = "LockCounter", step_max = 3 }'), dbc)
+    assert message.counter is not None
+    assert message.counter.reset_after_s == reset_after_s
+
+
+@pytest.mark.parametrize(
+    ("keys", "key", "problem"),
+    [
+        ('checksum = { algorithm = "crc8", signal = "LockCrc" }', "checksum.algorithm", "unknown algorithm 'crc8'"),
+        ('checksum = { algorithm = "xor8", signal = "LockCRC" }', "checksum.signal", "has no signal 'LockCRC'"),
+        ('checksum = { algorithm = "xor8", signal = "LockCounter" }', "checksum.signal", "has 4 bits"),
+        ('counter = { signal = "LockCount", step_max = 1 }', "counter.signal", "has no signal 'LockCount'"),
+        ('counter = { signal = "LockCounter", step_max = 16 }', "counter.step_max", "a step of 16 in a counter of 4"),
+        ('counter = { signal = "LockCounter", step_max = 0 }', "counter.step_max", "0 does not fit"),
+        ('checksum = { algorithm = "xor8", signal = "LockCrc" }\ncounter = { signal = "LockCrc", step_max = 1 }',
+         "counter", "the same signal"),
+        ('\n[[messages]]\nmessage = "Lock"', "message", "stands here twice"),
+    ],
+)  # fmt: skip
+def test_a_rule_that_cannot_be_kept_is_a_fault(keys: str, key: str, problem: str) -> None:
+    found = faults(rules(keys))
+    assert any(fault.key.endswith(key) and problem in fault.problem for fault in found), found
+
+
+def test_a_signed_counter_is_a_fault() -> None:
+    signed = DBC.replace("LockCounter : 8|4@1+", "LockCounter : 8|4@1-")
+    (fault,) = faults(rules('counter = { signal = "LockCounter", step_max = 1 }'), signed)
+    assert "is signed" in fault.problem

@@ -1,0 +1,259 @@
+"""`agent.toml`: what is right becomes a `Config`, what is wrong is told all at once, each with its place (H136)."""
+
+from __future__ import annotations
+
+import re
+from typing import get_args
+
+import pytest
+
+from agent.config import ACTIONS, ActionWord, Config, check_against_profile, parse_config
+from agent.faults import Fault
+from agent.profiles.findings import FAULTS_MAX
+from tests.support.plans import SPEED, message_plan, profile_of, signal_plan
+
+MINIMAL = f"""\
+[car]
+id = "5ca1ab1e0ddba115"
+profile = "dbc/demo"
+key_file = "vehicle.key"
+[buses.body]
+channel = "can0"
+[broker]
+host = "broker.example"
+[[operators]]
+number = 7
+[[operators.command_keys]]
+id = "00000001"
+public_key = "{"0" * 64}"
+actions = ["unlock", "lock"]
+"""
+
+
+def key(kid: str, further: str = "") -> str:
+    public_key = "1" * 64
+    return f'[[operators.command_keys]]\nid = "{kid}"\npublic_key = "{public_key}"\nactions = ["lock"]\n{further}\n'
+
+
+def accepted(text: str) -> Config:
+    config = parse_config(text, source="agent.toml")
+    assert isinstance(config, Config), "\n".join(map(str, config))
+    return config
+
+
+def refused(text: str) -> list[Fault]:
+    faults = parse_config(text, source="agent.toml")
+    assert isinstance(faults, list)
+    assert faults
+    return faults
+
+
+def line_of(text: str, beginning: str) -> int:
+    return next(number for number, line in enumerate(text.splitlines(), 1) if line.startswith(beginning))
+
+
+def test_shortest_configuration_is_filled_with_defaults() -> None:
+    config = accepted(MINIMAL)
+    assert config.buses["body"].interface == "socketcan"
+    assert (config.broker.port, config.broker.keep_alive_s, config.broker.ca_file) == (8883, 60, None)
+    assert config.store.directory == "/var/lib/carshare-agent"
+    assert (config.reporting.batch_s, config.reporting.state_interval_s, config.reporting.heartbeat_s) == (5, 10, 600)
+    assert (config.reporting.outbox_records_max, config.reporting.outbox_bytes_max) == (10_000, 8_388_608)
+    assert config.status.socket == "/run/carshare-agent/status.sock"
+    (command_key,) = config.operators[0].command_keys
+    assert (command_key.not_before_unix_s, command_key.not_after_unix_s) == (0, None)
+
+
+def test_all_faults_are_told_at_once_in_the_order_of_their_lines() -> None:
+    text = (
+        MINIMAL.replace('id = "5ca1ab1e0ddba115"', 'id = "VIN12345678901234"')
+        .replace('channel = "can0"', 'chanel = "can0"')
+        .replace('host = "broker.example"', "host = 1883\nport = 70000")
+        .replace('"unlock", "lock"', '"unlock", "fly"')
+    )
+    faults = refused(text)
+    assert [(fault.key, fault.line) for fault in faults] == [
+        ("car.id", line_of(text, "id =")),
+        ("buses.body.channel", line_of(text, "[buses.body]")),
+        ("buses.body.chanel", line_of(text, "chanel")),
+        ("broker.host", line_of(text, "host")),
+        ("broker.port", line_of(text, "port")),
+        ("operators[0].command_keys[0].actions[1]", line_of(text, "actions")),
+    ]
+    assert [fault.problem for fault in faults] == [
+        "'VIN12345678901234' does not fit",
+        "missing",
+        "unknown key",
+        "1883 does not fit",
+        "70000 does not fit",
+        "'fly' does not fit",
+    ]
+    assert all(fault.source == "agent.toml" and fault.expected for fault in faults)
+    assert faults[4].expected == "less than or equal to 65535"
+
+
+def test_key_of_the_second_operator_is_not_looked_for_in_the_first() -> None:
+    text = MINIMAL + "[[operators]]\nnumber = 8\n" + key("00000002", "not_before_unix_s = -1")
+    (fault,) = refused(text)
+    assert fault.key == "operators[1].command_keys[0].not_before_unix_s"
+    assert fault.line == line_of(text, "not_before")
+
+
+@pytest.mark.parametrize("table", ["car", "buses", "broker", "operators"])
+def test_table_without_defaults_must_be_there(table: str) -> None:
+    parts = re.split(r"(?m)^(?=\[)", MINIMAL)
+    (fault,) = refused("".join(part for part in parts if not part.strip("[").startswith(table)))
+    assert (fault.key, fault.line, fault.problem) == (table, 0, "missing")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("[car\n", id="no TOML"),
+        pytest.param("a = " + "[" * 5000, id="nested without end"),
+        pytest.param("a = " + "9" * 5000, id="number of 5000 digits"),
+        pytest.param(MINIMAL + "[reporting]\noutbox_records_max = 0x" + "f" * 9000, id="number beyond writing out"),
+        pytest.param(MINIMAL + "[reporting]\nbatch_s = " + "9" * 4000, id="number beyond a float"),
+        pytest.param('"" = {}', id="key without a name"),
+        pytest.param("operators = 1", id="table that is a number"),
+        pytest.param("buses = [1]", id="table that is a list"),
+        pytest.param("\x00", id="control character"),
+        pytest.param("a = 2026-11-23T02:03:04Z\n", id="date"),
+    ],
+)
+def test_bad_text_gives_faults_and_raises_nothing(text: str) -> None:
+    assert all(len(str(fault)) < 400 for fault in refused(text))
+
+
+def test_text_that_is_no_toml_is_told_with_its_line() -> None:
+    (fault,) = refused(MINIMAL + "]")
+    assert fault.line == len(MINIMAL.splitlines()) + 1
+    assert "not valid TOML" in fault.problem
+
+
+def test_faults_are_bounded() -> None:
+    faults = refused(MINIMAL + "".join(f"[unknown_{number}]\n" for number in range(FAULTS_MAX + 50)))
+    assert len(faults) == FAULTS_MAX + 1
+    assert faults[-1].problem == "and 50 faults more"
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "least", "most", "step"),
+    [
+        ("[broker]", "port", 1, 65_535, 1),
+        ("[broker]", "keep_alive_s", 5, 1200, 1),
+        ("[reporting]", "batch_s", 0.1, 5.0, 0.001),
+        ("[reporting]", "state_interval_s", 0.5, 3600.0, 0.001),
+        ("[reporting]", "heartbeat_s", 5.0, 86_400.0, 0.001),
+        ("[reporting]", "outbox_records_max", 100, 10_000, 1),
+        ("[reporting]", "outbox_bytes_max", 65_536, 67_108_864, 1),
+    ],
+)
+def test_limits_are_inclusive(table: str, name: str, least: float, most: float, step: float) -> None:
+    """SR-09: what bounds a buffer cannot be configured away; samples wait at most 5 s (SR-07)."""
+    text = MINIMAL if table in MINIMAL else MINIMAL + table + "\n"
+    for value in (least, most):
+        accepted(text.replace(table, f"{table}\n{name} = {value}"))
+    for value in (least - step, most + step):
+        (fault,) = refused(text.replace(table, f"{table}\n{name} = {value}"))
+        assert fault.key.endswith(name)
+
+
+@pytest.mark.parametrize("name", ["batch_s", "state_interval_s", "heartbeat_s"])
+@pytest.mark.parametrize("value", ["nan", "-nan", "inf", "-inf", "true", '"5"'])
+def test_time_must_be_a_finite_number(name: str, value: str) -> None:
+    (fault,) = refused(f"{MINIMAL}[reporting]\n{name} = {value}\n")
+    assert fault.key == f"reporting.{name}"
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("id", '"5ca1ab1e0ddba115"', '"5CA1AB1E0DDBA115"'),
+        ("id", '"5ca1ab1e0ddba115"', '"5ca1ab1e0ddba115\\n"'),
+        ("id", '"5ca1ab1e0ddba115"', '"5ca1ab1e0ddba1"'),
+        ("id", '"00000001"', '"0000001"'),
+        ("public_key", f'"{"0" * 64}"', f'"{"0" * 63}"'),
+        ("number", "7", "0"),
+        ("number", "7", "2147483648"),
+        ("number", "7", "true"),
+        ("channel", '"can0"', '""'),
+        ("host", '"broker.example"', '""'),
+        ("actions", '["unlock", "lock"]', "[]"),
+    ],
+)
+def test_value_of_another_form_is_refused(name: str, right: str, wrong: str) -> None:
+    (fault,) = refused(MINIMAL.replace(f"{name} = {right}", f"{name} = {wrong}"))
+    assert fault.key.rpartition(".")[2] == name
+
+
+def test_certificate_and_its_key_go_together() -> None:
+    (fault,) = refused(MINIMAL.replace("[broker]", '[broker]\nca_file = "ca.pem"\ncertificate_file = "car.pem"'))
+    assert (fault.key, fault.line) == ("broker", line_of(MINIMAL, "[broker]"))
+    (fault,) = refused(MINIMAL.replace("[broker]", '[broker]\nca_file = "ca.pem"\nkey_file = "car.key"'))
+    assert fault.key == "broker"
+    accepted(
+        MINIMAL.replace("[broker]", '[broker]\nca_file = "ca.pem"\ncertificate_file = "car.pem"\nkey_file = "car.key"')
+    )
+
+
+def test_certificate_is_for_tls_only() -> None:
+    (fault,) = refused(MINIMAL.replace("[broker]", '[broker]\ncertificate_file = "car.pem"\nkey_file = "car.key"'))
+    assert fault.problem == "certificate_file without ca_file"
+
+
+def test_operator_number_stands_once() -> None:
+    text = MINIMAL + "[[operators]]\nnumber = 7 # again\n" + key("00000002")
+    (fault,) = refused(text)
+    assert (fault.key, fault.line) == ("operators[1].number", line_of(text, "number = 7 # again"))
+
+
+def test_key_id_stands_once_among_all_operators() -> None:
+    text = MINIMAL + "[[operators]]\nnumber = 8\n" + key("00000001")
+    (fault,) = refused(text)
+    assert fault.key == "operators[1].command_keys[0].id"
+    assert fault.line > line_of(text, "number = 8")
+
+
+def test_key_must_not_end_before_it_begins() -> None:
+    (fault,) = refused(MINIMAL + key("00000002", "not_before_unix_s = 10\nnot_after_unix_s = 9"))
+    assert fault.key == "operators[0].command_keys[1].not_after_unix_s"
+    accepted(MINIMAL + key("00000002", "not_before_unix_s = 10\nnot_after_unix_s = 10"))
+
+
+def test_telemetry_goes_to_the_first_operator_unless_one_is_named() -> None:
+    two = MINIMAL + "[[operators]]\nnumber = 3\n" + key("00000002")
+    assert accepted(two).telemetry_operator == 7
+    assert accepted(two + "[reporting]\noperator = 3\n").telemetry_operator == 3
+
+
+@pytest.mark.parametrize("number", [0, 8])
+def test_telemetry_goes_to_no_operator_that_is_not_there(number: int) -> None:
+    text = f"{MINIMAL}[reporting]\noperator = {number}\n"
+    (fault,) = refused(text)
+    assert (fault.key, fault.line, fault.expected) == ("reporting.operator", line_of(text, "operator ="), "one of 7")
+
+
+def test_every_action_has_its_word() -> None:
+    assert set(get_args(ActionWord)) == set(ACTIONS)
+
+
+def test_buses_of_profile_and_configuration_must_be_the_same() -> None:
+    config = accepted(MINIMAL)
+    profile = profile_of(
+        message_plan(signal_plan(SPEED), bus="drive"),
+        message_plan(signal_plan("Vehicle.X"), bus="charge", name="Other"),
+    )
+    faults = check_against_profile(config, profile, MINIMAL, source="agent.toml")
+    assert [(fault.key, fault.line) for fault in faults] == [
+        ("buses.drive", 0),
+        ("buses.charge", 0),
+        ("buses.body", line_of(MINIMAL, "[buses.body]")),
+    ]
+    assert faults[2].expected == "one of drive, charge"
+
+
+def test_matching_buses_are_no_fault() -> None:
+    profile = profile_of(message_plan(signal_plan(SPEED)))
+    assert check_against_profile(accepted(MINIMAL), profile, MINIMAL, source="agent.toml") == []
