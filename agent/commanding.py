@@ -22,7 +22,6 @@ from agent.command.replay import (
     JournalVerdict,
     command_bucket,
     inbound_bucket,
-    is_state_changing,
     judge_freshness,
     judge_journal,
 )
@@ -171,9 +170,6 @@ class Commanding:
                 self._reject(key, command, reason, (), now_s)
                 self._greet(key[0], now_s, command.cid)
                 return
-            if reason is None and is_state_changing(command.action):
-                # Authentic, for this session, newer than all before: from here on nothing older is taken.
-                self._counters[command.kid] = command.counter
         evidence: tuple[Reading, ...] = ()
         if reason is None:
             reason, evidence = self._refusal_now(command, now_s)
@@ -244,6 +240,8 @@ class Commanding:
             accepted_at_unix_s=None if unix_s is None else int(unix_s),
         )
         self._ledger.begin(intent)
+        # Only here: a refusal changes nothing, so no refused command can shut out another.
+        self._counters[command.kid] = command.counter
 
         def permits(asked_at_s: float, since_s: float | None) -> tuple[Reason | None, tuple[Reading, ...]]:
             def read(path: str) -> Reading:

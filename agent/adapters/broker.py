@@ -47,6 +47,11 @@ class BrokerSettings:
     key_file: Path | None = None
 
 
+def back_off_s(failures: int, share: float) -> float:
+    """How long to wait after so many failures in a row, `share` (0 to 1) of what may be waited at most."""
+    return share * min(BACK_OFF_S_MIN * 2.0 ** min(failures, 16), BACK_OFF_S_MAX)
+
+
 class Broker:
     """Keeps one connection to the broker; `run` does the work and calls `on_delivery` and `on_event`.
 
@@ -96,8 +101,8 @@ class Broker:
                 self._on_event(BrokerDown(str(error)))
             if loop.time() - began_s > STABLE_S:
                 failures = 0
-            await asyncio.sleep(self._jitter() * min(BACK_OFF_S_MIN * 2.0**failures, BACK_OFF_S_MAX))
-            failures = min(failures + 1, 16)
+            await asyncio.sleep(back_off_s(failures, self._jitter()))
+            failures += 1
 
     def publish(self, effect: Publish) -> str | None:
         """Hand a message over at QoS 1: None if taken (then `Published` follows, given a token), else why not."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 import socket
 import ssl
 import threading
@@ -146,4 +147,5 @@ def _words(error: OSError) -> str:
         return f"its certificate is not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"no TLS 1.3 connection: {error.reason or error}"
-    return error.strerror or str(error)
+    # asyncio puts an address where the reason belongs.
+    return os.strerror(error.errno) if error.errno else str(error)

@@ -23,6 +23,7 @@ from agent.errors import ConfigurationError
 
 TIME_COMPRESSION = 20.0  # two kilometres of town in under 8 s
 STOP_TIMEOUT_S = 12.0  # the agent gives a running command 8 s to end
+FAREWELL_TIMEOUT_S = 1.0
 
 Broker = BenchBroker | MosquittoBroker
 
@@ -79,7 +80,9 @@ async def running_bench(options: BenchOptions) -> AsyncIterator[Bench]:
                     try:
                         yield Bench(folder, can, broker, car, backend, reported)
                     finally:
+                        # While the backend is still connected: it says goodbye to its subscriptions.
                         watcher.cancel()
+                        await asyncio.wait((watcher,), timeout=FAREWELL_TIMEOUT_S)
             finally:
                 stop.set()
                 await asyncio.wait((agent_task,), timeout=STOP_TIMEOUT_S)

@@ -137,25 +137,28 @@ class Lifecycle:
         return (*progress, *self._act(at_s))
 
     def frame_not_sent(self, token: int, reason: Reason, now_s: float) -> Steps:
-        """The frame did not leave. `timeout` and `expired` let the next round try, if there is one; the rest ends it.
+        """The frame did not leave. After `timeout` the next round tries, if there is one; the rest ends it.
 
         `executed = no` is said only where no frame of the action can have left: the interface was down from the
-        first on, or each was held back for its deadline.  Of one that timed out nobody can be sure (amendment A4).
+        first on, or each was held back for its deadline (`expired`).  Of one that timed out nobody can be sure (A4).
         """
         if token != self._unanswered:
             return ()
         self._unanswered = None
-        may_try_again = reason in (Reason.TIMEOUT, Reason.EXPIRED)
         if self._phase is Phase.WAKING:
+            self._waking = self._waking.abandon_round()
             if reason is Reason.CAN_DOWN:
                 return self._finish(Stage.FAILED, reason, Executed.NO, now_s)
-            self._waking = self._waking.abandon_round()
-            return self._call(now_s) if may_try_again else self._refuse(reason, now_s)
+            return self._call(now_s) if reason is Reason.TIMEOUT else self._refuse(reason, now_s)
         self._acting = self._acting.abandon_round()
+        if reason is Reason.EXPIRED:
+            return self._end_sending(reason, now_s)
         if reason is Reason.CAN_DOWN and not self._may_have_left:
             return self._finish(Stage.FAILED, reason, Executed.NO, now_s)
-        self._may_have_left = self._may_have_left or reason is not Reason.EXPIRED
-        return self._act(now_s) if may_try_again else self._finish(Stage.FAILED, reason, Executed.UNKNOWN, now_s)
+        self._may_have_left = True
+        if reason is Reason.TIMEOUT:
+            return self._act(now_s)
+        return self._finish(Stage.FAILED, reason, Executed.UNKNOWN, now_s)
 
     def supersede(self, now_s: float) -> Steps:
         """A newer wish takes this one's place (amendment A9)."""
@@ -254,7 +257,7 @@ class Lifecycle:
             return self._finish(Stage.FAILED, Reason.TIMEOUT, Executed.UNKNOWN, now_s)
         self._move(Signal.SENDING_ENDED)
         if self._recipe.feedback:
-            return ()
+            return self._conclude(now_s)
         if self._rounds_complete:
             return self._finish(Stage.EXECUTED_UNVERIFIED, Reason.OK, Executed.YES, now_s)
         return self._finish(Stage.FAILED, reason, Executed.UNKNOWN, now_s)  # cut short: not what the recipe asks

@@ -72,7 +72,7 @@ def _sum8(covered: bytes) -> int:
 ALGORITHMS: Mapping[str, Algorithm] = {
     algorithm.name: algorithm
     for algorithm in (
-        # Polynomial, start and final value as in AUTOSAR's Specification of CRC Routines; the third is seen in electric cars.
+        # The first two as in AUTOSAR's Specification of CRC Routines; the third is one maker's own.
         Algorithm("crc8_sae_j1850", 8, _crc8(0x1D, 0xFF, 0xFF)),
         Algorithm("crc8_8h2f", 8, _crc8(0x2F, 0xFF, 0xFF)),
         Algorithm("crc8_0x85", 8, _crc8(0x85, 0x00, 0x00)),

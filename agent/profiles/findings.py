@@ -17,6 +17,7 @@ class Findings:
         self._text = text
         self._source = source
         self._faults: dict[Fault, None] = {}
+        self._settled: set[tuple[str | int, ...]] = set()
         self._beyond_max = 0
 
     def __bool__(self) -> bool:
@@ -24,13 +25,20 @@ class Findings:
 
     def add(self, path: Sequence[str | int], problem: str, expected: str = "") -> None:
         """A fault of the value at `path`, which may name more than the text holds: the nearest table is taken."""
-        if self._has_room():
+        if not self.is_settled(path) and self._has_room():
             self._add(Fault(self._source, dotted(path), toml_line(self._text, path), problem, expected))
 
     def add_fault(self, fault: Fault) -> None:
         """A fault that already knows its place."""
         if self._has_room():
             self._add(fault)
+
+    def settle(self, *paths: Sequence[str | int]) -> None:
+        """Nothing more is to be told at or below these places: what is wrong there is told."""
+        self._settled.update(map(tuple, paths))
+
+    def is_settled(self, path: Sequence[str | int]) -> bool:
+        return any(tuple(path[:depth]) in self._settled for depth in range(1, len(path) + 1))
 
     def beside(self, name: str) -> str:
         """Where a file beside the profile is, in the words of the profile's own source."""

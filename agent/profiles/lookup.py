@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
 from agent.profiles.database import MessageDatabase
 from agent.profiles.findings import Findings, expected_of
 from agent.profiles.message_spec import MessageSpec, SignalSpec
-from agent.profiles.toml_model import BusTable, is_plain_name
+from agent.profiles.toml_model import NAME_PATTERN, BusTable
+from agent.profiles.toml_reading import is_plain_name
 
 Place = tuple[str | int, ...]
 
@@ -20,19 +22,23 @@ class Lookup:
     Nothing is said of names on a bus whose files cannot be read: that fault is told already.
     """
 
-    def __init__(self, buses: Mapping[str, BusTable], files: Mapping[str, bytes], findings: Findings) -> None:
+    def __init__(self, buses: Mapping[str, BusTable | None], files: Mapping[str, bytes], findings: Findings) -> None:
         self._buses = buses
         self._findings = findings
         self._odd: dict[tuple[str, str], bool] = {}
         self._databases: dict[str, MessageDatabase | None] = {}
         for name, bus in buses.items():
-            self._databases[name] = self._load(name, bus, files)
+            if not re.match(NAME_PATTERN, name):
+                expected = "lower-case letters, digits and _, beginning with a letter"
+                findings.add(("buses", name), f"{name!r} cannot be the name of a bus", expected)
+            self._databases[name] = self._load(name, bus, files) if bus is not None else None
 
     @property
     def findings(self) -> Findings:
         return self._findings
 
-    def table(self, bus: str) -> BusTable:
+    def table(self, bus: str) -> BusTable | None:
+        """The bus's table; None if it is faulty."""
         return self._buses[bus]
 
     def database(self, bus: str) -> MessageDatabase | None:
@@ -82,7 +88,8 @@ class Lookup:
         if key not in self._odd:
             database = self._databases[bus]
             oddities = list(database.oddities(spec.name)) if database is not None else []
-            if spec.is_fd and not self._buses[bus].fd:
+            table = self._buses[bus]
+            if spec.is_fd and table is not None and not table.fd:
                 oddities.append("it is a CAN FD frame, and the bus has not fd = true")
             for oddity in oddities:
                 self._findings.add(

@@ -24,24 +24,41 @@ class MessageRules:
     checksum: ChecksumField | None = None
     counter: CounterRule | None = None
     computed: frozenset[str] = frozenset()
+    is_sound: bool = True
+    """Whether all is known that the profile means to say; else nothing that follows from it is told."""
 
 
-Rules = Mapping[tuple[str, str], MessageRules]
+# Of a profile with a faulty table nobody knows which message it is about; it may be any.
+_UNSOUND = MessageRules(freshness_s=1.0, is_sound=False)
+_PLAIN = MessageRules()
 
 
-def compile_rules(tables: Sequence[MessageTable], lookup: Lookup) -> Rules:
+class Rules:
+    """The rules of all messages."""
+
+    def __init__(self, rules: Mapping[tuple[str, str], MessageRules], *, is_complete: bool) -> None:
+        self._rules = rules
+        self._others = _PLAIN if is_complete else _UNSOUND
+
+    def of(self, bus: str, message: str) -> MessageRules:
+        return self._rules.get((bus, message), self._others)
+
+
+def compile_rules(tables: Sequence[MessageTable | None], lookup: Lookup) -> Rules:
     """The rules by bus and message."""
     rules: dict[tuple[str, str], MessageRules] = {}
+    is_complete = True
     for index, table in enumerate(tables):
         place: Place = ("messages", index)
-        bus = lookup.bus(table.bus, place)
-        spec = lookup.message(bus, table.message, place)
-        if bus is None or spec is None:
+        bus = lookup.bus(table.bus, place) if table is not None else None
+        spec = lookup.message(bus, table.message, place) if table is not None else None
+        if table is None or bus is None or spec is None:
+            is_complete = False
             continue
         if (bus, spec.name) in rules:
             lookup.findings.add((*place, "message"), f"{spec.name} stands here twice", "one table a message")
-        rules[bus, spec.name] = _rules_of(table, spec, lookup.table(bus).silent_after_s, lookup, place)
-    return rules
+        rules[bus, spec.name] = _rules_of(table, spec, lookup, place, bus)
+    return Rules(rules, is_complete=is_complete)
 
 
 def freshness_s(rules: MessageRules, spec: MessageSpec) -> float | None:
@@ -51,18 +68,23 @@ def freshness_s(rules: MessageRules, spec: MessageSpec) -> float | None:
     return spec.cycle_time_s * FRESHNESS_CYCLES if spec.cycle_time_s is not None else None
 
 
-def _rules_of(
-    table: MessageTable, spec: MessageSpec, silent_after_s: float, lookup: Lookup, place: Place
-) -> MessageRules:
+def _rules_of(table: MessageTable, spec: MessageSpec, lookup: Lookup, place: Place, bus: str) -> MessageRules:
+    told = lookup.findings
     rules = MessageRules(freshness_s=table.freshness_s)
-    checksum = table.checksum and _checksum(table.checksum, spec, lookup, (*place, "checksum"))
+    bus_table = lookup.table(bus)
+    silent_after_s = bus_table.silent_after_s if bus_table is not None else 1.0
     # Once a message's values have grown stale its sender may well have been started anew.
     reset_after_s = freshness_s(rules, spec) or silent_after_s
-    counter = table.counter and _counter(table.counter, spec, reset_after_s, lookup, (*place, "counter"))
+    checksum = _checksum(table.checksum, spec, lookup, (*place, "checksum")) if table.checksum else None
+    counter = _counter(table.counter, spec, reset_after_s, lookup, (*place, "counter")) if table.counter else None
     if table.checksum and table.counter and table.checksum.signal == table.counter.signal:
-        lookup.findings.add((*place, "counter"), "checksum and counter are the same signal", "two signals")
-    named = (part.signal for part in (table.checksum, table.counter) if part is not None)
-    return MessageRules(table.freshness_s, checksum or None, counter or None, frozenset(named) & set(spec.signals))
+        told.add((*place, "counter"), "checksum and counter are the same signal", "two signals")
+    named = frozenset(part.signal for part in (table.checksum, table.counter) if part is not None)
+    is_told = any(told.is_settled((*place, key)) for key in ("checksum", "counter", "freshness_s"))
+    is_sound = not is_told and bool(checksum) == bool(table.checksum) and bool(counter) == bool(table.counter)
+    if not is_sound:
+        return _UNSOUND
+    return MessageRules(table.freshness_s, checksum, counter, named)
 
 
 def _checksum(table: ChecksumTable, spec: MessageSpec, lookup: Lookup, place: Place) -> ChecksumField | None:

@@ -15,7 +15,8 @@ from agent.profiles.message_spec import MessageSpec
 from agent.profiles.recipes import compile_actions
 from agent.profiles.schema import BusPlan, MessagePlan, Profile, Selection, SignalPlan
 from agent.profiles.signals import compile_signal
-from agent.profiles.toml_model import ProfileTable, SignalTable, named_files, read_tables
+from agent.profiles.toml_model import ProfileTable, SignalTable
+from agent.profiles.toml_reading import named_files, read_tables
 
 __all__ = ["named_files", "parse_profile"]
 
@@ -53,45 +54,44 @@ def _buses(tables: ProfileTable) -> tuple[BusPlan, ...]:
     return tuple(
         BusPlan(name, bus.bitrate_bps, bus.fd, bus.silent_after_s, bus.listen_only)
         for name, bus in tables.buses.items()
+        if bus is not None
     )
 
 
-def _messages(tables: Sequence[SignalTable], rules: Rules, lookup: Lookup) -> tuple[MessagePlan, ...]:
+def _messages(tables: Sequence[SignalTable | None], rules: Rules, lookup: Lookup) -> tuple[MessagePlan, ...]:
     """Plans of all messages that carry a wanted signal or choose a unit, in the order they are first named."""
     signals: dict[tuple[str, str], list[SignalPlan]] = {}
     specs: dict[tuple[str, str], MessageSpec] = {}
     taken: dict[str, int] = {}
     for index, table in enumerate(tables):
         place: Place = ("signals", index)
+        if table is None:
+            continue
         if table.path in taken:
             problem = f"{table.path} is given by signals[{taken[table.path]}] already"
             lookup.findings.add((*place, "path"), problem, "one signal a path")
         taken.setdefault(table.path, index)
         bus = lookup.bus(table.bus, place)
         spec = lookup.message(bus, table.message, place)
-        if bus is None or spec is None:
-            continue
-        key = (bus, spec.name)
-        freshness = freshness_s(rules.get(key, MessageRules()), spec)
+        freshness = freshness_s(rules.of(bus, spec.name), spec) if bus is not None and spec is not None else None
         plan = compile_signal(table, place, bus, spec, freshness, lookup)
-        if plan is None:
+        if bus is None or spec is None or plan is None:
             continue
-        specs[key] = spec
-        signals.setdefault(key, []).append(plan)
-        if table.unit_by is not None and (selector := lookup.message(bus, table.unit_by.message, (*place, "unit_by"))):
-            specs[bus, selector.name] = selector
-            signals.setdefault((bus, selector.name), [])
+        specs[bus, spec.name] = spec
+        signals.setdefault((bus, spec.name), []).append(plan)
+        if table.unit_by is not None:
+            selector = lookup.message(bus, table.unit_by.message, (*place, "unit_by"))
+            if selector is not None:
+                specs[bus, selector.name] = selector
+                signals.setdefault((bus, selector.name), [])
     names = Counter(name for _, name in signals)
     return tuple(
-        _plan(bus, f"{bus}.{name}" if names[name] > 1 else name, specs[bus, name], rules.get((bus, name)), wanted)
+        _plan(bus, f"{bus}.{name}" if names[name] > 1 else name, specs[bus, name], rules.of(bus, name), wanted)
         for (bus, name), wanted in signals.items()
     )
 
 
-def _plan(
-    bus: str, name: str, spec: MessageSpec, rules: MessageRules | None, signals: Sequence[SignalPlan]
-) -> MessagePlan:
-    rules = rules or MessageRules()
+def _plan(bus: str, name: str, spec: MessageSpec, rules: MessageRules, signals: Sequence[SignalPlan]) -> MessagePlan:
     above = {plan.signal: spec.signals[plan.signal].selections for plan in signals}
     # The selector is the outermost multiplexer of the first multiplexed signal: of nearly every message the only one.
     selector = next((selections[0][0] for selections in above.values() if selections), None)

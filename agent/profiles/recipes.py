@@ -11,7 +11,7 @@ from agent.model.reading import Value
 from agent.model.recipe import Feedback, FrameTemplate, Precondition, Recipe, WakeUp
 from agent.profiles.findings import expected_of
 from agent.profiles.lookup import Lookup, Place
-from agent.profiles.message_rules import MessageRules, Rules
+from agent.profiles.message_rules import Rules
 from agent.profiles.schema import MessagePlan, SignalPlan
 from agent.profiles.signals import NUMBERS, fits_datatype
 from agent.profiles.toml_model import (
@@ -57,11 +57,14 @@ class Actions:
 def compile_actions(tables: ProfileTable, rules: Rules, messages: Sequence[MessagePlan], lookup: Lookup) -> Actions:
     """Every recipe, with all faults told in the look-up's findings."""
     signals = {signal.path: signal for message in messages for signal in message.signals}
-    asked = {table.path for table in tables.signals}
-    wake_ups = {name: _wake_up(name, table, rules, lookup) for name, table in tables.wake.items()}
+    # A faulty table may have been for any path.
+    asked = {table.path for table in tables.signals if table is not None} if None not in tables.signals else None
+    wake_ups = {name: _wake_up(name, table, rules, lookup) for name, table in tables.wake.items() if table is not None}
     recipes: dict[Action, Recipe] = {}
     for word, table in tables.actions.items():
         action = _action(("actions", word), word, lookup)
+        if table is None:
+            continue
         frames = _frames(table.frames, None, rules, lookup, ("actions", word))
         conditions = _Conditions(signals, asked, lookup)
         feedback = tuple(
@@ -135,13 +138,16 @@ def _frames(
 
 
 def _template(table: FrameTable, bus: str | None, rules: Rules, lookup: Lookup, place: Place) -> FrameTemplate | None:
-    if bus is not None and lookup.table(bus).listen_only:
+    bus_table = lookup.table(bus) if bus is not None else None
+    if bus_table is not None and bus_table.listen_only:
         lookup.findings.add(place, f"bus {bus} is listen_only", "no frame to send on it")
     spec = lookup.message(bus, table.message, place)
     database = lookup.database(bus) if bus is not None else None
     if bus is None or spec is None or database is None:
         return None
-    computed = rules.get((bus, spec.name), MessageRules())
+    computed = rules.of(bus, spec.name)
+    if not computed.is_sound:
+        return None
     payload = database.encode_request(spec.name, table.values, computed.computed)
     if isinstance(payload, list):
         for problem in payload:
@@ -187,9 +193,10 @@ def _check_action(
     _check_rate(len(table.frames), table.interval_s, place, lookup)
     if table.feedback and table.feedback_window_s is None:
         told.add((*place, "feedback_window_s"), "missing", "seconds to wait for feedback after the first frame")
-    if table.wake is not None and table.wake not in wake_ups:
+    wake = wake_ups.get(table.wake) if table.wake is not None else None
+    if table.wake is not None and table.wake not in tables.wake:
         told.add((*place, "wake"), f"unknown wake-up {table.wake!r}", expected_of(tables.wake, table.wake))
-    elif table.wake is not None and frames and wake_ups[table.wake].bus not in {"", *(frame.bus for frame in frames)}:
+    elif wake is not None and frames and wake.bus not in {"", *(frame.bus for frame in frames)}:
         told.add((*place, "wake"), f"{table.wake} wakes a bus this action sends nothing on", f"one for {frames[0].bus}")
     if word == "disable_drive":
         _check_disable_drive(table, place, lookup)
@@ -216,7 +223,7 @@ def _check_disable_drive(table: ActionTable, place: Place, lookup: Lookup) -> No
 class _Conditions:
     """Preconditions and feedback, each on a path that the profile has a signal for."""
 
-    def __init__(self, signals: Mapping[str, SignalPlan], asked: set[str], lookup: Lookup) -> None:
+    def __init__(self, signals: Mapping[str, SignalPlan], asked: set[str] | None, lookup: Lookup) -> None:
         self._signals = signals
         self._asked = asked
         self._lookup = lookup
@@ -248,7 +255,7 @@ class _Conditions:
     def _check(self, path: str, equals: Value | None, place: Place) -> SignalPlan | None:
         """A value that the signal can never have would forbid for ever, or never be seen."""
         signal = self._signals.get(path)
-        if path not in self._asked:
+        if self._asked is not None and path not in self._asked:
             self._told.add((*place, "path"), f"the profile has no signal for {path!r}", expected_of(self._asked, path))
         if signal is None or equals is None:
             return signal

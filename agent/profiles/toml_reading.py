@@ -7,7 +7,7 @@ show against the DBC and VSS are found in the same pass, and nothing is told twi
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import PurePosixPath, PureWindowsPath
 from types import NoneType
@@ -23,7 +23,16 @@ from agent.profiles.toml_model import DATABASE_FILES_MAX, ProfileTable
 
 TEXT_CHARACTERS_MAX = 1 << 20  # a profile of a thousand signals has a tenth of that
 
-_STAND_INS = {"format": 1, "name": "unnamed", "title": "untitled", "vss": vss.RELEASE}
+# What takes the place of a faulty value so that the rest can be read; a profile with a fault is never used.
+_STAND_INS: Mapping[str, Mapping[str, object]] = {
+    "": {"format": 1, "name": "unnamed", "title": "untitled", "vss": vss.RELEASE},
+    "buses": {"bitrate_bps": 500_000, "fd": True, "silent_after_s": 1.0},
+    "wake": {"tries_max": 1, "interval_s": 1.0, "settle_s": 0.0},
+    "actions": {"repeats_max": 1, "interval_s": 1.0, "feedback": [], "preconditions": []},
+}
+# What a value of a signal means is said by these together: if one is faulty, the others cannot be judged.
+_MEANING = frozenset({"unit", "unit_by", "choices", "invalid", "min", "max", "report"})
+
 _ROUNDS_MAX = 4  # leave values out, then the tables that miss them, then what holds those
 
 _Path = tuple[str | int, ...]
@@ -39,16 +48,15 @@ def read_tables(text: str, findings: Findings, source: str) -> ProfileTable | No
     except (ValueError, RecursionError) as error:  # not only TOMLDecodeError: also numbers and nesting without end
         findings.add_fault(Fault(source, "", _line_in(str(error)), f"not valid TOML: {error}"))
         return None
-    is_first_round = True
-    for _ in range(_ROUNDS_MAX):
+    for round_number in range(_ROUNDS_MAX):
         try:
             return ProfileTable.model_validate(document)
         except ValidationError as error:
             details = error.errors(include_url=False, include_context=False)
-            if is_first_round:
+            if round_number == 0:
                 _tell(findings, details, document)
-            _leave_out(details, document)
-            is_first_round = False
+            for detail in details:
+                _leave_out(detail, document)
     return None
 
 
@@ -75,42 +83,57 @@ def is_plain_name(name: str) -> bool:
 
 
 def _tell(findings: Findings, details: Iterable[ErrorDetails], document: Any) -> None:
-    misspelt: set[_Path] = set()
+    told: list[_Path] = []
     for detail in sorted(details, key=lambda detail: detail["type"] != "extra_forbidden"):
         path, given = _existing(detail["loc"], document)
         if detail["type"] == "extra_forbidden":
             known = _keys_at(path[:-1])
-            misspelt |= {(*path[:-1], key) for key in get_close_matches(str(path[-1]), known)}
             findings.add(path, "unknown key", expected_of(known, str(path[-1])))
+            told += [(*path[:-1], key) for key in get_close_matches(str(path[-1]), known)]  # which is meant by it
         elif detail["type"] == "missing":
             path = (*path, str(detail["loc"][-1]))
-            if path not in misspelt:
+            if path not in told:
                 findings.add(path, "missing", "a value; there is no default")
         elif len(detail["loc"]) > len(path):  # a member of a union, told once for all its members
             findings.add(path, f"{_shown(given)} does not fit", "true or false, a number or a text")
         else:
             findings.add(path, f"{_shown(given)} does not fit", detail["msg"].removeprefix("Input should be "))
-        findings.settle(path)
-    for path in misspelt:
-        findings.settle(path)
+        told.append(path)
+    for path in told:
+        findings.settle(path[:3])
+        if path[:1] == ("signals",) and path[2:3] and path[2] in _MEANING:
+            findings.settle(*((*path[:2], key) for key in _MEANING))
 
 
-def _leave_out(details: Iterable[ErrorDetails], document: Any) -> None:
-    """Take the faulty values out of the document, and the tables that miss one."""
-    for detail in sorted(details, key=lambda detail: detail["type"] == "missing"):
-        path, _ = _existing(detail["loc"], document)
-        if len(path) == 1 and path[0] in _STAND_INS:
-            document[path[0]] = _STAND_INS[str(path[0])]
-        elif not path:
-            document.update({key: value for key, value in _STAND_INS.items() if key not in document})
-        else:
-            holder: Any = document
-            for part in path[:-1]:
-                holder = holder[part]
-            if len(path) == 2:
-                holder[path[1]] = None  # a table of its own keeps its place, so that its neighbours keep theirs
-            else:
-                del holder[path[-1]]
+def _leave_out(detail: ErrorDetails, document: Any) -> None:
+    """Take a faulty value out of the document or put a sound one in its place; failing that, its table is None."""
+    path, _ = _existing(detail["loc"], document)
+    if detail["type"] == "missing":
+        path = (*path, str(detail["loc"][-1]))
+    elif detail["type"] != "extra_forbidden":
+        path = path[:3]
+    holder: Any = document
+    for part in path[:-1]:
+        holder = holder[part]
+    kind = str(path[0]) if len(path) == 3 else ""
+    if len(path) in (1, 3) and path[-1] in _STAND_INS.get(kind, {}):
+        holder[path[-1]] = _STAND_INS[kind][str(path[-1])]
+    elif len(path) == 2 and path[0] != "unsupported":
+        holder[path[-1]] = None
+    elif detail["type"] == "missing":
+        _leave_out_table(path[:-1], document)
+    elif isinstance(holder, dict):
+        holder.pop(path[-1], None)
+
+
+def _leave_out_table(path: _Path, document: Any) -> None:
+    """A table of its own keeps its place as None, so that its neighbours keep theirs; an inner one goes."""
+    if len(path) >= 2:
+        holder = document[path[0]]
+        if len(path) == 2:
+            holder[path[1]] = None
+        elif isinstance(holder[path[1]], dict):
+            holder[path[1]].pop(path[2], None)
 
 
 def _existing(location: Sequence[str | int], document: Any) -> tuple[_Path, object]:

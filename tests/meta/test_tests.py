@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = sorted(file.relative_to(ROOT).as_posix() for file in (ROOT / "tests").rglob("*.py"))
 
-REAL_TIME = ("tests/e2e/", "tests/vcan/", "tests/broker/")
+REAL_TIME = ("tests/e2e/", "tests/vcan/", "tests/broker/", "tests/support/process.py")
 """Where other processes are at work, time passes by itself; even there only in a bounded wait for a condition."""
 
 README = ROOT / "README.md"
@@ -26,7 +26,7 @@ def doubts(path: str, source: str) -> Iterator[str]:
                 module = getattr(node, "module", None) or ""
                 if any("mock" in f"{module}.{alias.name}".lower() for alias in names):
                     yield f"{path}:{node.lineno}: a mock agrees with whatever the test believes"
-            case ast.Call(func=ast.Attribute(attr="sleep") | ast.Name(id="sleep"), args=args):
+            case ast.Call(func=ast.Attribute(ast.Name("time" | "asyncio"), "sleep") | ast.Name("sleep"), args=args):
                 is_yield = (
                     args and isinstance(args[0], ast.Constant) and args[0].value == 0
                 )  # gives way, waits for nothing

@@ -1,7 +1,7 @@
 """The recording of `dbc/demo_hatchback`: a charging car is unlocked, driven 2 km, locked, falls asleep, wakes.
 
 Also in it, and not to be believed: a frame with a wrong checksum, one sent twice, one cut short, one of the right
-number among the extended identifiers, and a wheel sensor gone mad.
+number among the extended identifiers, a wheel sensor gone mad, a page of details that nobody knows.
 """
 
 from __future__ import annotations
@@ -331,10 +331,16 @@ def _gone_mad(golden: GoldenLog, car: _Car, now_ms: int, counter: int) -> None:
     golden.frame(now_ms, "body", 0x130, payload, {**readings, "Vehicle.Speed": OUT_OF_RANGE})
 
 
+def _page_of_nothing(golden: GoldenLog, car: _Car, now_ms: int, counter: int) -> None:
+    golden.frame(now_ms, "body", 0x130, *_motion_status(car, counter))
+    golden.frame(now_ms + 5, "body", 0x2A1, bytes([9, 1, 1, 1, 1, 1, 1, 1]))
+
+
 _STRANGE: Mapping[int, Callable[[GoldenLog, _Car, int, int], None]] = {
     20_000: _wrong_checksum,
     25_000: _sent_twice,
     30_000: _cut_short,
     35_000: _of_another_kind,
     40_000: _gone_mad,
+    45_000: _page_of_nothing,
 }

@@ -27,11 +27,10 @@ _SIGNAL = re.compile(
 # Signals whose number is taken as it is: scale and sign do not matter.
 _RAW = re.compile(r"(Crc|Counter)$|^(Page|IsMaximum|Detail|Reserved|Wake)$")
 
-# What no recording can show: a float has no sign of its own, what is cut off means nothing in either case, a counter of
-# fewer bits counts as well, no value is that large, and one signal is for people to read.
+# What no recording can show: a float has no sign of its own; no value is so large, and no counter jumps so far, that
+# the highest bit matters; what is cut off means nothing in either case; and one signal is for people to read.
 _INVISIBLE = re.compile(
-    r"^(ChargePower: sign|GridPower: sign|CentralLock: length|LockCounter: length|Page: length|LastRequestFrom: |"
-    r"Reserved: length)"
+    r"^(ChargePower|GridPower): sign|^(CentralLock|LockCounter|Page|WakeReason|Reserved): length|^LastRequestFrom: "
 )
 
 

@@ -156,7 +156,7 @@ def test_states_of_a_real_leaf_change_when_they_must(log: str) -> None:
 
 
 @NEEDS_LOGS
-@pytest.mark.parametrize("log", sorted(path.name.removesuffix(".log.xz") for path in LOGS.glob("*.log.xz")))
+@pytest.mark.parametrize("log", sorted(path.name.removesuffix(".log.xz") for path in LOGS.glob("*.log.xz")) or ["any"])
 def test_start_up_markers_never_appear_as_values_whatever_car_the_recording_is_of(log: str) -> None:
     shown = believed(log)
     for path, markers in NEVER.items():

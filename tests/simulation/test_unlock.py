@@ -172,6 +172,16 @@ def test_older_counter_is_refused() -> None:
     assert pair.car.lock.is_locked
 
 
+def test_refused_command_leaves_the_counter_as_it_was() -> None:
+    """SR-03: a refusal changes nothing, so an older command that is still in time is judged on its own."""
+    pair = awake()
+    unlock, refused = pair.command(Action.UNLOCK), pair.command(Action.LOCATE)
+    pair.deliver("cmd", refused)
+    pair.deliver("cmd", unlock)
+    pair.run(5.0)
+    assert [result.reason for result in pair.final_results()] == [Reason.UNSUPPORTED_ACTION, Reason.OK]
+
+
 def test_command_after_its_deadline_is_refused() -> None:
     """SR-03, H45"""
     pair = awake()

@@ -132,7 +132,8 @@ class Run:
     def shows(
         self, value: Value | None, *, path: str = LOCKED, quality: Quality = Quality.OK, message: str = "Status"
     ) -> Steps:
-        """A frame arrives now."""
+        """A frame arrives a moment later."""
+        self.now_s += 0.001
         return self.receive(reading(path, value, self.now_s, quality=quality, message=message))
 
     @property

@@ -18,7 +18,7 @@ from agent.backend.commands import (
     Send,
     Signer,
 )
-from agent.backend.outcome import Progress, Step
+from agent.backend.outcome import Step
 from agent.backend.reception import Ignored
 from agent.backend.session import LIFETIME_S, CarSession
 from agent.command.envelope import MessageKind, Result

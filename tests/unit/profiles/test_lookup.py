@@ -23,7 +23,7 @@ def test_a_misspelt_bus_message_or_signal_is_told_with_the_nearest_names() -> No
     assert found == [
         "dbc/small_car/profile.toml:15: signals[0].signal: Motion has no signal 'Sped'; expected Speed",
         "dbc/small_car/profile.toml:20: signals[1].message: unknown message 'Moton' on bus body; expected Motion",
-        "dbc/small_car/profile.toml:27: signals[2].bus: unknown bus 'bdoy'; expected body",
+        "dbc/small_car/profile.toml:28: signals[2].bus: unknown bus 'bdoy'; expected body",
     ]
 
 
@@ -50,14 +50,22 @@ def test_the_same_message_on_two_buses_is_two_messages_by_name() -> None:
     ]
 
 
-def test_a_missing_file_is_one_fault_and_hides_no_other() -> None:
-    found = [str(fault) for fault in faults(HEAD + SPEED + "min = 2.0\nmax = 1.0\nfreshness = 1\n", files={})]
-    assert found == ["dbc/small_car/profile.toml:18: signals[0].freshness: unknown key; expected freshness_s"]
-    found = [str(fault) for fault in faults(HEAD + SPEED, files={"smal.dbc": b""})]
-    assert found == [
-        "dbc/small_car/profile.toml:7: buses.body.dbc[0]: there is no file 'small.dbc' beside the profile;"
-        " expected smal.dbc"
+def test_a_missing_file_is_one_fault_and_hides_none_that_shows_without_it() -> None:
+    table = SPEED + 'min = 2.0\nmax = 1.0\nfreshness = 1\nunit = "rpm"\n'
+    assert [str(fault) for fault in faults(HEAD + table, files={"smal.dbc": b""})] == [
+        f"dbc/small_car/profile.toml:{told}"
+        for told in (
+            "7: buses.body.dbc[0]: there is no file 'small.dbc' beside the profile; expected smal.dbc",
+            "17: signals[0].min: min 2.0 is above max 1.0; expected min <= max",
+            "19: signals[0].freshness: unknown key; expected freshness_s",
+            "20: signals[0].unit: 'rpm' does not convert to 'km/h', the unit of Vehicle.Speed; expected mph",
+        )
     ]
+
+
+def test_a_bus_with_a_name_that_is_none_is_a_fault() -> None:
+    (fault,) = faults(HEAD.replace("buses.body", "buses.Body") + SPEED)
+    assert (fault.key, fault.expected[:18]) == ("buses.Body", "lower-case letters")
 
 
 def test_a_path_instead_of_a_file_name_is_a_fault() -> None:
