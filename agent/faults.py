@@ -44,10 +44,13 @@ _SHOWN_BITS_MAX = 128  # Python refuses to write out integers of some thousand d
 
 
 def dotted(path: Sequence[str | int]) -> str:
-    """`("signals", 3, "unit")` as `signals[3].unit`."""
+    """`("signals", 3, "unit")` as `signals[3].unit`; a key that would not print is quoted."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += "." * bool(text) + (part if part.isprintable() else repr(part))
     return text
 
 

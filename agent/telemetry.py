@@ -85,7 +85,8 @@ class Telemetry:
 
     def receive_frame(self, frame: Frame, now_s: float) -> tuple[Reading, ...]:
         """Fold one frame into the state; returns the readings it gave."""
-        self._heard_at_s[frame.bus] = now_s
+        heard_at_s = self._heard_at_s.get(frame.bus, frame.received_at_s)
+        self._heard_at_s[frame.bus] = max(heard_at_s, frame.received_at_s)
         readings = self._decoder.receive(frame)
         self._tracker.fold(readings)
         for reading in readings:

@@ -39,6 +39,10 @@ PACKET_BYTES_MAX = 8 * 1024
 RECEIVE_MAX = 8
 """Unacknowledged deliveries at once: a person sends one command, a few operators a few."""
 
+UNACKNOWLEDGED_MAX = 256
+"""Where the connection ends: Mosquitto 2.0.11 sends up to Receive Maximum more at each acknowledgement (seen), so
+that while we are busy it may be over; this many are 2 MiB at most."""
+
 LOOSE_MAX = 64
 """QoS 0 deliveries waiting for the engine; nothing tells a broker to slow down there, so more are dropped."""
 
@@ -255,8 +259,8 @@ class MqttLink(aiomqtt.Client):
             raise LinkError("the broker sent a topic that is not UTF-8") from None
         if message.qos > 1:
             raise LinkError("the broker sent QoS 2, which was not asked for")
-        if message.qos == 1 and len(self._unacknowledged) >= RECEIVE_MAX:
-            raise LinkError(f"the broker sent more than {RECEIVE_MAX} deliveries unacknowledged")
+        if message.qos == 1 and len(self._unacknowledged) >= UNACKNOWLEDGED_MAX:
+            raise LinkError(f"the broker sent more than {UNACKNOWLEDGED_MAX} deliveries unacknowledged")
         if message.qos == 0:
             if self._loose >= LOOSE_MAX:
                 self.dropped_count += 1

@@ -54,7 +54,7 @@ class Screen:
         loop.add_reader(sys.stdin.fileno(), self._read_keys)
         try:
             while not self._is_done.is_set():
-                self._draw()
+                await self._draw()
                 try:
                     async with asyncio.timeout(REDRAW_S):
                         await self._is_done.wait()
@@ -134,12 +134,12 @@ class Screen:
         else:
             await self._bench.broker.start()
 
-    def _draw(self) -> None:
+    async def _draw(self) -> None:
         columns, lines = self._terminal.size()
         has_color = not os.environ.get("NO_COLOR")
-        self._terminal.draw(
-            picture(self._view(), columns=columns, lines=lines, now_s=time.monotonic(), has_color=has_color)
-        )
+        shown = picture(self._view(), columns=columns, lines=lines, now_s=time.monotonic(), has_color=has_color)
+        # In a thread: a terminal that has stopped (Ctrl-S) must not stop the agent, which runs in this loop.
+        await asyncio.to_thread(self._terminal.draw, shown)
 
     def _view(self) -> View:
         bench, reported = self._bench, self._reported

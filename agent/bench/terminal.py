@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import termios
+import threading
 import tty
 from collections.abc import Sequence
 from types import TracebackType
@@ -23,6 +24,8 @@ class Terminal:
         self._descriptor = descriptor
         self._output = output
         self._before = termios.tcgetattr(descriptor)
+        self._is_held = threading.Lock()
+        self._may_draw = False
 
     def __enter__(self) -> Terminal:
         tty.setcbreak(self._descriptor)
@@ -30,15 +33,15 @@ class Terminal:
         # Stopped by Ctrl-Z, the picture and the modes would be left to the shell.
         modes[6][termios.VSUSP] = b"\0"
         termios.tcsetattr(self._descriptor, termios.TCSANOW, modes)
-        self._output.write(_ENTER)
-        self._output.flush()
+        self._write(_ENTER)
+        self._may_draw = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._output.write(_LEAVE)
-        self._output.flush()
+        self._may_draw = False
+        self._write(_LEAVE)
         termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._before)
 
     def keys(self) -> str | None:
@@ -57,9 +60,17 @@ class Terminal:
         return size.columns, size.lines
 
     def draw(self, lines: Sequence[str]) -> None:
-        """Show `lines` from the top, in one write, over whatever stood there."""
-        self._output.write("\x1b[H" + "\x1b[K\r\n".join(lines) + "\x1b[K\x1b[J")
-        self._output.flush()
+        """Show `lines` from the top, in one write, over whatever stood there. May be called from a thread.
+
+        It blocks while the terminal takes nothing (Ctrl-S, a slow connection), so that is where to call it from.
+        """
+        self._write("\x1b[H" + "\x1b[K\r\n".join(lines) + "\x1b[K\x1b[J", is_drawing=True)
+
+    def _write(self, text: str, *, is_drawing: bool = False) -> None:
+        with self._is_held:
+            if self._may_draw or not is_drawing:  # a picture that comes late would stay on the restored screen
+                self._output.write(text)
+                self._output.flush()
 
 
 def is_interactive() -> bool:

@@ -31,7 +31,8 @@ def is_well_formed(raw: bytes, limits: Limits) -> bool:
 
     Allowed: integers of signed 64 bit, byte and text strings, arrays, maps with unsigned keys, false, true, null.
     Time is linear in the input and memory bounded by the depth: a claimed length reserves nothing (H11), nesting
-    does not recurse (H12).  Text is not checked for UTF-8, nor map keys for order: `decode_strict` finds both.
+    does not recurse (H12).  A length beyond the input takes `position` there, where nothing is read and nothing
+    accepted.  Text is not checked for UTF-8, nor map keys for order: `decode_strict` finds both.
     """
     position = items = 0
     open_counts: list[int] = []  # items still owed to each open container, innermost last
@@ -51,20 +52,14 @@ def is_well_formed(raw: bytes, limits: Limits) -> bool:
                 return False
         else:
             argument, position = _argument(raw, initial & 0x1F, position)
-            if argument is None:
+            if argument is None or (major in (_UNSIGNED, _NEGATIVE) and argument > _INTEGER_MAX):
                 return False
-            left = len(raw) - position
-            if major in (_UNSIGNED, _NEGATIVE):
-                if argument > _INTEGER_MAX:
-                    return False
-            elif major in (_BYTES, _TEXT):
-                if argument > left:
-                    return False
+            if major in (_BYTES, _TEXT):
                 position += argument
-            else:
-                children = argument * 2 if major == _MAP else argument
-                if children > left or len(open_counts) >= limits.depth_max:
+            elif major in (_ARRAY, _MAP):
+                if len(open_counts) >= limits.depth_max:
                     return False
+                children = argument * 2 if major == _MAP else argument
         if children:
             open_counts.append(children)
             open_maps.append(major == _MAP)
@@ -81,11 +76,11 @@ def is_well_formed(raw: bytes, limits: Limits) -> bool:
 
 
 def _argument(raw: bytes, short: int, position: int) -> tuple[int | None, int]:
-    """Argument of a header with low five bits `short`, and where it ends; None if reserved, cut or not shortest."""
+    """Argument of a header with low five bits `short`, and where it ends; None if reserved or not in shortest form."""
     if short < 24:
         return short, position
     width = _WIDTH_BYTES.get(short)  # 28 to 30 are reserved, 31 is "indefinite"
-    if width is None or position + width > len(raw):
+    if width is None:
         return None, position
     argument = int.from_bytes(raw[position : position + width], "big")
     return (argument if argument >= _NEEDS_WIDTH_FROM[short] else None), position + width

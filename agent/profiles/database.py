@@ -27,6 +27,7 @@ from agent.profiles.message_spec import MessageSpec, SignalSpec, raw_range
 FORMATS: Mapping[str, str] = {".dbc": "dbc", ".kcd": "kcd", ".arxml": "arxml", ".sym": "sym"}
 FILE_BYTES_MAX = 16 << 20  # the largest public DBC files have 5 MB; cantools needs seconds for one
 
+_CYCLE_TIME_MS_MAX = 3_600_000  # what is sent less often than hourly has no freshness worth the name
 _FLOAT_MAX = {16: 65504.0, 32: 3.4028234663852886e38}
 
 
@@ -263,9 +264,16 @@ def _message_spec(file: str, definition: Message) -> MessageSpec:
         is_extended_id=definition.is_extended_frame,
         is_fd=definition.is_fd or definition.length > 8,
         length_bytes=definition.length,
-        cycle_time_s=definition.cycle_time / 1000 if definition.cycle_time else None,
+        cycle_time_s=_cycle_time_s(definition),
         signals={name: _signal_spec(definition.length, signal, by_name) for name, signal in by_name.items()},
     )
+
+
+def _cycle_time_s(definition: Message) -> float | None:
+    cycle_time: object = definition.cycle_time  # of whatever type the DBC declares the attribute
+    if isinstance(cycle_time, int | float) and 0 < cycle_time <= _CYCLE_TIME_MS_MAX:
+        return cycle_time / 1000
+    return None
 
 
 def _signal_spec(length_bytes: int, signal: Signal, by_name: Mapping[str, Signal]) -> SignalSpec:

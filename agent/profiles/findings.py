@@ -65,7 +65,7 @@ class Findings:
 def expected_of(known: Iterable[str], given: str = "") -> str:
     """What to expect instead of `given`: the names most like it, or else some of those there are."""
     names = sorted(set(known))
-    if close := get_close_matches(given, names, n=3, cutoff=0.6) or _differing_in_case(given, names):
+    if close := _differing_in_case(given, names) or get_close_matches(given, names, n=3, cutoff=0.6):
         return " or ".join(close)
     if not names:
         return "nothing: there is none"

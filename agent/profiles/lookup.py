@@ -119,6 +119,8 @@ class Lookup:
 def _oddity(spec: SignalSpec, message: MessageSpec) -> str | None:
     """Why a signal cannot be decoded without guessing."""
     field = spec.field
+    if not 0 <= field.shift <= 8 * field.size_bytes - field.length:
+        return "lies outside of its message"
     if field.is_float and field.length not in (16, 32, 64):
         return f"is a float of {field.length} bits"
     if field.length > 64:

@@ -46,13 +46,12 @@ class Outbox:
 
         Nothing is returned for a record that is itself the first to give way, or larger than all there is room for.
         """
-        if len(record.payload) > self._bytes_max:
-            self.dropped_count += 1
-            return ()
-        self._records[record.sequence] = record
-        self._bytes += len(record.payload)
+        may_fit = len(record.payload) <= self._bytes_max
+        if may_fit:
+            self._records[record.sequence] = record
+            self._bytes += len(record.payload)
         displaced = self._displace()
-        self.dropped_count += len(displaced)
+        self.dropped_count += len(displaced) + (not may_fit)
         kept = (record,) if record.sequence in self._records else ()
         removed = tuple(sequence for sequence in displaced if sequence != record.sequence)
         return (*kept, OutboxRemoved(removed)) if removed else kept

@@ -104,7 +104,7 @@ class Authority:
     def issue(
         self, name: str, *, is_server: bool = False, host: str = "", begins_s: float = -3600, ends_s: float = 3600
     ) -> Certificate:
-        """A certificate for `name`, valid between two times from now; a server's is for `host`, a name or an address."""
+        """A certificate for `name`, valid between two times from now; a server's `host` is a name or an address."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = _builder(subject, self._name, key.public_key(), begins_s, ends_s)

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 CAN_FD_LENGTHS = (12, 16, 20, 24, 32, 48, 64)
 
 _SCALES = ("1", "0.1", "0.01", "0.5", "2", "-1", "0.03125", "1e-3", "0.005", "12.5", "-0.25", "1e-07")
+_INNER_PAGES = (0, 1)
 _OFFSETS = ("0", "-40", "0.5", "-0.05", "100", "-819.2")
 
 
 @dataclass(frozen=True)
 class RandomSignal:
-    """One line of a DBC. `page` is its multiplexer value (None: always there), `inner` that of a second one below it."""
+    """One line of a DBC. `page` is its multiplexer value (None: always there), `inner` that of the one below."""
 
     name: str
     start: int
@@ -79,36 +80,34 @@ def _ranges(pages: list[int]) -> str:
 def random_messages(draw: st.DrawFn) -> RandomMessage:
     """A message of up to eight signals that do not overlap where they can be present together."""
     length_bytes = draw(st.one_of(st.integers(1, 8), st.sampled_from(CAN_FD_LENGTHS)))
-    depth = draw(st.integers(0, min(2, length_bytes - 1)))
+    depth = draw(st.sampled_from(range(min(3, length_bytes))))
     is_extended_id = draw(st.booleans())
     signals: list[RandomSignal] = []
     taken: dict[tuple[int | None, int | None], set[int]] = {}
-    for index in range(draw(st.integers(1, 8))):
-        page = draw(st.one_of(st.none(), st.integers(0, 3))) if depth else None
-        inner = draw(st.one_of(st.none(), st.integers(0, 2))) if depth == 2 and page in (0, 1) else None
-        signal = draw(_signals(f"Signal{index}", length_bytes, page, inner))
+    for index in range(draw(st.integers(3, 10))):
+        page = draw(st.sampled_from((None, 0, 1, 2))) if depth else None
+        inner = draw(st.sampled_from((None, 0, 1))) if depth == 2 and page in _INNER_PAGES else None
+        signal = draw(_signals(f"Signal{index}", length_bytes, depth, (page, inner)))
         bits = _bits(signal)
-        if bits & set(range(8 * depth)) or any(
-            bits & other for where, other in taken.items() if _may_meet(where, (page, inner))
-        ):
+        if any(bits & other for where, other in taken.items() if _may_meet(where, (page, inner))):
             continue
         taken.setdefault((page, inner), set()).update(bits)
         signals.append(signal)
-    if not signals:
-        signals.append(RandomSignal("Signal", 8 * depth, 8, True, False, False, "1", "0", None, None))
-        length_bytes = max(length_bytes, depth + 1)
     frame_id = draw(st.integers(0, (1 << 29) - 1 if is_extended_id else (1 << 11) - 1))
     return RandomMessage(frame_id, is_extended_id, length_bytes, tuple(signals))
 
 
 @st.composite
-def _signals(draw: st.DrawFn, name: str, length_bytes: int, page: int | None, inner: int | None) -> RandomSignal:
-    size_bits = 8 * length_bytes
-    is_float = size_bits >= 40 and draw(st.integers(0, 5)) == 0
-    length = 32 if is_float else draw(st.integers(1, min(64, size_bits)))
-    if is_float and size_bits >= 72 and draw(st.booleans()):
-        length = 64
-    from_left = draw(st.integers(0, size_bits - length))
+def _signals(
+    draw: st.DrawFn, name: str, length_bytes: int, depth: int, place: tuple[int | None, int | None]
+) -> RandomSignal:
+    size_bits = 8 * (length_bytes - depth)
+    is_float = size_bits >= 32 and draw(st.sampled_from((True, False, False, False)))
+    if is_float:
+        length = draw(st.sampled_from((32, 64) if size_bits >= 64 else (32,)))
+    else:
+        length = draw(st.integers(1, min(draw(st.sampled_from((4, 12, 16, 33, 64))), size_bits)))
+    from_left = 8 * depth + draw(st.integers(0, size_bits - length))
     is_little_endian = draw(st.booleans())
     start = from_left if is_little_endian else 8 * (from_left // 8) + 7 - from_left % 8
     return RandomSignal(
@@ -120,8 +119,8 @@ def _signals(draw: st.DrawFn, name: str, length_bytes: int, page: int | None, in
         is_float=is_float,
         scale=draw(st.sampled_from(_SCALES)),
         offset=draw(st.sampled_from(_OFFSETS)),
-        page=page,
-        inner=inner,
+        page=place[0],
+        inner=place[1],
     )
 
 
@@ -137,4 +136,8 @@ def _may_meet(one: tuple[int | None, int | None], other: tuple[int | None, int |
     """Whether signals of two places in the tree of multiplexers can be present in one frame."""
     if one[0] is None or other[0] is None:
         return True
-    return one[0] == other[0] and (one[1] is None or other[1] is None or one[1] == other[1])
+    if one[1] is not None and other[1] is not None:
+        return one[1] == other[1]  # there is one inner multiplexer, whatever page it is on
+    if one[1] is not None or other[1] is not None:
+        return {one[0], other[0]} <= set(_INNER_PAGES)
+    return one[0] == other[0]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -91,6 +93,29 @@ def test_text_of_these_tests_is_valid() -> None:
     assert tomllib.loads(TEXT)["operators"][1]["keys"] == [{"id": "first of second"}]
 
 
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted([*ROOT.glob("dbc/*/profile.toml"), *ROOT.glob("systemd/*.toml")])
+
+
+def leaves(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The paths of all values that hold no others."""
+    if not isinstance(value, dict | list):
+        yield path
+        return
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from leaves(inner, (*path, key))
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_value_of_the_shipped_files_is_found_on_a_line_with_its_key(file: Path) -> None:
+    text = file.read_text()
+    paths = list(leaves(tomllib.loads(text)))
+    assert len(paths) > 5
+    for path in paths:
+        line = text.splitlines()[toml_line(text, path) - 1]
+        assert any(f"{part} =" in line for part in path), (path, line)
+
+
 @pytest.mark.parametrize(
     ("path", "line"),
     [
@@ -139,6 +164,7 @@ def test_fault_leaves_out_what_is_not_known() -> None:
 def test_path_is_written_with_dots_and_indices() -> None:
     assert dotted(("signals", 3, "unit")) == "signals[3].unit"
     assert dotted(()) == ""
+    assert dotted(("cars", "a\nb")) == "cars.'a\\nb'"
 
 
 @pytest.mark.parametrize(

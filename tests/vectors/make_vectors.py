@@ -2,6 +2,7 @@
 
 `envelopes.json` holds messages to be accepted, with every step on the way; `refused.json` holds bytes to be dropped,
 most of them with a good signature, each with what is wrong with it.  Both are plain JSON for other implementations.
+The section of `agent/PROTOCOL.md` between its markers is written from the first.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -20,6 +22,8 @@ from agent.model.command import Action, Executed, Reason, Stage
 from tests.support import envelopes as by_hand
 
 HERE = Path(__file__).resolve().parent
+PROTOCOL = HERE.parents[1] / "agent" / "PROTOCOL.md"
+BEGIN, END = "<!-- vectors -->\n", "<!-- end of vectors -->\n"
 
 Document = dict[str, object]
 
@@ -142,6 +146,31 @@ def refused() -> list[Document]:
     return [{"hazard": hazard, "what": what, "kind": "cmd", "envelope_hex": raw.hex()} for hazard, what, raw in cases]
 
 
+def page(document: Document) -> str:
+    """The accepted vectors as the protocol's page prints them."""
+    keys = cast("dict[str, dict[str, str]]", document["keys"])
+    lines = []
+    for name, key in keys.items():
+        lines += [
+            f"Key `{name}`:",
+            "",
+            "```",
+            *(f"{part:<8}{key[f'{part}_hex']}" for part in ("seed", "public", "kid")),
+        ]
+        lines += ["```", ""]
+    for vector in cast("list[dict[str, str]]", document["envelopes"]):
+        lines += [f"**{vector['name']}**, signed by `{vector['signer']}`", "", "```", f"{'':<10}{vector['payload']}"]
+        lines += [f"{part:<10}{vector[f'{part}_hex']}" for part in ("payload", "signed", "envelope", "sha256")]
+        lines += ["```", ""]
+    return "\n" + "\n".join(lines)
+
+
+def with_page(protocol: str, document: Document) -> str:
+    """The protocol's text with its vectors written anew."""
+    before, rest = protocol.split(BEGIN)
+    return before + BEGIN + page(document) + END + rest.split(END)[1]
+
+
 def _public(key: Ed25519PrivateKey) -> bytes:
     return key.public_key().public_bytes_raw()
 
@@ -153,3 +182,4 @@ def text(document: object) -> str:
 if __name__ == "__main__":
     (HERE / "envelopes.json").write_text(text(envelopes()))
     (HERE / "refused.json").write_text(text(refused()))
+    PROTOCOL.write_text(with_page(PROTOCOL.read_text(), envelopes()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from agent.adapters.broker import Broker, BrokerSettings, Subscription, back_off_s
 from agent.adapters.dial import dial, require_loopback, tls_context
-from agent.adapters.mqtt_link import LOOSE_MAX, PUBLISHES_MAX, RECEIVE_MAX
+from agent.adapters.mqtt_link import PUBLISHES_MAX, UNACKNOWLEDGED_MAX
 from agent.errors import ConfigurationError, LinkError
 from agent.model.effects import Publish
 from agent.model.events import BrokerUp, Delivery, Published
@@ -170,11 +171,11 @@ async def test_a_delivery_of_qos_2_which_was_not_asked_for_ends_the_connection()
 async def test_a_broker_that_ignores_receive_maximum_is_left() -> None:
     async def script(peer: Peer) -> None:
         await peer.accept()
-        for number in range(RECEIVE_MAX + 1):
+        for number in range(UNACKNOWLEDGED_MAX + 1):
             await peer.send(publication(number + 1))
         await peer.until_closed()
 
-    assert f"more than {RECEIVE_MAX} deliveries" in await detail_of(script)
+    assert f"more than {UNACKNOWLEDGED_MAX} deliveries" in await detail_of(script)
 
 
 async def test_the_brokers_reason_for_a_disconnect_is_told() -> None:
@@ -455,10 +456,9 @@ async def test_dialling_turns_nagle_off_and_can_be_cancelled() -> None:
 
 async def test_a_peer_that_never_finishes_the_handshake_can_be_given_up(tmp_path: Path) -> None:
     context = tls_context(Authority(tmp_path).ca_file, None, None)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.2):
-                await dial("127.0.0.1", server.getsockname()[1], context)
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await dial("127.0.0.1", server.getsockname()[1], context)
 
 
 async def test_a_peer_that_speaks_no_tls_is_told(tmp_path: Path) -> None:
@@ -471,12 +471,24 @@ async def test_a_peer_that_speaks_no_tls_is_told(tmp_path: Path) -> None:
             await dial("127.0.0.1", port, context)
 
 
+async def test_a_broker_without_tls_1_3_is_refused_h65(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    server = authority.issue("broker", is_server=True, host="127.0.0.1")
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    old.load_cert_chain(server.certificate_file, server.key_file)
+    listening = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0, ssl=old)
+    async with listening:
+        with pytest.raises(LinkError, match=r"no TLS 1\.3 connection"):
+            await dial("127.0.0.1", listening.sockets[0].getsockname()[1], tls_context(authority.ca_file, None, None))
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.3.2.1", "::1", "localhost"])
 def test_plain_connections_may_go_to_this_machine(host: str) -> None:
     require_loopback(host)
 
 
-@pytest.mark.parametrize("host", ["10.0.0.1", "broker.example.com", "localhost.example.com", "0.0.0.0", "2001:db8::1"])
+@pytest.mark.parametrize("host", ["10.0.0.1", "broker.example.com", "localhost.example.com", "2001:db8::1"])
 def test_plain_connections_may_not_leave_this_machine(host: str) -> None:
     with pytest.raises(ConfigurationError, match="must be TLS"):
         require_loopback(host)

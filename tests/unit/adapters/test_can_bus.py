@@ -1,4 +1,4 @@
-"""The CAN adapter on python-can's in-process bus, and on a real serial line (a pty) as slcan. The kernel: tests/vcan."""
+"""The CAN adapter on python-can's in-process bus, and on a real serial line (a pty); the kernel: tests/vcan."""
 
 from __future__ import annotations
 

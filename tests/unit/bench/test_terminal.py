@@ -55,5 +55,14 @@ def test_a_terminal_that_is_gone_gives_none() -> None:
 
 def test_a_picture_is_drawn_over_the_last_one(pty: tuple[int, int]) -> None:
     output = io.StringIO()
-    Terminal(pty[1], output).draw(["one", "two"])
-    assert output.getvalue() == "\x1b[Hone\x1b[K\r\ntwo\x1b[K\x1b[J"
+    with Terminal(pty[1], output) as terminal:
+        terminal.draw(["one", "two"])
+        assert output.getvalue().endswith("\x1b[Hone\x1b[K\r\ntwo\x1b[K\x1b[J")
+
+
+def test_a_picture_that_comes_late_is_not_drawn(pty: tuple[int, int]) -> None:
+    output = io.StringIO()
+    with Terminal(pty[1], output) as terminal:
+        pass
+    terminal.draw(["late"])
+    assert "late" not in output.getvalue()

@@ -51,14 +51,14 @@ def test_the_same_message_on_two_buses_is_two_messages_by_name() -> None:
 
 
 def test_a_missing_file_is_one_fault_and_hides_none_that_shows_without_it() -> None:
-    table = SPEED + 'min = 2.0\nmax = 1.0\nfreshness = 1\nunit = "rpm"\n'
+    table = SPEED + 'min = 2.0\nmax = 1.0\nfreshness = 1\nunit = "kph/s"\n'
     assert [str(fault) for fault in faults(HEAD + table, files={"smal.dbc": b""})] == [
         f"dbc/small_car/profile.toml:{told}"
         for told in (
             "7: buses.body.dbc[0]: there is no file 'small.dbc' beside the profile; expected smal.dbc",
             "17: signals[0].min: min 2.0 is above max 1.0; expected min <= max",
             "19: signals[0].freshness: unknown key; expected freshness_s",
-            "20: signals[0].unit: 'rpm' does not convert to 'km/h', the unit of Vehicle.Speed; expected mph",
+            "20: signals[0].unit: 'kph/s' does not convert to 'km/h', the unit of Vehicle.Speed; expected kph",
         )
     ]
 

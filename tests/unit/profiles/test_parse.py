@@ -24,7 +24,7 @@ signal = "WheelSpeed"
 path = "Vehicle.TraveledDistance"
 message = "Motion"
 signal = "Odometer"
-unit = "kmh"
+unit = "Km"
 
 [[signals]]
 path = "Vehicle.Powertrain.Transmission.SelectedGear"
@@ -46,7 +46,7 @@ def test_five_faults_are_five_lines_each_with_file_line_key_and_what_was_expecte
     assert [str(fault) for fault in faults(FIVE_FAULTS)] == [
         f"{place}:9: buses.body.silent_afetr_s: unknown key; expected silent_after_s",
         f"{place}:14: signals[0].signal: Motion has no signal 'WheelSpeed'; expected Speed",
-        f"{place}:20: signals[1].unit: 'kmh' does not convert to 'm', the unit of Vehicle.TraveledDistance; expected km",
+        f"{place}:20: signals[1].unit: 'Km' does not convert to 'm', the unit of Vehicle.TraveledDistance; expected km",
         f"{place}:26: signals[2].choices.Drvie: the DBC has no value called 'Drvie' for Gear; expected Drive",
         f"{place}:32: signals[3].min: min 50.0 is above max -40.0; expected min <= max",
     ]

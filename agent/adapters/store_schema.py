@@ -1,0 +1,214 @@
+"""The two SQLite files: their tables, and records to and from rows.
+
+`authority` holds what safety rests on (commands carried out, sessions given out, numbers reserved), `telemetry`
+what waits for the broker; they are apart so that a full or damaged outbox cannot stop a command.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agent.errors import StoreError
+from agent.model.command import Executed, Reason, Stage
+from agent.model.records import (
+    AuthorityRecord,
+    Done,
+    Intent,
+    JournalEntry,
+    JournalPruned,
+    OutboxRemoved,
+    OutboxStored,
+    ResultDelivered,
+    SequenceReserved,
+    SessionStarted,
+    TelemetryRecord,
+)
+
+SCHEMA_VERSION = 1
+
+JOURNAL_ROWS_MAX = 20_000
+"""Ten commands a minute for a day and a third; the engine prunes by age long before (csa1 A8)."""
+
+SESSIONS_MAX = 10_000
+"""One for each start of the agent: three a day for nine years. The oldest go first, and that is remembered."""
+
+STORE_ID_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """One file: `application_id` marks it as ours (SQLite file format §1.3.12), `pages_max` bounds it (4 KiB each)."""
+
+    file_name: str
+    application_id: int
+    pages_max: int
+    tables: str
+
+
+AUTHORITY = Schema(
+    file_name="authority.sqlite3",
+    application_id=0x63736101,
+    pages_max=16_384,  # 64 MiB: 20,000 commands with the largest results take half of it
+    tables="""
+CREATE TABLE identity (
+    car BLOB NOT NULL CHECK (length(car) = 8),
+    store_id BLOB NOT NULL CHECK (length(store_id) = 8),
+    sequence_next INTEGER NOT NULL DEFAULT 1,
+    is_session_table_complete INTEGER NOT NULL
+) STRICT;
+CREATE TABLE journal (
+    id INTEGER PRIMARY KEY,
+    operator INTEGER NOT NULL,
+    cid BLOB NOT NULL CHECK (length(cid) = 16),
+    digest BLOB NOT NULL CHECK (length(digest) = 32),
+    kid BLOB NOT NULL,
+    action INTEGER NOT NULL,
+    sid BLOB NOT NULL CHECK (length(sid) = 8),
+    counter INTEGER NOT NULL,
+    deadline_ms INTEGER NOT NULL,
+    accepted_at_unix_s INTEGER,
+    stage INTEGER,
+    reason INTEGER,
+    executed INTEGER,
+    result BLOB,
+    sequence INTEGER,
+    is_delivered INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (operator, cid)
+) STRICT;
+CREATE TABLE session (
+    id INTEGER PRIMARY KEY,
+    sid BLOB NOT NULL UNIQUE CHECK (length(sid) = 8)
+) STRICT;
+""",
+)
+
+TELEMETRY = Schema(
+    file_name="telemetry.sqlite3",
+    application_id=0x63736102,
+    pages_max=40_960,  # 160 MiB: an outbox of 64 MiB, its overhead, and room to move
+    tables="""
+CREATE TABLE identity (
+    car BLOB NOT NULL CHECK (length(car) = 8)
+) STRICT;
+CREATE TABLE outbox (
+    sequence INTEGER PRIMARY KEY,
+    priority INTEGER NOT NULL,
+    payload BLOB NOT NULL
+) STRICT;
+""",
+)
+
+
+def apply_authority(connection: sqlite3.Connection, record: AuthorityRecord) -> None:
+    """Write one record within the open transaction; StoreError if it contradicts what is there."""
+    match record:
+        case Intent():
+            _insert_intent(connection, record)
+        case Done(operator, cid, stage, reason, executed, result, sequence):
+            _one_row(
+                connection.execute(
+                    "UPDATE journal SET stage = ?, reason = ?, executed = ?, result = ?, sequence = ?"
+                    " WHERE operator = ? AND cid = ?",
+                    (int(stage), int(reason), int(executed), result, sequence, operator, cid),
+                ),
+                record,
+            )
+        case ResultDelivered(operator, cid):
+            _one_row(
+                connection.execute(
+                    "UPDATE journal SET is_delivered = 1 WHERE operator = ? AND cid = ?", (operator, cid)
+                ),
+                record,
+            )
+        case SessionStarted(sid):
+            connection.execute("INSERT INTO session (sid) VALUES (?)", (sid,))
+            forgotten = connection.execute(
+                "DELETE FROM session WHERE id <= (SELECT max(id) FROM session) - ?", (SESSIONS_MAX,)
+            )
+            if forgotten.rowcount:
+                connection.execute("UPDATE identity SET is_session_table_complete = 0")
+        case SequenceReserved(upto):
+            connection.execute("UPDATE identity SET sequence_next = max(sequence_next, ?)", (upto,))
+        case JournalPruned(keys):
+            # Of a session that lost a command nothing may be said any more; without its label nothing is (A2).
+            connection.executemany(
+                "DELETE FROM session WHERE sid = (SELECT sid FROM journal WHERE operator = ? AND cid = ?)", keys
+            )
+            connection.executemany("DELETE FROM journal WHERE operator = ? AND cid = ?", keys)
+
+
+def apply_telemetry(connection: sqlite3.Connection, record: TelemetryRecord) -> None:
+    """Write one record within the open transaction."""
+    match record:
+        case OutboxStored(sequence, priority, payload):
+            connection.execute(
+                "INSERT INTO outbox (sequence, priority, payload) VALUES (?, ?, ?)", (sequence, priority, payload)
+            )
+        case OutboxRemoved(sequences):
+            connection.executemany("DELETE FROM outbox WHERE sequence = ?", ((number,) for number in sequences))
+
+
+def read_journal(connection: sqlite3.Connection) -> tuple[JournalEntry, ...]:
+    """All commands, oldest first; ValueError if a row makes no sense."""
+    rows = connection.execute(
+        "SELECT operator, cid, digest, kid, action, sid, counter, deadline_ms, accepted_at_unix_s,"
+        " stage, reason, executed, result, sequence, is_delivered FROM journal ORDER BY id"
+    )
+    return tuple(_entry(row) for row in rows)
+
+
+def read_sessions(connection: sqlite3.Connection) -> frozenset[bytes]:
+    return frozenset(sid for (sid,) in connection.execute("SELECT sid FROM session"))
+
+
+def read_outbox(connection: sqlite3.Connection) -> tuple[OutboxStored, ...]:
+    """What waits for the broker, in the order of its numbers."""
+    rows = connection.execute("SELECT sequence, priority, payload FROM outbox ORDER BY sequence")
+    return tuple(OutboxStored(*row) for row in rows)
+
+
+def _entry(row: Sequence[object]) -> JournalEntry:
+    intent = Intent(*row[:9])  # type: ignore[arg-type] - the table is STRICT
+    stage, reason, executed, result, sequence = row[9:14]
+    done = None
+    if stage is not None:
+        if not isinstance(result, bytes) or not isinstance(sequence, int):
+            raise ValueError("a finished command without its result")
+        done = Done(
+            intent.operator,
+            intent.cid,
+            Stage(stage),  # type: ignore[arg-type]
+            Reason(reason),  # type: ignore[arg-type]
+            Executed(executed),  # type: ignore[arg-type]
+            result,
+            sequence,
+        )
+    return JournalEntry(intent, done, is_delivered=bool(row[14]))
+
+
+def _insert_intent(connection: sqlite3.Connection, intent: Intent) -> None:
+    (count,) = connection.execute("SELECT count(*) FROM journal").fetchone()
+    if count >= JOURNAL_ROWS_MAX:
+        raise StoreError(f"the journal is full ({count} commands); it should have been pruned")
+    connection.execute(
+        "INSERT INTO journal (operator, cid, digest, kid, action, sid, counter, deadline_ms, accepted_at_unix_s)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            intent.operator,
+            intent.cid,
+            intent.digest,
+            intent.kid,
+            intent.action,
+            intent.sid,
+            intent.counter,
+            intent.deadline_ms,
+            intent.accepted_at_unix_s,
+        ),
+    )
+
+
+def _one_row(cursor: sqlite3.Cursor, record: object) -> None:
+    if cursor.rowcount != 1:
+        raise StoreError(f"{type(record).__name__} for a command the journal does not hold")

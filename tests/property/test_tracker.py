@@ -1,0 +1,78 @@
+"""Laws of the vehicle state for every order of readings and questions (SR-05)."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.model.reading import Quality, Reading
+from agent.state.tracker import Tracker
+from tests.support.plans import IS_LOCKED, SPEED, message_plan, profile_of, signal_plan
+
+FRESHNESS_S = {SPEED: 0.5, IS_LOCKED: 2.25}
+PROFILE = profile_of(message_plan(*(signal_plan(path, freshness_s=limit_s) for path, limit_s in FRESHNESS_S.items())))
+
+PATHS = st.sampled_from(sorted(FRESHNESS_S))
+TIMES = st.floats(0.0, 20.0) | st.integers(0, 80).map(lambda quarters: quarters / 4)
+
+
+def reading(path: str, value: int, at_s: float, is_ok: bool) -> Reading:
+    if is_ok:
+        return Reading(path, value, None, at_s, Quality.OK)
+    return Reading(path, None, None, at_s, Quality.INVALID, "invalid_marker")
+
+
+READINGS = st.lists(st.builds(reading, PATHS, st.integers(0, 255), TIMES, st.booleans()), max_size=30)
+
+
+@given(READINGS, PATHS, TIMES)
+def test_value_is_the_newest_received_and_never_older_than_its_freshness(
+    readings: list[Reading], path: str, now_s: float
+) -> None:
+    """SR-05."""
+    tracker = Tracker(PROFILE)
+    for each in readings:
+        tracker.fold([each])
+    now = tracker.reading(path, now_s)
+    newest_at_s = max((each.at_s for each in readings if each.path == path), default=None)
+    newest = [each for each in readings if each.path == path and each.at_s == newest_at_s]
+    if not newest:
+        assert (now.quality, now.value) == (Quality.UNKNOWN, None)
+    elif now_s - newest[-1].at_s > FRESHNESS_S[path]:
+        assert (now.quality, now.value, now.at_s) == (Quality.STALE, None, newest_at_s)
+    else:
+        assert now == newest[-1]
+    assert (now.value is not None) == (now.quality is Quality.OK)
+
+
+@given(READINGS, TIMES)
+def test_snapshot_is_each_path_asked_for_by_itself(readings: list[Reading], now_s: float) -> None:
+    tracker = Tracker(PROFILE)
+    tracker.fold(readings)
+    assert tracker.snapshot(now_s) == {path: tracker.reading(path, now_s) for path in FRESHNESS_S}
+
+
+@given(READINGS, st.integers(0, 80), st.floats(0.0, 30.0))
+def test_nothing_grows_stale_before_the_time_foretold_and_something_does_after(
+    readings: list[Reading], now_quarters: int, later_s: float
+) -> None:
+    now_s = now_quarters / 4
+    tracker = Tracker(PROFILE)
+    tracker.fold(each for each in readings if each.at_s <= now_s)
+    stale_at_s = tracker.next_stale_at(now_s)
+    before, later = stale_paths(tracker, now_s), stale_paths(tracker, now_s + later_s)
+    if stale_at_s is None:
+        assert later == before
+    else:
+        assert stale_at_s >= now_s
+        # A sum of floats may be off by its last bit.
+        if now_s + later_s < math.nextafter(stale_at_s, 0.0):
+            assert later == before
+        if now_s + later_s > math.nextafter(math.nextafter(stale_at_s, math.inf), math.inf):
+            assert later > before
+
+
+def stale_paths(tracker: Tracker, now_s: float) -> set[str]:
+    return {path for path, reading in tracker.snapshot(now_s).items() if reading.quality is Quality.STALE}
