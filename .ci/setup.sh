@@ -26,11 +26,13 @@ apt_install() {
         "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" >&2
 }
 
-# Prints the first Python that is new enough; the newest series the project is tested on come first.
+# find_python [IMPORTS] — prints the first Python that is new enough and can import the modules named; the series the
+# project is tested on come first.
 find_python() {
     local name
     for name in python3.13 python3.12 python3.11 python3.14 python3; do
-        if command -v "$name" >/dev/null && "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        if command -v "$name" >/dev/null &&
+            "$name" -c "import sys${1:+, $1}; sys.exit(sys.version_info < (3, 11))" 2>/dev/null; then
             command -v "$name"
             return
         fi
@@ -41,24 +43,25 @@ find_python() {
 # Prints a Python that is new enough and can make virtual environments, installing what the system lacks.
 ensure_python() {
     local python version
+    # Debian splits ensurepip off: `import venv` works there, and making an environment fails half-way.
+    find_python "ensurepip, venv" && return
     if ! python=$(find_python); then
         say "no Python 3.11 or newer found"
         apt_install python3 python3-venv || true
-        if ! python=$(find_python); then
-            # Distributions whose own python3 is older may still carry a newer one beside it.
-            apt_install python3.11 python3.11-venv || true
-        fi
+        # Distributions whose own python3 is older may still carry a newer one beside it.
+        find_python >/dev/null || apt_install python3.11 python3.11-venv || true
         if ! python=$(find_python); then
             say "error: this project needs Python 3.11 or newer; install it and run this command again"
             return 1
         fi
     fi
-    # Debian splits ensurepip off: `import venv` works there, and making an environment fails half-way.
-    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    if ! find_python "ensurepip, venv"; then
         version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
         apt_install "python$version-venv" || apt_install python3-venv || return 1
+        find_python "ensurepip, venv" && return
+        say "error: $python cannot make virtual environments even so; install its venv module and run this command again"
+        return 1
     fi
-    printf '%s\n' "$python"
 }
 
 # What the environment is made from: the second run is quick as long as none of it changed.
@@ -67,7 +70,7 @@ setup_stamp() {
     {
         printf '%s\n' "$root" "$1"
         for file in pyproject.toml requirements.lock .ci/setup.sh; do
-            [ -f "$root/$file" ] && cat "$root/$file"
+            if [ -f "$root/$file" ]; then cat "$root/$file"; fi
         done
     } | sha256sum | cut -d' ' -f1
 }
@@ -93,7 +96,8 @@ ensure_venv() {
         say "making a virtual environment in .venv with $("$python" --version)"
         "$python" -m venv --clear "$venv" >&2 || return 1
     fi
-    local install=("${pip[@]}" install --quiet --root-user-action=ignore)
+    local install=("${pip[@]}" install --root-user-action=ignore)
+    [ -t 2 ] || install+=(--quiet) # progress for a person, silence for a log
     if [ -f "$root/requirements.lock" ]; then
         say "installing carshare-agent [$extras] and the locked versions of its libraries into .venv (once; needs the network)"
         "${install[@]}" --constraint "$root/requirements.lock" --editable "$root[$extras]" >&2 || return 1

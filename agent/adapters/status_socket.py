@@ -34,7 +34,7 @@ class StatusSocket:
     def __init__(self, path: Path, status: Callable[[], Mapping[str, object]]) -> None:
         self._path = path
         self._status = status
-        self._connections = 0
+        self._connections: set[asyncio.StreamWriter] = set()
 
     async def run(self) -> None:
         """Serve until cancelled; ConfigurationError if the socket cannot be made at `path`."""
@@ -45,6 +45,8 @@ class StatusSocket:
                 await server.serve_forever()
         finally:
             self._path.unlink(missing_ok=True)
+            for writer in self._connections:
+                writer.transport.abort()
 
     def _listen(self) -> socket.socket:
         if len(os.fsencode(self._path)) > PATH_BYTES_MAX:
@@ -69,10 +71,10 @@ class StatusSocket:
         return listener
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._connections >= CONNECTIONS_MAX:
+        if len(self._connections) >= CONNECTIONS_MAX:
             writer.transport.abort()
             return
-        self._connections += 1
+        self._connections.add(writer)
         try:
             writer.write(json.dumps(self._status()).encode() + b"\n")
             async with asyncio.timeout(_ANSWER_WAIT_S):
@@ -82,7 +84,7 @@ class StatusSocket:
         except (OSError, TimeoutError):
             writer.transport.abort()
         finally:
-            self._connections -= 1
+            self._connections.discard(writer)
 
 
 def read_status(path: Path, *, wait_s: float = 5.0) -> dict[str, object]:

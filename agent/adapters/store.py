@@ -1,4 +1,4 @@
-"""What must survive a power cut, in two SQLite files: opened, judged, written by one thread, one transaction a write.
+"""What must survive a power cut, in two SQLite files: opened and judged at start, written by one thread.
 
 WAL with `synchronous=FULL`: measured, it lost nothing acknowledged at 73 crash points, where NORMAL lost some at 31
 of 60. Both settings belong to the connection, so they are read back and a store that does not have them is refused.
@@ -15,49 +15,21 @@ import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+from agent.adapters.store_file import DeadStorageError, StoreFile, open_store_file
 from agent.adapters.store_schema import (
     AUTHORITY,
-    SCHEMA_VERSION,
     STORE_ID_BYTES,
     TELEMETRY,
-    Schema,
+    AuthorityContents,
     apply_authority,
     apply_telemetry,
-    read_journal,
+    read_authority,
     read_outbox,
-    read_sessions,
 )
 from agent.errors import StoreError
-from agent.model.records import AuthorityRecord, Record, Recovered, TelemetryRecord
-
-SET_ASIDE_MAX = 3
-"""Damaged files kept for whoever looks into it; more would fill the card of a car whose card is failing."""
-
-_BUSY_WAIT_S = 5.0
-
-# SQLite result codes (https://sqlite.org/rescode.html): the file is not what it should be …
-_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH})
-# … or it cannot be used, which is the card's fault and not the file's.
-_DEAD = frozenset(
-    {
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_NOLFS,
-    }
-)
-
-
-class _DamagedError(Exception):
-    """This file is not this car's store as it was left."""
-
-
-class _DeadError(Exception):
-    """The storage does not keep what it is given (read-only, full, failing)."""
+from agent.model.records import AuthorityRecord, OutboxStored, Record, Recovered, TelemetryRecord
 
 
 class Stores:
@@ -67,14 +39,12 @@ class Stores:
     """
 
     def __init__(self, directory: Path, car: bytes) -> None:
-        self.is_degraded = False
         self._directory = directory
         self._car = car
         self._lock = -1
-        self._notes: list[str] = []
         self._failure: str | None = None
-        self._authority: sqlite3.Connection | None = None
-        self._telemetry: sqlite3.Connection | None = None
+        self._authority: StoreFile | None = None
+        self._telemetry: StoreFile | None = None
         # One thread: SQLite's syncs block for seconds on a tired card, and writes must not overtake each other.
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
 
@@ -82,23 +52,40 @@ class Stores:
         """Open or make both files and return what they hold.
 
         StoreError if another agent uses them, if a newer version wrote them, or if SQLite does not give the
-        durability asked for.
+        durability asked for; everything else wrong with a file is a note, and the file made anew.
         """
+        notes: list[str] = []
+        is_degraded = False
         try:
-            self._take_directory()
-            self._authority = self._open_file(AUTHORITY)
-            self._telemetry = self._open_file(TELEMETRY)
-            self._sync_directory()
-        except (_DeadError, OSError) as error:
-            self._release()
-            self.is_degraded = True
-            self._notes.append(f"{self._directory}: storage cannot be used ({error}); memory takes its place")
-            self._authority = self._make(AUTHORITY, None)
-            self._telemetry = self._make(TELEMETRY, None)
-        except StoreError:
+            try:
+                self._take_directory()
+                authority, outbox = self._open_files(self._directory)
+                self._sync_directory()
+            except (DeadStorageError, OSError) as error:
+                notes.append(f"{self._directory}: the storage cannot be used ({error}); memory takes its place")
+                is_degraded = True
+                self._close_files()
+                authority, outbox = self._open_files(None)
+        except BaseException:
             self._release()
             raise
-        return self._recovered(self._authority, self._telemetry)
+        notes += [file.note for file in (self._authority, self._telemetry) if file is not None and file.note]
+        given = [
+            authority.sequence_next,
+            *(entry.done.sequence + 1 for entry in authority.journal if entry.done is not None),
+            *(record.sequence + 1 for record in outbox),
+        ]
+        return Recovered(
+            store_id=authority.store_id,
+            journal=authority.journal,
+            sessions=authority.sessions,
+            is_session_table_complete=authority.is_session_table_complete,
+            # A telemetry file may have outlived the authority file that reserved its numbers (SR-07).
+            sequence_next=max(given),
+            outbox=outbox,
+            is_degraded=is_degraded,
+            notes=tuple(notes),
+        )
 
     async def write(self, records: Sequence[Record]) -> None:
         """Make the records durable, all or none; StoreError if that cannot be promised, and from then on always."""
@@ -110,18 +97,18 @@ class Stores:
         self._release()
 
     def _write(self, records: Sequence[Record]) -> None:
+        """In the writer's thread."""
         if self._failure is not None:
             # The kernel may have dropped what it could not write: a sync that succeeds now proves nothing.
-            raise StoreError(f"the store has failed before: {self._failure}")
+            raise StoreError(f"{self._directory}: the store has failed before: {self._failure}")
         if self._authority is None or self._telemetry is None:
-            raise StoreError("the store is not open")
+            raise StoreError(f"{self._directory}: the store is not open")
+        authority = [record for record in records if isinstance(record, get_args(AuthorityRecord))]
+        telemetry = [record for record in records if isinstance(record, get_args(TelemetryRecord))]
+        if authority and telemetry:
+            raise StoreError("records of both stores in one write, which no transaction covers")
         try:
-            authority = [record for record in records if isinstance(record, get_args(AuthorityRecord))]
-            telemetry = [record for record in records if isinstance(record, get_args(TelemetryRecord))]
-            if authority and telemetry:
-                raise StoreError("records of both stores in one write, which no transaction covers")
-            connection = self._authority if authority else self._telemetry
-            with _transaction(connection):
+            with (self._authority if authority else self._telemetry).transaction() as connection:
                 for record in authority:
                     apply_authority(connection, record)
                 for record in telemetry:
@@ -138,10 +125,42 @@ class Stores:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StoreError(
-                f"{self._directory}: another agent uses this store; stop it, or give this one its own store.directory"
+                f"{self._directory} is in use by another agent; stop it, or give this one its own store.directory"
             ) from None
         except OSError as error:
             raise StoreError(f"{self._directory}: this file system has no locks ({error.strerror})") from None
-        self._directory.chmod(0o700)
-        if not os.access(self._directory, os.W_OK):
-            raise _DeadError(os.strerror(errno.EACCES))
+        if not os.access(self._directory, os.W_OK | os.X_OK):
+            raise DeadStorageError(os.strerror(errno.EACCES))
+        if self._directory.stat().st_mode & 0o077:
+            self._directory.chmod(0o700)
+
+    def _open_files(self, directory: Path | None) -> tuple[AuthorityContents, tuple[OutboxStored, ...]]:
+        def identity(is_replacement: bool) -> dict[str, Any]:
+            return {
+                "store_id": secrets.token_bytes(STORE_ID_BYTES),
+                "is_session_table_complete": int(not is_replacement),
+            }
+
+        self._authority, authority = open_store_file(
+            directory, AUTHORITY, self._car, identity=identity, read=read_authority
+        )
+        self._telemetry, outbox = open_store_file(
+            directory, TELEMETRY, self._car, identity=lambda is_replacement: {}, read=read_outbox
+        )
+        return authority, outbox
+
+    def _sync_directory(self) -> None:
+        """Names of new files are durable only once their directory is."""
+        os.fsync(self._lock)
+
+    def _close_files(self) -> None:
+        for file in (self._authority, self._telemetry):
+            if file is not None:
+                file.close()
+        self._authority = self._telemetry = None
+
+    def _release(self) -> None:
+        self._close_files()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1

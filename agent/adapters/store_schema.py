@@ -7,8 +7,8 @@ what waits for the broker; they are apart so that a full or damaged outbox canno
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from agent.errors import StoreError
 from agent.model.command import Executed, Reason, Stage
@@ -110,7 +110,7 @@ def apply_authority(connection: sqlite3.Connection, record: AuthorityRecord) -> 
             _one_row(
                 connection.execute(
                     "UPDATE journal SET stage = ?, reason = ?, executed = ?, result = ?, sequence = ?"
-                    " WHERE operator = ? AND cid = ?",
+                    " WHERE operator = ? AND cid = ? AND stage IS NULL",
                     (int(stage), int(reason), int(executed), result, sequence, operator, cid),
                 ),
                 record,
@@ -150,17 +150,33 @@ def apply_telemetry(connection: sqlite3.Connection, record: TelemetryRecord) -> 
             connection.executemany("DELETE FROM outbox WHERE sequence = ?", ((number,) for number in sequences))
 
 
-def read_journal(connection: sqlite3.Connection) -> tuple[JournalEntry, ...]:
-    """All commands, oldest first; ValueError if a row makes no sense."""
+@dataclass(frozen=True, slots=True)
+class AuthorityContents:
+    """Everything the authority file holds; the journal oldest first."""
+
+    store_id: bytes
+    sequence_next: int
+    is_session_table_complete: bool
+    journal: tuple[JournalEntry, ...]
+    sessions: frozenset[bytes]
+
+
+def read_authority(connection: sqlite3.Connection) -> AuthorityContents:
+    """The whole authority file; ValueError if a row makes no sense."""
+    ((store_id, sequence_next, is_complete),) = connection.execute(
+        "SELECT store_id, sequence_next, is_session_table_complete FROM identity"
+    )
     rows = connection.execute(
         "SELECT operator, cid, digest, kid, action, sid, counter, deadline_ms, accepted_at_unix_s,"
         " stage, reason, executed, result, sequence, is_delivered FROM journal ORDER BY id"
     )
-    return tuple(_entry(row) for row in rows)
-
-
-def read_sessions(connection: sqlite3.Connection) -> frozenset[bytes]:
-    return frozenset(sid for (sid,) in connection.execute("SELECT sid FROM session"))
+    return AuthorityContents(
+        store_id,
+        sequence_next,
+        bool(is_complete),
+        tuple(_entry(row) for row in rows),
+        frozenset(sid for (sid,) in connection.execute("SELECT sid FROM session")),
+    )
 
 
 def read_outbox(connection: sqlite3.Connection) -> tuple[OutboxStored, ...]:
@@ -169,23 +185,15 @@ def read_outbox(connection: sqlite3.Connection) -> tuple[OutboxStored, ...]:
     return tuple(OutboxStored(*row) for row in rows)
 
 
-def _entry(row: Sequence[object]) -> JournalEntry:
-    intent = Intent(*row[:9])  # type: ignore[arg-type] - the table is STRICT
-    stage, reason, executed, result, sequence = row[9:14]
-    done = None
-    if stage is not None:
-        if not isinstance(result, bytes) or not isinstance(sequence, int):
-            raise ValueError("a finished command without its result")
-        done = Done(
-            intent.operator,
-            intent.cid,
-            Stage(stage),  # type: ignore[arg-type]
-            Reason(reason),  # type: ignore[arg-type]
-            Executed(executed),  # type: ignore[arg-type]
-            result,
-            sequence,
-        )
-    return JournalEntry(intent, done, is_delivered=bool(row[14]))
+def _entry(row: tuple[Any, ...]) -> JournalEntry:
+    intent = Intent(*row[:9])
+    stage, reason, executed, result, sequence, is_delivered = row[9:]
+    if stage is None:
+        return JournalEntry(intent)
+    if result is None or sequence is None:
+        raise ValueError("a finished command without its result")
+    done = Done(intent.operator, intent.cid, Stage(stage), Reason(reason), Executed(executed), result, sequence)
+    return JournalEntry(intent, done, is_delivered=bool(is_delivered))
 
 
 def _insert_intent(connection: sqlite3.Connection, intent: Intent) -> None:
@@ -211,4 +219,4 @@ def _insert_intent(connection: sqlite3.Connection, intent: Intent) -> None:
 
 def _one_row(cursor: sqlite3.Cursor, record: object) -> None:
     if cursor.rowcount != 1:
-        raise StoreError(f"{type(record).__name__} for a command the journal does not hold")
+        raise StoreError(f"{type(record).__name__} for a command that the journal does not hold, or holds as done")

@@ -29,7 +29,7 @@ from agent.command.payloads import (
     encode_ping,
     encode_result,
 )
-from agent.command.scan import Limits, decode_strict, encode_canonical
+from agent.command.scan import decode_strict, encode_canonical
 
 __all__ = [
     "ALG_ED25519",
@@ -57,8 +57,6 @@ ALG_ED25519: Final = -19
 
 _ALG, _KID = 1, 4
 _SIGNATURE_BYTES = 64
-_FRAMING_LIMITS = Limits(items_max=5, depth_max=2)
-"""The outer array has exactly five items, the protected header too; both are two deep at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ def open_unverified(kind: MessageKind, raw: bytes) -> Envelope | None:
     """The envelope in `raw`, or None if a single bit of it is not as the protocol has it."""
     if not 1 <= len(raw) <= ENVELOPE_BYTES_MAX:
         return None
-    outer = decode_strict(raw, _FRAMING_LIMITS)
+    outer = decode_strict(raw, kind.limits)
     if type(outer) is not list or len(outer) != 4:
         return None
     protected, unprotected, body, signature = cast("list[object]", outer)
@@ -101,7 +99,7 @@ def open_unverified(kind: MessageKind, raw: bytes) -> Envelope | None:
         return None
     if unprotected != {} or len(signature) != _SIGNATURE_BYTES:
         return None
-    header = decode_strict(protected, _FRAMING_LIMITS)
+    header = decode_strict(protected, kind.limits)
     if type(header) is not dict or header.keys() != {_ALG, _KID}:
         return None
     alg, kid = header[_ALG], header[_KID]

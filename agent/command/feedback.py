@@ -76,7 +76,6 @@ class FeedbackWatch:
             source.asked = reading
         else:
             source.is_contradictory = source.is_contradictory or source.asked is not None
-            source.run = 0
             source.other = reading
 
     @property

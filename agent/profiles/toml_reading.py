@@ -115,6 +115,8 @@ def _leave_out(detail: ErrorDetails, document: Any) -> None:
     holder: Any = document
     for part in path[:-1]:
         holder = holder[part]
+    if holder is None:  # another fault of the same table took it out already
+        return
     kind = str(path[0]) if len(path) == 3 else ""
     if len(path) in (1, 3) and path[-1] in _STAND_INS.get(kind, {}):
         holder[path[-1]] = _STAND_INS[kind][str(path[-1])]

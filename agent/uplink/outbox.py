@@ -22,7 +22,7 @@ REMOVALS_MAX = 32
 
 
 class Outbox:
-    """Records in order of their numbers, with those that are durable and those under way marked.
+    """Records in order of their numbers, with those not durable yet and those under way marked.
 
     `records` are those found in the store.  If they exceed the bounds (which a person may have tightened), the next
     `add` brings them down.
@@ -33,7 +33,7 @@ class Outbox:
         self._bytes = sum(len(record.payload) for record in self._records.values())
         self._records_max = records_max
         self._bytes_max = bytes_max
-        self._durable = set(self._records)
+        self._unwritten: set[int] = set()
         self._in_flight: set[int] = set()
         self._acknowledged: list[int] = []
         self.dropped_count = 0
@@ -50,6 +50,7 @@ class Outbox:
         if may_fit:
             self._records[record.sequence] = record
             self._bytes += len(record.payload)
+            self._unwritten.add(record.sequence)
         displaced = self._displace()
         self.dropped_count += len(displaced) + (not may_fit)
         kept = (record,) if record.sequence in self._records else ()
@@ -58,8 +59,7 @@ class Outbox:
 
     def stored(self, sequence: int) -> None:
         """The record is durable now."""
-        if sequence in self._records:
-            self._durable.add(sequence)
+        self._unwritten.discard(sequence)
 
     def to_send(self) -> tuple[OutboxStored, ...]:
         """The next durable records to hand to the broker; under way until `settled` or `link_lost`."""
@@ -67,7 +67,7 @@ class Outbox:
         for record in self._records.values():
             if len(self._in_flight) >= IN_FLIGHT_MAX:
                 break
-            if record.sequence not in self._in_flight and record.sequence in self._durable:
+            if record.sequence not in self._in_flight and record.sequence not in self._unwritten:
                 self._in_flight.add(record.sequence)
                 picked.append(record)
         return tuple(picked)
@@ -107,5 +107,5 @@ class Outbox:
 
     def _take(self, sequence: int) -> None:
         self._bytes -= len(self._records.pop(sequence).payload)
-        self._durable.discard(sequence)
+        self._unwritten.discard(sequence)
         self._in_flight.discard(sequence)

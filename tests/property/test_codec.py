@@ -115,7 +115,7 @@ def check(plan: SignalPlan, reading: Reading, raw: float, value: float, factor: 
             assert (reading.quality, reading.reason) == (Quality.INVALID, "no_meaning")
     else:
         exact = Fraction(value) * Fraction(factor) + Fraction(plan.unit_offset)
-        tolerance = abs(Fraction(plan.scale) * Fraction(factor)) / 2
+        tolerance = max(abs(Fraction(plan.scale) * Fraction(factor)) / 2, abs(exact) * Fraction(1, 1 << 52))
         if plan.field.is_float:
             tolerance = abs(exact) * Fraction(1, 10**12)
         if plan.datatype not in ("float", "double"):

@@ -19,7 +19,7 @@ def urgency(record: OutboxStored) -> tuple[int, int]:
 class OutboxLaws(RuleBasedStateMachine):
     """An outbox on a disk that writes when it likes, with a broker that answers when it likes."""
 
-    @initialize(records_max=st.integers(1, 40), bytes_max=st.integers(20, 400))
+    @initialize(records_max=st.integers(1, 40), bytes_max=st.integers(20, 2000))
     def start(self, records_max: int, bytes_max: int) -> None:
         self.records_max, self.bytes_max = records_max, bytes_max
         self.disk: dict[int, OutboxStored] = {}

@@ -165,6 +165,7 @@ def test_limits_are_inclusive(table: str, name: str, least: float, most: float, 
 def test_time_must_be_a_finite_number(name: str, value: str) -> None:
     (fault,) = refused(f"{MINIMAL}[reporting]\n{name} = {value}\n")
     assert fault.key == f"reporting.{name}"
+    assert fault.expected in ("a finite number", "a valid number")
 
 
 @pytest.mark.parametrize(
@@ -204,9 +205,10 @@ def test_certificate_is_for_tls_only() -> None:
 
 
 def test_operator_number_stands_once() -> None:
-    text = MINIMAL + "[[operators]]\nnumber = 7 # again\n" + key("00000002")
+    eight = "[[operators]]\nnumber = 8\n" + key("00000002")
+    text = MINIMAL + eight + "[[operators]]\nnumber = 7 # again\n" + key("00000003")
     (fault,) = refused(text)
-    assert (fault.key, fault.line) == ("operators[1].number", line_of(text, "number = 7 # again"))
+    assert (fault.key, fault.line) == ("operators[2].number", line_of(text, "number = 7 # again"))
 
 
 def test_key_id_stands_once_among_all_operators() -> None:

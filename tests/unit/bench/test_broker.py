@@ -388,6 +388,18 @@ async def test_fault_a_frozen_link_lets_nothing_through_and_loses_nothing(broker
         assert (await wire.receive_publish()).payload == b"x"
 
 
+async def test_fault_a_frozen_link_holds_back_what_others_cause(broker: BenchBroker) -> None:
+    async with WireClient(broker.port) as watcher, WireClient(broker.port) as car:
+        await watcher.connect("watcher")
+        await watcher.subscribe("presence")
+        await car.connect("car", will=mqtt5.Will("presence", payload=b"gone"))
+        broker.freeze()
+        broker.cut("car")
+        assert await watcher.is_quiet()
+        broker.thaw()
+        assert (await watcher.receive_publish()).payload == b"gone"
+
+
 async def test_a_client_that_does_not_read_is_cut_off() -> None:
     cut_off = asyncio.Event()
 

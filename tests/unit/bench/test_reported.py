@@ -47,6 +47,7 @@ async def test_a_reading_that_is_not_good_has_no_value() -> None:
     assert (reported.value(SPEED), reported.number(SPEED)) == (None, None)
     assert (reported.readings[SPEED].last_value, reported.readings[SPEED].reason) == (50.0, "not_received")
     assert reported.value("Vehicle.Unheard") is None
+    assert (await told(state(**{SPEED: row(50.0, "stale")}))).value(SPEED) is None
 
 
 async def test_a_truth_value_is_no_number() -> None:

@@ -51,6 +51,7 @@ def test_a_terminal_that_is_gone_gives_none() -> None:
     os.close(person)
     assert terminal.keys() is None
     os.close(program)
+    assert terminal.keys() is None
 
 
 def test_a_picture_is_drawn_over_the_last_one(pty: tuple[int, int]) -> None:

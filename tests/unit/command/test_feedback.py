@@ -99,6 +99,7 @@ def test_car_without_feedback_has_no_window_and_is_never_verified() -> None:
     blind = FeedbackWatch((), window_s=3.0, run_s_min=0.1)
     blind.frame_sent(10.0)
     assert blind.ends_s == math.inf and not blind.is_verified
+    assert blind.verdict() == SILENT, "and least of all is it unchanged"
 
 
 def test_h96_two_messages_that_disagree_are_a_conflict_with_both_as_evidence() -> None:
@@ -133,6 +134,17 @@ def test_h96_frames_in_a_row_must_span_a_repetition_of_ours() -> None:
     burst = [(11.1 + number / 1000, A, LOCKED, NEW) for number in range(5)]
     assert not after(*burst).is_verified
     assert after(*burst, (11.201, A, LOCKED, NEW)).is_verified
+
+
+def test_h96_span_is_counted_anew_after_an_interruption() -> None:
+    frames: list[tuple[float, str, str, Shown]] = [
+        (11.1, A, LOCKED, NEW),
+        (11.25, A, LOCKED, BAD),
+        (11.26, A, LOCKED, NEW),
+        (11.27, A, LOCKED, NEW),
+    ]
+    assert not after(*frames).is_verified
+    assert after(*frames, (11.37, A, LOCKED, NEW)).is_verified
 
 
 def test_single_frame_is_enough_where_one_is_asked() -> None:

@@ -281,6 +281,17 @@ def test_settling_ends_with_the_reason_of_what_never_came() -> None:
     assert run.verdict == (Stage.REJECTED, Reason.SPEED_UNKNOWN, NO)
 
 
+def test_settling_is_counted_from_the_first_frame_however_many_come() -> None:
+    run = settling()
+    woken_at_s = run.now_s
+    for _ in range(30):
+        run.at(run.now_s + 0.1)
+        run.wakes()
+    assert run.verdict == (Stage.REJECTED, Reason.SPEED_UNKNOWN, NO)
+    assert run.outcome is not None and run.lifecycle.next_timer() is None
+    assert woken_at_s + 2.0 == pytest.approx(NOW_S + 2.051)
+
+
 def test_settling_waits_for_every_path_even_for_one_that_may_be_missing() -> None:
     """Lock with an open door is refused if the door is known; a woken car is given the time to say it."""
     may_be_missing = replace(STANDS_STILL, when_unknown=None, when_stale=None)
@@ -335,6 +346,15 @@ def test_first_frame_ends_the_wake_up_even_while_a_wake_frame_is_under_way() -> 
     assert run.lifecycle.stage is Stage.ACCEPTED
     run.at(NOW_S + 2.0)
     assert run.ids() == [WAKE_ID, UNLOCK_ID], "nor did the late answer pass for the command frame's"
+
+
+def test_late_answer_of_a_wake_frame_is_not_taken_for_a_command_frame() -> None:
+    run = waking()
+    run.wakes()
+    assert run.lifecycle.phase is Phase.SETTLING
+    assert run.take(run.lifecycle.frame_sent(run.sends[0].token, run.now_s)) == ()
+    run.take(run.lifecycle.stop(run.now_s))
+    assert run.verdict == (Stage.REJECTED, Reason.SHUTTING_DOWN, NO)
 
 
 def test_car_that_woke_while_the_intent_was_stored_needs_no_wake_frame() -> None:
@@ -523,12 +543,24 @@ def test_one_frame_that_found_room_makes_it_worth_watching() -> None:
 
 
 def test_round_whose_frame_found_no_room_begins_again_at_its_first() -> None:
-    run = acting(frames=(UNLOCK_FRAME, RELEASE_FRAME), repeats_max=2)
+    run = acting(frames=(UNLOCK_FRAME, RELEASE_FRAME), repeats_max=3)
+    run.not_sent(Reason.TIMEOUT)
+    assert run.ids() == [UNLOCK_ID], "a release without a press is no request"
+    run.at(NOW_S + 0.1)
     run.sent()
     run.not_sent(Reason.TIMEOUT)
-    run.at(NOW_S + 0.2)
+    run.at(NOW_S + 0.25)
     run.sent()
-    assert run.ids() == [UNLOCK_ID, RELEASE_ID, UNLOCK_ID, RELEASE_ID]
+    assert run.ids() == [UNLOCK_ID, UNLOCK_ID, RELEASE_ID, UNLOCK_ID, RELEASE_ID]
+
+
+def test_wake_round_whose_frame_found_no_room_begins_again_at_its_first() -> None:
+    run = waking(wake=replace(WAKE, frames=(WAKE_FRAME, RELEASE_FRAME)))
+    run.not_sent(Reason.TIMEOUT)
+    assert run.ids() == [WAKE_ID]
+    run.at(NOW_S + 0.1)
+    run.sent()
+    assert run.ids() == [WAKE_ID, WAKE_ID, RELEASE_ID]
 
 
 def test_frame_held_back_for_its_deadline_has_not_left() -> None:
@@ -622,6 +654,18 @@ def test_window_is_counted_from_the_first_frame_and_ends_the_sending() -> None:
     assert len(run.sends) == 3
 
 
+def test_window_that_ends_before_the_next_round_is_not_waited_over() -> None:
+    run = acting(window_s=0.05)
+    run.sent()
+    assert run.lifecycle.next_timer() == pytest.approx(NOW_S + 0.051)
+
+
+def test_timer_that_comes_early_concludes_nothing() -> None:
+    run = watching()
+    assert run.take(run.lifecycle.timer(NOW_S + 1.0)) == ()
+    assert run.lifecycle.phase is Phase.WATCHING
+
+
 def test_nothing_is_concluded_while_a_frame_may_yet_leave() -> None:
     """ "Unchanged, executed: no", and then the car unlocks: that must not be."""
     run = acting(window_s=0.15)
@@ -683,6 +727,19 @@ def test_h92_stop_refuses_what_has_moved_nothing(phase: Phase, is_final: bool) -
     assert run.verdict == (Stage.REJECTED, Reason.SHUTTING_DOWN, NO)
 
 
+def test_h92_wake_frame_under_way_is_nothing_moved() -> None:
+    run = waking()
+    run.take(run.lifecycle.stop(run.now_s))
+    assert run.verdict == (Stage.REJECTED, Reason.SHUTTING_DOWN, NO)
+
+
+def test_answer_to_the_frame_of_a_superseded_command_comes_too_late() -> None:
+    run = acting()
+    run.take(run.lifecycle.supersede(run.now_s))
+    assert run.sent() == ()
+    assert run.not_sent(Reason.TIMEOUT) == ()
+
+
 @pytest.mark.parametrize("phase", [Phase.ACTING, Phase.WATCHING])
 def test_h92_stop_lets_a_command_that_has_begun_go_on_until_it_is_final(phase: Phase) -> None:
     run = in_phase(phase)
@@ -721,6 +778,7 @@ def test_after_the_end_everything_is_ignored() -> None:
         life.stored(run.now_s),
         life.bus_awake(run.now_s),
         life.readings([reading(LOCKED, False, run.now_s)], run.now_s),
+        life.readings([reading(LOCKED, False, run.now_s + 1.0)], run.now_s + 1.0),
         life.frame_sent(token, run.now_s),
         life.frame_not_sent(token, Reason.BUS_OFF, run.now_s),
         life.supersede(run.now_s),

@@ -69,7 +69,7 @@ def test_first_round_is_due_at_once_and_the_next_an_interval_after_its_start() -
     assert repetition.is_within_round and repetition.is_due(5.0)
     _, repetition = repetition.next_frame(5.07)
     assert not repetition.is_within_round and repetition.due_s == pytest.approx(5.1)
-    assert not repetition.is_due(5.09) and repetition.is_due(5.11)
+    assert not repetition.is_due(5.09) and repetition.is_due(repetition.due_s) and repetition.is_due(5.11)
 
 
 def test_round_broken_off_is_not_gone_on_with_and_stays_counted() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
@@ -79,7 +80,8 @@ def test_digest_is_of_the_whole_envelope() -> None:
     found = verified(MessageKind.CMD, cmd()).message
     other = verified(MessageKind.CMD, cmd(replace(UNLOCK, counter=2))).message
     assert isinstance(found, Command) and isinstance(other, Command)
-    assert len(found.digest) == 32 and found.digest != other.digest
+    assert found.digest == sha256(cmd()).digest()
+    assert found.digest != other.digest
 
 
 def test_verified_ping_has_its_nonce() -> None:

@@ -118,6 +118,13 @@ def test_event_is_due_at_once() -> None:
     assert report.due(100.0) == NOTHING
 
 
+def test_event_path_that_does_not_change_is_no_event() -> None:
+    report = reporter()
+    for second in range(3):
+        report.observe(ok(IS_LOCKED, False, at_s=second), second)
+        assert len(report.due(second).events) == (second == 0)
+
+
 def test_event_does_not_drag_the_batch_along() -> None:
     report = reporter()
     report.observe(ok(SPEED, 50), 100.0)

@@ -42,6 +42,10 @@ def test_sr_01_every_masked_bit_counts(bit: int) -> None:
     assert is_on_send_list(replace(FRAME, data=data), [RULE]) == (not is_masked)
 
 
+def test_bits_of_the_value_outside_the_mask_are_not_asked_for() -> None:
+    assert is_on_send_list(FRAME, [replace(RULE, value=b"\x01\x05\xaa")])
+
+
 def test_sr_01_empty_list_allows_nothing() -> None:
     assert not is_on_send_list(FRAME, [])
 

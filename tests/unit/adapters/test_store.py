@@ -1,0 +1,439 @@
+"""The stores on a real file system: what is acknowledged is there again, and what is wrong with a file is said."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from agent.adapters.store import Stores
+from agent.adapters.store_file import SET_ASIDE_MAX, require_durable
+from agent.adapters.store_schema import JOURNAL_ROWS_MAX, SESSIONS_MAX
+from agent.errors import StoreError
+from agent.model.records import (
+    Intent,
+    JournalEntry,
+    JournalPruned,
+    OutboxRemoved,
+    OutboxStored,
+    Record,
+    Recovered,
+    ResultDelivered,
+    SequenceReserved,
+    SessionStarted,
+)
+from tests.support.store_records import CAR, SID, done, intent
+
+OTHER_CAR = bytes(8)
+AUTHORITY = "authority.sqlite3"
+TELEMETRY = "telemetry.sqlite3"
+
+
+@contextmanager
+def opened(directory: Path, car: bytes = CAR) -> Iterator[tuple[Stores, Recovered]]:
+    stores = Stores(directory, car)
+    recovered = stores.open()
+    try:
+        yield stores, recovered
+    finally:
+        stores.close()
+
+
+def recovered_from(directory: Path, car: bytes = CAR) -> Recovered:
+    with opened(directory, car) as (_, recovered):
+        return recovered
+
+
+async def written(directory: Path, *writes: list[Record]) -> Recovered:
+    """Make these writes, and return what a later start finds."""
+    with opened(directory) as (stores, _):
+        for records in writes:
+            await stores.write(records)
+    return recovered_from(directory)
+
+
+def test_a_new_store_is_empty_and_keeps_its_id(tmp_path: Path) -> None:
+    first = recovered_from(tmp_path / "state")
+    assert len(first.store_id) == 8
+    assert first == Recovered(store_id=first.store_id)
+    assert recovered_from(tmp_path / "state") == first
+
+
+async def test_everything_written_is_found_again(tmp_path: Path) -> None:
+    recovered = await written(
+        tmp_path,
+        [SessionStarted(SID), SequenceReserved(1001)],
+        [intent(1)],
+        [intent(2)],
+        [done(1)],
+        [intent(3)],
+        [ResultDelivered(7, intent(1).cid)],
+        [OutboxStored(5, 0, b"event"), OutboxStored(6, 1, b"sample"), OutboxStored(7, 1, b"")],
+        [OutboxRemoved((6,))],
+    )
+    assert recovered.journal == (
+        JournalEntry(intent(1), done(1), is_delivered=True),
+        JournalEntry(intent(2)),
+        JournalEntry(intent(3)),
+    )
+    assert recovered.sessions == {SID}
+    assert recovered.is_session_table_complete
+    assert recovered.sequence_next == 1001
+    assert recovered.outbox == (OutboxStored(5, 0, b"event"), OutboxStored(7, 1, b""))
+    assert (recovered.is_degraded, recovered.notes) == (False, ())
+
+
+async def test_a_reserved_number_never_falls_sr_07(tmp_path: Path) -> None:
+    assert (await written(tmp_path, [SequenceReserved(2001)], [SequenceReserved(1001)])).sequence_next == 2001
+
+
+async def test_numbers_outlive_the_file_that_reserved_them_sr_07(tmp_path: Path) -> None:
+    await written(tmp_path, [SequenceReserved(500)], [OutboxStored(450, 0, b"x")])
+    (tmp_path / AUTHORITY).write_bytes(b"junk" * 1000)
+    assert recovered_from(tmp_path).sequence_next == 451
+
+
+async def test_a_write_is_all_or_nothing(tmp_path: Path) -> None:
+    with opened(tmp_path) as (stores, _):
+        await stores.write([intent(1)])
+        with pytest.raises(StoreError, match="UNIQUE"):
+            await stores.write([intent(2), intent(1)])
+    assert [entry.intent for entry in recovered_from(tmp_path).journal] == [intent(1)]
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [done(1)],
+        [intent(1), done(1), done(1)],
+        [ResultDelivered(7, bytes(16))],
+        [intent(1), OutboxStored(1, 0, b"x")],
+        [Intent(7, bytes(15), bytes(32), b"kid7", 1, SID, 1, 1, None)],
+        [Intent(7, bytes(16), bytes(32), b"kid7", 1, SID, 2**63, 1, None)],
+    ],
+)
+async def test_records_that_contradict_the_store_are_refused(tmp_path: Path, records: list[Record]) -> None:
+    with opened(tmp_path) as (stores, _):
+        with pytest.raises(StoreError):
+            await stores.write(records)
+    assert recovered_from(tmp_path).journal == ()
+
+
+async def test_after_one_failure_nothing_is_acknowledged_any_more(tmp_path: Path) -> None:
+    with opened(tmp_path) as (stores, _):
+        with pytest.raises(StoreError):
+            await stores.write([done(1)])
+        with pytest.raises(StoreError, match="has failed before"):
+            await stores.write([intent(1)])
+
+
+async def test_pruned_commands_are_gone_and_so_is_the_label_of_their_session(tmp_path: Path) -> None:
+    other = b"session2"
+    recovered = await written(
+        tmp_path,
+        [SessionStarted(SID), SessionStarted(other)],
+        [intent(1), done(1), intent(2, sid=other), done(2)],
+        [JournalPruned(((7, intent(1).cid),))],
+    )
+    assert [entry.intent.cid for entry in recovered.journal] == [intent(2).cid]
+    assert recovered.sessions == {other}
+
+
+async def test_the_journal_has_a_bound_sr_09(tmp_path: Path) -> None:
+    with opened(tmp_path) as (stores, _):
+        await stores.write([intent(number) for number in range(JOURNAL_ROWS_MAX)])
+        with pytest.raises(StoreError, match="journal is full"):
+            await stores.write([intent(JOURNAL_ROWS_MAX)])
+
+
+async def test_sessions_have_a_bound_and_what_was_forgotten_is_remembered_sr_09(tmp_path: Path) -> None:
+    labels = [number.to_bytes(8) for number in range(SESSIONS_MAX + 1)]
+    recovered = await written(tmp_path, [SessionStarted(label) for label in labels[:-1]])
+    assert recovered.is_session_table_complete
+    recovered = await written(tmp_path, [SessionStarted(labels[-1])])
+    assert recovered.sessions == set(labels[1:])
+    assert not recovered.is_session_table_complete
+
+
+def test_a_second_agent_on_the_same_store_is_told_so(tmp_path: Path) -> None:
+    with opened(tmp_path), pytest.raises(StoreError, match="in use by another agent"):
+        Stores(tmp_path, CAR).open()
+    recovered_from(tmp_path)
+
+
+def test_only_the_owner_can_read_the_stores(tmp_path: Path) -> None:
+    directory = tmp_path / "state"
+    with opened(directory):
+        assert directory.stat().st_mode & 0o777 == 0o700
+        assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o600}
+        assert len(list(directory.iterdir())) >= 4  # with the logs SQLite keeps beside them
+
+
+def test_a_directory_open_to_others_is_closed(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    recovered_from(tmp_path)
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_connection_that_does_not_sync_is_refused_h81(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "x")
+    with pytest.raises(StoreError, match="journal_mode 'delete'"):
+        require_durable(connection)
+    connection.execute("PRAGMA journal_mode = WAL")
+    for level, name in ((0, "OFF"), (1, "NORMAL"), (3, "EXTRA")):
+        connection.execute(f"PRAGMA synchronous = {name}")
+        with pytest.raises(StoreError, match=f"synchronous {level}"):
+            require_durable(connection)
+    connection.execute("PRAGMA synchronous = FULL")
+    require_durable(connection)
+    connection.close()
+
+
+def corrupt_header(path: Path) -> None:
+    path.write_bytes(os.urandom(100) + path.read_bytes()[100:])
+
+
+def corrupt_pages(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:4096] + os.urandom(path.stat().st_size - 4096))
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def replace_by_text(path: Path) -> None:
+    path.write_text("this is a shopping list\n" * 400)
+
+
+def replace_by_foreign(path: Path) -> None:
+    path.unlink()
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE identity (car BLOB)")
+    connection.commit()
+    connection.close()
+
+
+def drop_table(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    for table in ("journal", "outbox"):
+        connection.execute(f"DROP TABLE IF EXISTS {table}")
+    connection.commit()
+    connection.close()
+
+
+def drop_identity(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("DELETE FROM identity")
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize("name", [AUTHORITY, TELEMETRY])
+@pytest.mark.parametrize(
+    "damage",
+    [corrupt_header, corrupt_pages, truncate, empty, replace_by_text, replace_by_foreign, drop_table, drop_identity],
+)
+async def test_a_damaged_file_is_set_aside_and_made_anew_h82(
+    tmp_path: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    before = await written(
+        tmp_path,
+        [SessionStarted(SID)],
+        [intent(n) for n in range(200)],
+        [OutboxStored(n, 0, bytes(99)) for n in range(200)],
+    )
+    damage(tmp_path / name)
+    (tmp_path / f"{name}-wal").unlink(missing_ok=True)
+    (tmp_path / f"{name}-shm").unlink(missing_ok=True)
+    after = recovered_from(tmp_path)
+    (note,) = after.notes
+    assert note.startswith(name)
+    assert f"{name}.damaged-1" in note
+    assert (tmp_path / f"{name}.damaged-1").exists()
+    assert not after.is_degraded
+    if name == AUTHORITY:
+        assert after.journal == ()
+        assert after.store_id != before.store_id
+        assert not after.is_session_table_complete
+        assert after.outbox == before.outbox
+    else:
+        assert after.outbox == ()
+        assert (after.journal, after.store_id) == (before.journal, before.store_id)
+    assert recovered_from(tmp_path).notes == ()
+
+
+async def test_a_row_that_makes_no_sense_counts_as_damage_h82(tmp_path: Path) -> None:
+    await written(tmp_path, [intent(1), done(1)])
+    connection = sqlite3.connect(tmp_path / AUTHORITY)
+    connection.execute("UPDATE journal SET stage = 99")
+    connection.commit()
+    connection.close()
+    (note,) = recovered_from(tmp_path).notes
+    assert "99 is not a valid Stage" in note
+
+
+async def test_a_log_cut_off_in_the_middle_loses_no_more_than_its_end_h82(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with opened(state) as (stores, _):
+        for number in range(20):
+            await stores.write([intent(number)])
+        # As after a power cut: the log was not folded into the file, which closing would do.
+        shutil.copytree(state, tmp_path / "cut")
+    log = tmp_path / "cut" / f"{AUTHORITY}-wal"
+    log.write_bytes(log.read_bytes()[: log.stat().st_size * 2 // 3])
+    (tmp_path / "cut" / f"{AUTHORITY}-shm").unlink()
+    recovered = recovered_from(tmp_path / "cut")
+    found = [entry.intent for entry in recovered.journal]
+    assert found == [intent(number) for number in range(len(found))]
+    assert 0 < len(found) < 20
+    assert recovered.notes == ()
+
+
+async def test_the_store_of_another_car_is_set_aside_h83(tmp_path: Path) -> None:
+    before = await written(tmp_path, [intent(1)])
+    after = recovered_from(tmp_path, OTHER_CAR)
+    assert after.journal == ()
+    assert after.store_id != before.store_id
+    assert len(after.notes) == 2
+    assert all("belonged to car 0011223344556677" in note for note in after.notes)
+    assert not after.is_session_table_complete
+
+
+def test_only_the_last_damaged_files_are_kept_sr_09(tmp_path: Path) -> None:
+    for number in range(1, SET_ASIDE_MAX + 3):
+        recovered_from(tmp_path)
+        (tmp_path / AUTHORITY).write_bytes(b"damage %d" % number)
+    recovered_from(tmp_path)
+    kept = sorted(tmp_path.glob("*.damaged-*"))
+    assert [path.read_bytes() for path in kept] == [b"damage 3", b"damage 4", b"damage 5"]
+
+
+def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    recovered_from(tmp_path)
+    connection = sqlite3.connect(tmp_path / AUTHORITY)
+    connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    with pytest.raises(StoreError, match="newer version"):
+        recovered_from(tmp_path)
+    assert not list(tmp_path.glob("*.damaged-*"))
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without root's exemption from file modes."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("mode", [0o555, 0o000])
+async def test_a_store_that_cannot_be_written_is_replaced_by_memory_and_said_so_h86(mode: int) -> None:
+    # Not under tmp_path, which only its owner may enter.
+    parent = Path(tempfile.mkdtemp())
+    directory = parent / "state"
+    try:
+        parent.chmod(0o755)
+        directory.mkdir()
+        directory.chmod(mode)
+        with as_nobody(), opened(directory) as (stores, recovered):
+            assert recovered.is_degraded
+            assert not recovered.is_session_table_complete
+            (note,) = recovered.notes
+            assert "storage cannot be used" in note
+            await stores.write([SessionStarted(SID), intent(1), done(1)])
+            await stores.write([OutboxStored(1, 0, b"x")])
+        assert list(directory.iterdir()) == []
+    finally:
+        directory.chmod(0o700)
+        shutil.rmtree(parent)
+
+
+def test_a_directory_that_is_a_file_is_replaced_by_memory_and_said_so_h86(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("")
+    recovered = recovered_from(tmp_path / "state")
+    assert recovered.is_degraded
+    assert "Not a directory" in recovered.notes[0] or "File exists" in recovered.notes[0]
+
+
+@contextmanager
+def no_file_may_grow_beyond(size: int) -> Iterator[None]:
+    """The kernel answers EFBIG, which SQLite takes for a failing disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+async def test_a_disk_that_fails_fails_the_write_and_loses_nothing_before_it_h84_h85(tmp_path: Path) -> None:
+    with opened(tmp_path) as (stores, _):
+        await stores.write([intent(1)])
+        with no_file_may_grow_beyond(64 * 1024), pytest.raises(StoreError):
+            for number in range(2, 200):
+                await stores.write([intent(number)])
+        with pytest.raises(StoreError, match="has failed before"):
+            await stores.write([SessionStarted(SID)])
+    journal = recovered_from(tmp_path).journal
+    assert [entry.intent for entry in journal] == [intent(number + 1) for number in range(len(journal))]
+
+
+async def test_a_disk_that_takes_no_more_is_found_out_at_start_h86(tmp_path: Path) -> None:
+    await written(tmp_path, [intent(1)])
+    with no_file_may_grow_beyond(4096):
+        recovered = recovered_from(tmp_path)
+    assert recovered.is_degraded
+    assert recovered_from(tmp_path).journal == (JournalEntry(intent(1)),)
+
+
+async def test_the_outbox_file_cannot_outgrow_its_bound_sr_09(tmp_path: Path) -> None:
+    with opened(tmp_path) as (stores, _):
+        with pytest.raises(StoreError, match="full"):
+            for number in range(200):
+                await stores.write([OutboxStored(number, 0, bytes(1 << 20))])
+    assert (tmp_path / TELEMETRY).stat().st_size <= 160 << 20
+
+
+def test_nothing_acknowledged_is_lost_to_kill_9(tmp_path: Path) -> None:
+    """Three runs, each killed as soon as it has acknowledged some more (H77)."""
+    acknowledged = 0
+    for run in range(1, 4):
+        state = tmp_path / f"state-{run}"
+        writer = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.store_writer", str(state), CAR.hex()], stdout=subprocess.PIPE
+        )
+        assert writer.stdout is not None
+        for _ in range(20 * run):
+            acknowledged = int(writer.stdout.readline())
+        writer.kill()
+        acknowledged = max([acknowledged, *(int(line) for line in writer.stdout.read().split())])
+        writer.wait()
+        writer.stdout.close()
+        recovered = recovered_from(state)
+        assert recovered.notes == ()
+        assert [entry.intent for entry in recovered.journal[:acknowledged]] == [
+            intent(number) for number in range(1, acknowledged + 1)
+        ]
+        assert [record.sequence for record in recovered.outbox[:acknowledged]] == list(range(1, acknowledged + 1))
+        assert recovered.sequence_next > acknowledged
