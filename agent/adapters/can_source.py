@@ -86,7 +86,7 @@ class DescriptorSource:
         self._descriptor = descriptor
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
-        self._empty_at_s = boot_s()
+        self._empty_at_s = self._arrived_at_s = boot_s()
         self._offset_s = wall_offset_s()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(descriptor, on_ready)
@@ -137,13 +137,14 @@ class DescriptorSource:
         if not self._has_wall_times:
             # It woke us just now, and every send drains first: whatever comes after a send is newer than it.
             return now_s
-        return arrival_s(
+        self._arrived_at_s = arrival_s(
             message.timestamp,
             offset_s=offset_s,
             offset_before_s=self._offset_s,
-            earliest_s=self._empty_at_s,
+            earliest_s=max(self._empty_at_s, self._arrived_at_s),
             now_s=now_s,
         )
+        return self._arrived_at_s
 
 
 class ThreadSource:
@@ -186,7 +187,7 @@ class ThreadSource:
     def _read(self) -> None:
         """The thread. A message counts as no older than the last time the bus was seen to have none."""
         empty_at_s, offset_before_s = boot_s(), wall_offset_s()
-        wait_s = POLL_S
+        arrived_at_s, wait_s = empty_at_s, POLL_S
         while not self._is_ending.is_set():
             asked_at_s, offset_s = boot_s(), wall_offset_s()
             try:
@@ -201,16 +202,16 @@ class ThreadSource:
             if message is None:
                 empty_at_s, offset_before_s, wait_s = asked_at_s, offset_s, POLL_S
                 continue
-            at_s = empty_at_s
+            arrived_at_s = max(empty_at_s, arrived_at_s)
             if self._has_wall_times:
-                at_s = arrival_s(
+                arrived_at_s = arrival_s(
                     message.timestamp,
                     offset_s=wall_offset_s(),
                     offset_before_s=offset_before_s,
-                    earliest_s=empty_at_s,
+                    earliest_s=arrived_at_s,
                     now_s=boot_s(),
                 )
-            self._hand_over(message, at_s)
+            self._hand_over(message, arrived_at_s)
             wait_s = 0
 
     def _hand_over(self, message: can.Message, at_s: float) -> None:

@@ -15,8 +15,8 @@ SYNCHRONIZED_MARK = Path("/run/systemd/timesync/synchronized")
 _STA_UNSYNC = 0x0040
 _TIMEX_BYTES = 256  # struct timex is 208 bytes on 64-bit kernels; the rest is room
 
-# Two clocks read this far apart do not belong together: the process was put aside in between.
-_READ_GAP_S_MAX = 0.001
+# Clocks read further apart than this do not belong together: the process was put aside in between.
+_READ_GAP_S_MAX = 20e-6
 
 
 class _Timex(ctypes.Structure):
@@ -39,16 +39,17 @@ def boot_s() -> float:
 
 
 def wall_offset_s() -> float:
-    """Wall time minus boot time, read as close together as three tries allow."""
-    offset_s = 0.0
+    """Wall time minus boot time, never less than it is: the tightest of three readings, boot time read first.
+
+    So a wall time turned into boot time with it is never later than it was.
+    """
+    readings = []
     for _ in range(3):
-        before_s = boot_s()
-        unix_s = time.time()
-        gap_s = boot_s() - before_s
-        offset_s = unix_s - before_s - gap_s / 2
-        if gap_s <= _READ_GAP_S_MAX:
+        before_s, unix_s, after_s = boot_s(), time.time(), boot_s()
+        readings.append((after_s - before_s, unix_s - before_s))
+        if after_s - before_s <= _READ_GAP_S_MAX:
             break
-    return offset_s
+    return min(readings)[1]
 
 
 def unix_offset(synchronized_mark: Path = SYNCHRONIZED_MARK) -> tuple[float, ClockTrust]:

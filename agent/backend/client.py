@@ -131,11 +131,15 @@ class Backend:
                 nonces.append(secrets.token_bytes(NONCE_BYTES))
                 line.pings[nonces[-1]] = answer
                 line.session.ask(nonces[-1], boot_s())
-                with contextlib.suppress(NotConnectedError):  # the link is being made again
-                    await self._publish(line, line.signer.ping(nonces[-1]))
-                await asyncio.wait((answer,), timeout=min(left_s, PING_INTERVAL_S))
-                if answer.done():
-                    return answer.result()
+                sending = self._publish(line, line.signer.ping(nonces[-1]))
+                try:
+                    async with asyncio.timeout(min(left_s, PING_INTERVAL_S)):
+                        await asyncio.wait((answer, sending), return_when=asyncio.FIRST_COMPLETED)
+                        if not answer.done() and isinstance(refusal := sending.result(), RefusedError):
+                            raise refusal
+                        return await asyncio.shield(answer)
+                except TimeoutError:
+                    sending.cancel()
             return None
         finally:
             for nonce in nonces:
@@ -173,34 +177,41 @@ class Backend:
     async def _converse(
         self, line: CarLine, conversation: Conversation, wake: asyncio.Event, on_progress: OnProgress | None
     ) -> CommandResult:
-        while True:
-            wake.clear()
-            for step in conversation.advance(boot_s(), time.time_ns() // 1_000_000):
-                if isinstance(step, CommandResult):
-                    return step
-                if isinstance(step, Send):
-                    await self._hand_over(line, conversation, step)
-                elif on_progress is not None:
-                    on_progress(step)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(conversation.next_timer() - boot_s()):
-                    await wake.wait()
-
-    async def _hand_over(self, line: CarLine, conversation: Conversation, send: Send) -> None:
+        under_way: dict[asyncio.Task[bool | LinkError], Send] = {}
         try:
-            if not await self._publish(line, send):
-                conversation.not_heard()
-        except NotConnectedError:
-            conversation.not_sent(send, boot_s())
-        except RefusedError:
-            conversation.not_sent(send, boot_s())
-            if not conversation.has_left:
-                raise
-        except LinkError:
-            pass  # no PUBACK: it may have been delivered, and the answer or the next resend will tell
+            while True:
+                wake.clear()
+                for task in [task for task in under_way if task.done()]:
+                    _settle(conversation, under_way.pop(task), task.result())
+                for step in conversation.advance(boot_s(), time.time_ns() // 1_000_000):
+                    if isinstance(step, CommandResult):
+                        return step
+                    if isinstance(step, Send):
+                        task = self._publish(line, step)
+                        task.add_done_callback(lambda _: wake.set())
+                        under_way[task] = step
+                    elif on_progress is not None:
+                        on_progress(step)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(conversation.next_timer() - boot_s()):
+                        await wake.wait()
+        finally:
+            for task in under_way:
+                task.cancel()
 
-    async def _publish(self, line: CarLine, send: Send) -> bool:
-        return await self._link.publish(line.topic(send.kind), send.raw, expiry_s=send.expiry_s)
+    def _publish(self, line: CarLine, send: Send) -> asyncio.Task[bool | LinkError]:
+        """Publish in a task of its own, because the car's answer may come although the broker's never does.
+
+        Its result: whether anybody was subscribed, or why the broker did not take it, or did not say so.
+        """
+
+        async def attempt() -> bool | LinkError:
+            try:
+                return await self._link.publish(line.topic(send.kind), send.raw, expiry_s=send.expiry_s)
+            except LinkError as error:
+                return error
+
+        return self._tasks.create_task(attempt(), name=f"backend-{send.kind}")
 
     async def _listen_to(self, *lines: CarLine) -> None:
         await self._link.subscribe([topic for line in lines for topic in line.answer_topics])
@@ -268,3 +279,14 @@ class Backend:
 
     def _line(self, name: str) -> CarLine:
         return self._cars[self._settings.car(name).name]
+
+
+def _settle(conversation: Conversation, send: Send, outcome: bool | LinkError) -> None:
+    """Tell the conversation what became of a `Send`; raises a refusal that leaves nothing else to hope for."""
+    if outcome is False:
+        conversation.not_heard()
+    elif isinstance(outcome, NotConnectedError | RefusedError):
+        conversation.not_sent(send, boot_s())
+        if isinstance(outcome, RefusedError) and not conversation.has_left:
+            raise outcome
+    # Any other error is a missing PUBACK: it may have been delivered, and the answer or the next resend will tell.

@@ -165,7 +165,7 @@ class Conversation:
         """`send` certainly did not leave this process: try again when the link may be back."""
         if send.kind is MessageKind.PING:
             self._ping_at_s = now_s + LINK_RETRY_S
-        else:
+        elif self._command is not None and send.raw == self._command.raw:
             self._sends -= 1
             self._send_at_s = now_s + LINK_RETRY_S
 

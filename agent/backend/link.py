@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 import aiomqtt
 
 from agent.backend.connection import (
-    FAREWELL_WAIT_S,
     Connection,
     NotConnectedError,
     RefusedError,
@@ -99,8 +98,8 @@ class Link:
         """Stop the delivery of these topics."""
         dropped = [topic for topic in topics if self._wanted.pop(topic, None)]
         if self._connection is not None and dropped:
-            with contextlib.suppress(aiomqtt.MqttError):  # the connection is going, and its subscriptions with it
-                await self._connection.unsubscribe(dropped)
+            with contextlib.suppress(LinkError):  # the connection is going, and its subscriptions with it
+                await self._connection.unsubscribe_all(dropped)
 
     async def _connect_once(self, first_attempt: asyncio.Future[None]) -> str:
         """One connection from CONNECT to its end; why it ended, in words."""
@@ -117,7 +116,6 @@ class Link:
                         pass
                 finally:
                     self._connection = None
-                    connection.timeout = FAREWELL_WAIT_S
                     connection.fail_waiting()
         except (aiomqtt.MqttError, LinkError) as error:
             return f"The broker {self._address.host}:{self._address.port} cannot be used: {_words(error)}."

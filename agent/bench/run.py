@@ -47,6 +47,7 @@ async def run(options: RunOptions) -> int:
 async def _screen(options: BenchOptions, stderr: TextIO) -> int:
     print(f"starting; keys, configurations and logs of this run: {options.folder}", file=stderr, flush=True)
     async with running_bench(options) as bench:
+        print(f"in a second terminal: {bench.folder.backend_command('unlock')}", file=stderr, flush=True)
         with Terminal(sys.stdin.fileno(), sys.stdout) as terminal:
             await Screen(bench, terminal).run()
         print("ending …", file=stderr, flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -273,7 +274,7 @@ async def test_an_unreachable_broker_is_said_at_once() -> None:
 
 async def test_a_broker_that_accepts_and_says_nothing_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        with pytest.raises(LinkError, match="timed out"):
+        with pytest.raises(LinkError, match="did not answer CONNECT within 8 s"):
             async with Backend(settings(port=server.getsockname()[1])):
                 pass
         accepted, _ = server.accept()
@@ -281,7 +282,7 @@ async def test_a_broker_that_accepts_and_says_nothing_is_given_up(caplog: pytest
             accepted.settimeout(WAIT_S)
             while await asyncio.to_thread(accepted.recv, 4096):
                 pass  # CONNECT, DISCONNECT, and the end: nothing is left open
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 async def test_a_broker_that_hangs_up_during_set_up_is_said_at_once() -> None:
@@ -297,24 +298,23 @@ async def test_a_broker_that_hangs_up_during_set_up_is_said_at_once() -> None:
 
 
 async def test_a_command_goes_on_after_the_broker_was_away(broker: Mosquitto, backend: Backend) -> None:
-    def is_deaf_at_first(car: ScriptedCar, received: ReceivedCommand) -> list[Answer]:
+    has_arrived = asyncio.Event()
+
+    def is_cut_off(car: ScriptedCar, received: ReceivedCommand) -> list[Answer]:
+        has_arrived.set()
         return []
 
-    car = ScriptedCar(is_deaf_at_first)
+    car = ScriptedCar(is_cut_off)
     async with contextlib.aclosing(backend.watch("demo")) as reports:
-        with contextlib.suppress(Exception):
-            async with connected(car, "127.0.0.1", broker.port):
-                waiting = asyncio.create_task(backend.unlock("demo", timeout_s=30.0))
-                assert await backend.ping("demo") is not None
-                async with asyncio.timeout(WAIT_S):
-                    while not car.received:
-                        await asyncio.sleep(0.01)
-                await asyncio.to_thread(broker.stop)
-        lost = await next_of(reports)
-        assert isinstance(lost, LinkReport)
-        assert not lost.is_connected
+        async with connected(car, "127.0.0.1", broker.port):
+            waiting = asyncio.create_task(backend.unlock("demo", timeout_s=40.0))
+            getting = asyncio.ensure_future(next_report_of_link(reports))
+            async with asyncio.timeout(WAIT_S):
+                await has_arrived.wait()
+            await asyncio.to_thread(broker.stop)
+            assert not (await getting).is_connected
         await asyncio.to_thread(broker.start)
-        assert await next_of(reports) == LinkReport(is_connected=True, detail="")
+        assert await next_report_of_link(reports) == LinkReport(is_connected=True, detail="")
     car.script = verifies
     async with connected(car, "127.0.0.1", broker.port):
         result = await waiting
@@ -323,12 +323,18 @@ async def test_a_command_goes_on_after_the_broker_was_away(broker: Mosquitto, ba
     assert len(car.received) >= 2
 
 
+async def next_report_of_link(reports: AsyncIterator[Report]) -> LinkReport:
+    while not isinstance(report := await next_of(reports), LinkReport):
+        pass
+    return report
+
+
 async def test_a_command_during_an_outage_ends_as_not_executed(broker: Mosquitto, backend: Backend) -> None:
     async with contextlib.aclosing(backend.watch("demo")) as reports:
-        getting = asyncio.ensure_future(anext(reports))
+        getting = asyncio.ensure_future(next_report_of_link(reports))
+        assert await backend.ping("demo", timeout_s=0.1) is None
         await asyncio.to_thread(broker.stop)
-        async with asyncio.timeout(WAIT_S):
-            assert isinstance(await getting, LinkReport)
+        assert not (await getting).is_connected
         result = await backend.unlock("demo", timeout_s=1.0)
     assert (result.outcome, result.executed) == ("no_answer", Executed.NO)
 
@@ -340,21 +346,10 @@ async def test_a_refused_puback_is_an_error_and_no_success(tmp_path: Path) -> No
     rights.chmod(0o600)
     with mosquitto(tmp_path, [f"acl_file {rights}"]) as broker:
         async with Backend(settings(port=broker.port)) as backend:
-            with pytest.raises(RefusedError, match="refused a message to v1/1/0123456789abcdef/ping: Not authorized"):
+            with pytest.raises(RefusedError, match="refused a message to v1/1/0123456789abcdef/ping: Not auth"):
                 await backend.unlock("demo")
             with pytest.raises(RefusedError):
                 await backend.ping("demo")
-
-
-async def test_a_subscription_that_is_refused_is_an_error(tmp_path: Path) -> None:
-    rights = tmp_path / "rights"
-    rights.write_text(f"topic write v1/{OPERATOR.number}/#\n")
-    rights.chmod(0o600)
-    # Only a refused SUBACK shows this; Mosquitto 2.0 grants the subscription and delivers nothing otherwise.
-    with mosquitto(tmp_path, [f"acl_file {rights}"]) as broker:
-        async with Backend(settings(port=broker.port)) as backend:
-            outcome = await asyncio.gather(backend.ping("demo", timeout_s=0.5), return_exceptions=True)
-    assert outcome == [None] or isinstance(outcome[0], RefusedError)
 
 
 async def test_nothing_of_a_backend_is_left_when_it_is_closed(broker: Mosquitto) -> None:
@@ -362,8 +357,7 @@ async def test_nothing_of_a_backend_is_left_when_it_is_closed(broker: Mosquitto)
     async with Backend(settings(port=broker.port)):
         assert {task.get_name() for task in asyncio.all_tasks() - before} >= {"backend-link"}
     async with asyncio.timeout(WAIT_S):
-        while asyncio.all_tasks() != before:
-            await asyncio.sleep(0)
+        await asyncio.gather(*(asyncio.all_tasks() - before), return_exceptions=True)
 
 
 async def test_an_error_in_the_body_stays_what_it_is(broker: Mosquitto) -> None:
@@ -426,7 +420,7 @@ async def test_a_client_certificate_the_broker_does_not_know_is_told_at_once(tmp
 
 
 async def test_plain_text_goes_to_loopback_only() -> None:
-    with pytest.raises(ConfigurationError, match="plain connection to 192.0.2.1"):
+    with pytest.raises(ConfigurationError, match=r"plain connection to 192\.0\.2\.1"):
         Backend(settings(host="192.0.2.1"))
 
 
@@ -498,8 +492,6 @@ async def test_an_unreachable_broker_is_one_line_on_stderr(broker: Mosquitto, co
 
 
 async def test_watch_prints_json_lines_until_it_is_interrupted(broker: Mosquitto, configuration: Path) -> None:
-    import signal
-
     car = ScriptedCar(verifies)
     async with connected(car, "127.0.0.1", broker.port) as client:
         presence = wire.presence_document(car.sid, is_online=True)

@@ -51,6 +51,15 @@ def test_a_ride_comes_out_right_and_shows_it(broker: str, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.vcan
+def test_a_ride_on_a_real_kernels_can_comes_out_right_too(tmp_path: Path) -> None:
+    done = run_bench("--script", "ride", "--broker", "embedded", tmp=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = {line["step"]: line for line in map(json.loads, done.stdout.splitlines())}
+    assert list(lines) == STEPS
+    assert lines["ready"]["can"].startswith("vcan0")
+
+
 def test_a_lock_unit_that_ignores_requests_ends_the_ride_without_a_verified_result(tmp_path: Path) -> None:
     """H95, SR-04."""
     done = run_bench("--script", "ride", "--fault", "lock_ignores", "--broker", "embedded", tmp=tmp_path)

@@ -118,7 +118,8 @@ class CommandLife(RuleBasedStateMachine):
     @rule(is_locked=st.booleans(), quality=st.sampled_from([Quality.OK, Quality.OK, Quality.INVALID]))
     def lock_is_shown(self, is_locked: bool, quality: Quality) -> None:
         taken = reading(LOCKED, is_locked, self.run.now_s, quality=quality)
-        self.shown.append(taken)
+        if self.run.outcome is None:
+            self.shown.append(taken)
         self.take(self.run.receive(taken))
 
     @rule(speed=st.sampled_from([0.0, 0.0, 9.0]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -173,6 +174,8 @@ async def connected(car: ScriptedCar, host: str, port: int) -> AsyncIterator[aio
         port,
         protocol=aiomqtt.ProtocolVersion.V5,
         identifier="scripted-car",
+        # Any other time-out goes through asyncio.wait_for, which on Python 3.11 can swallow a cancellation.
+        timeout=math.inf,
         socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
     ) as client:
         for kind in ("cmd", "ping"):

@@ -17,7 +17,6 @@ from agent.engine import Engine
 from agent.model.command import Action, Reason
 from agent.model.effects import Acknowledge, Effect, Level, Log, Persist, Publish, SendFrame, Stop
 from agent.model.events import (
-    BrokerUp,
     BusChanged,
     ClockSet,
     Delivery,
@@ -36,6 +35,7 @@ from tests.support.world_trace import BrokenRuleError
 
 if TYPE_CHECKING:
     from tests.support.world import World
+    from tests.support.world_judge import Sending
 
 # What a kernel's socket buffer holds of a bus whose reader is stopped.
 FRAMES_WAITING_MAX: Final = 400
@@ -232,7 +232,7 @@ class Computer:
             self._waiting.append(event)
             return
         if isinstance(event, Frame):
-            self._world.judge.truths.heard(event, now_s)
+            self._world.judge.heard(event)
             engine.receive_frame(event, now_s)
         elif isinstance(event, Delivery):
             self._world.mark("delivery", event.payload, event.topic)
@@ -240,10 +240,12 @@ class Computer:
         else:
             self._world.mark(type(event).__name__, about=event)
             engine.receive_link(event, now_s)
+        if self._world.is_eager and self._writing is None:
+            engine.handle_timer(now_s)
         self.perform()
 
     def run_timer(self) -> None:
-        """As `app.py` does on each turn, and at the latest when the engine wants it."""
+        """The engine's time has come. `app.py` asks it oftener, which `is_eager` worlds do too."""
         if self.engine is not None and not self.is_held_up:
             self.engine.handle_timer(self._world.now_s)
             self.perform()
@@ -320,7 +322,7 @@ class Computer:
     def _send(self, effect: SendFrame) -> None:
         world = self._world
         world.mark("send", effect.frame.data, effect.token)
-        is_action = world.judge.asked_to_send(effect.frame, self._queue.asked_at_s)
+        sending = world.judge.asked_to_send(effect.frame, self._queue.asked_at_s)
         if world.now_s > effect.not_after_s:
             self.tell(FrameNotSent(effect.token, Reason.EXPIRED))
         elif self.bus_state is BusState.BUS_OFF:
@@ -330,12 +332,12 @@ class Computer:
         elif self.send_fault is not None:
             # Nobody can be sure of a frame that timed out.
             if self.send_fault is Reason.TIMEOUT and world.chance.random() < 0.3:
-                self._put_on_bus(effect.frame, is_action=is_action)
+                self._put_on_bus(effect.frame, sending)
             self.tell(FrameNotSent(effect.token, self.send_fault))
         else:
-            self._put_on_bus(effect.frame, is_action=is_action)
+            self._put_on_bus(effect.frame, sending)
             self.tell(FrameSent(effect.token, world.now_s))
 
-    def _put_on_bus(self, frame: Frame, *, is_action: bool) -> None:
-        self._world.judge.frame_left(is_action=is_action)
+    def _put_on_bus(self, frame: Frame, sending: Sending) -> None:
+        self._world.judge.frame_left(sending)
         self._world.car.receive(frame, self._world.now_s)

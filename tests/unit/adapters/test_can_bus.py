@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import select
 import tty
 import uuid
 from collections.abc import Iterator
@@ -201,10 +203,17 @@ class SerialAdapter:
     def __init__(self) -> None:
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
         self.port = os.ttyname(self._slave)
 
     def say(self, text: bytes) -> None:
         os.write(self._master, text)
+
+    def wait_until_there(self) -> None:
+        """Block until what was said can be read at the agent's end, without letting the agent read it."""
+        poll = select.poll()
+        poll.register(self._slave, select.POLLIN)
+        assert poll.poll(10_000)
 
     async def heard(self, ending: bytes) -> bytes:
         """What the agent wrote so far, once it ends so."""
@@ -254,6 +263,7 @@ async def test_what_arrived_before_a_send_is_given_before_it_sr_04(adapter: Seri
     listener = CanListener()
     async with running_bus(listener, interface="slcan", channel=adapter.port, send_list=SEND_LIST) as bus:
         adapter.say(b"z\r" + b"t123101\r" * 3 + b"z\r" + b"t123102\r")
+        adapter.wait_until_there()
         at_s = bus.send(UNLOCK, not_after_s=boot_s() + 5)
         frames = listener.frames_so_far()
         assert [frame.data for frame in frames] == [b"\x01"] * 3 + [b"\x02"]
@@ -274,8 +284,12 @@ async def test_a_line_that_never_ends_does_not_fill_the_memory(adapter: SerialAd
     listener = CanListener()
     async with running_bus(listener, interface="slcan", channel=adapter.port) as bus:
         while bus.counts.garbled < 3:
-            adapter.say(b"x" * 1024)
+            with contextlib.suppress(BlockingIOError):
+                adapter.say(b"x" * 1024)
             await asyncio.sleep(0)
-        adapter.say(b"\r")
-        adapter.say(b"t123107\r")
-        assert (await listener.frame()).data == b"\x07"
+        async with asyncio.timeout(10):
+            while not (frames := listener.frames_so_far()):
+                with contextlib.suppress(BlockingIOError):
+                    adapter.say(b"\rt123107\r")
+                await asyncio.sleep(0)
+        assert frames[0].data == b"\x07"

@@ -99,8 +99,8 @@ def test_bytes_are_never_written_out_h139() -> None:
 
 
 def test_what_is_named_like_a_secret_is_not_shown_h139() -> None:
-    document = Written().one(password="hunter2", key_seed="00ff", nested={"private_key": "abc"})
-    assert document["password"] == document["key_seed"] == document["nested"]["private_key"] == "[not shown]"
+    document = Written().one(pin_secret="1234", key_seed="00ff", nested={"private_key": "abc"})
+    assert document["pin_secret"] == document["key_seed"] == document["nested"]["private_key"] == "[not shown]"
 
 
 def test_an_object_shows_its_type_and_not_itself_h139() -> None:

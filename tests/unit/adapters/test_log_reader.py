@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import lzma
-from collections.abc import Iterator
 from pathlib import Path
 
 import can
@@ -60,25 +59,22 @@ def save(path: Path) -> Path:
 def pack(path: Path, packing: str) -> Path:
     packed = path.with_name(path.name + packing)
     raw = path.read_bytes()
-    packed.write_bytes({".gz": gzip.compress, ".xz": lzma.compress}[packing](raw))
+    packed.write_bytes(gzip.compress(raw) if packing == ".gz" else lzma.compress(raw))
     path.unlink()
     return packed
 
 
 def read_until_fault(path: Path) -> tuple[list[Frame], str]:
     """The frames a log gives, and the fault it ends with (empty if none)."""
+    log = read_log(path)
     frames: list[Frame] = []
-    try:
-        frames.extend(iter_into(frames, read_log(path)))
-    except ConfigurationError as fault:
-        return frames, str(fault)
-    return frames, ""
-
-
-def iter_into(frames: list[Frame], log: Iterator[Frame]) -> list[Frame]:
-    for frame in log:
-        frames.append(frame)
-    return []
+    while True:
+        try:
+            frames.append(next(log))
+        except StopIteration:
+            return frames, ""
+        except ConfigurationError as fault:
+            return frames, str(fault)
 
 
 def test_candump_lines_become_frames_and_errors_and_remote_frames_are_left_out(tmp_path: Path) -> None:

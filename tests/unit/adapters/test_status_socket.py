@@ -21,7 +21,7 @@ STATUS = {"uptime_s": 3.5, "commands": {"running": None}}
 async def serving(path: Path, status: dict[str, object] | None = None) -> AsyncIterator[None]:
     server = StatusSocket(path, lambda: STATUS if status is None else status)
     running = asyncio.create_task(server.run())
-    while not running.done() and not is_served(path):
+    while not running.done() and not is_served(path):  # noqa: ASYNC110 - a condition nobody announces
         await asyncio.sleep(0)
     try:
         yield
@@ -72,7 +72,7 @@ async def test_a_second_agent_does_not_take_the_socket_of_the_first(tmp_path: Pa
     path = tmp_path / "s"
     async with serving(path):
         with pytest.raises(ConfigurationError, match="another agent answers here"):
-            await StatusSocket(path, lambda: {}).run()
+            await StatusSocket(path, dict).run()
         assert await asyncio.to_thread(read_status, path) == STATUS
 
 
@@ -80,16 +80,16 @@ async def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "s"
     path.write_text("precious")
     with pytest.raises(ConfigurationError, match="is no socket"):
-        await StatusSocket(path, lambda: {}).run()
+        await StatusSocket(path, dict).run()
     assert path.read_text() == "precious"
 
 
 async def test_a_path_no_socket_can_have_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="at most 107 bytes"):
-        await StatusSocket(tmp_path / ("x" * 100), lambda: {}).run()
+        await StatusSocket(tmp_path / ("x" * 100), dict).run()
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="cannot be made as a socket"):
-        await StatusSocket(tmp_path / "file" / "s", lambda: {}).run()
+        await StatusSocket(tmp_path / "file" / "s", dict).run()
 
 
 async def test_connections_that_do_not_read_are_bounded_and_dropped_sr_09(tmp_path: Path) -> None:

@@ -123,9 +123,8 @@ async def test_a_write_is_all_or_nothing(tmp_path: Path) -> None:
     ],
 )
 async def test_records_that_contradict_the_store_are_refused(tmp_path: Path, records: list[Record]) -> None:
-    with opened(tmp_path) as (stores, _):
-        with pytest.raises(StoreError):
-            await stores.write(records)
+    with opened(tmp_path) as (stores, _), pytest.raises(StoreError):
+        await stores.write(records)
     assert recovered_from(tmp_path).journal == ()
 
 
@@ -345,15 +344,24 @@ def as_nobody() -> Iterator[None]:
         os.seteuid(0)
 
 
-@pytest.mark.parametrize("mode", [0o555, 0o000])
-async def test_a_store_that_cannot_be_written_is_replaced_by_memory_and_said_so_h86(mode: int) -> None:
-    # Not under tmp_path, which only its owner may enter.
+@contextmanager
+def closed_directory(mode: int) -> Iterator[Path]:
+    """An empty directory of this mode; not under tmp_path, which only its owner may enter."""
     parent = Path(tempfile.mkdtemp())
     directory = parent / "state"
     try:
         parent.chmod(0o755)
         directory.mkdir()
         directory.chmod(mode)
+        yield directory
+    finally:
+        directory.chmod(0o700)
+        shutil.rmtree(parent)
+
+
+@pytest.mark.parametrize("mode", [0o555, 0o000])
+async def test_a_store_that_cannot_be_written_is_replaced_by_memory_and_said_so_h86(mode: int) -> None:
+    with closed_directory(mode) as directory:
         with as_nobody(), opened(directory) as (stores, recovered):
             assert recovered.is_degraded
             assert not recovered.is_session_table_complete
@@ -361,10 +369,7 @@ async def test_a_store_that_cannot_be_written_is_replaced_by_memory_and_said_so_
             assert "storage cannot be used" in note
             await stores.write([SessionStarted(SID), intent(1), done(1)])
             await stores.write([OutboxStored(1, 0, b"x")])
-        assert list(directory.iterdir()) == []
-    finally:
-        directory.chmod(0o700)
-        shutil.rmtree(parent)
+        assert [*directory.iterdir()] == []
 
 
 def test_a_directory_that_is_a_file_is_replaced_by_memory_and_said_so_h86(tmp_path: Path) -> None:
@@ -408,10 +413,9 @@ async def test_a_disk_that_takes_no_more_is_found_out_at_start_h86(tmp_path: Pat
 
 
 async def test_the_outbox_file_cannot_outgrow_its_bound_sr_09(tmp_path: Path) -> None:
-    with opened(tmp_path) as (stores, _):
-        with pytest.raises(StoreError, match="full"):
-            for number in range(200):
-                await stores.write([OutboxStored(number, 0, bytes(1 << 20))])
+    with opened(tmp_path) as (stores, _), pytest.raises(StoreError, match="full"):
+        for number in range(200):
+            await stores.write([OutboxStored(number, 0, bytes(1 << 20))])
     assert (tmp_path / TELEMETRY).stat().st_size <= 160 << 20
 
 

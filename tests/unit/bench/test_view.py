@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from agent.bench.reported import Told
 from agent.bench.view import View, picture
 
-COMMAND = "/home/somebody/carshare-agent/.venv/bin/carshare-backend --config /tmp/carshare-bench-x1/backend.toml unlock demo"
+COMMAND = (
+    "/home/somebody/carshare-agent/.venv/bin/carshare-backend --config /tmp/carshare-bench-x1/backend.toml unlock demo"
+)
 
 
 def told(value: object, quality: str = "ok", *, reason: str | None = None, last: object = None) -> Told:

@@ -119,3 +119,8 @@ def test_a_signal_of_more_than_64_bits_is_no_number() -> None:
 
 def test_every_signal_of_the_small_car_is_found() -> None:
     assert set(parsed(small_profile_text()).paths) == set(SIGNALS)
+
+
+def test_a_signal_that_begins_before_its_message_is_a_fault() -> None:
+    (fault,) = faults(small_profile_text(), DBC.replace("Speed : 7|16@0+", "Speed : -1|16@0+"))
+    assert "lies outside of its message" in fault.problem

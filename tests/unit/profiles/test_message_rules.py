@@ -33,6 +33,18 @@ def test_without_a_cycle_time_freshness_must_be_given() -> None:
     assert lock(rules("freshness_s = 0.5"), WITHOUT_CYCLE).signals[0].freshness_s == 0.5
 
 
+@pytest.mark.parametrize(
+    "definition",
+    ["INT 0 0;\nBA_DEF_DEF_ {0} " + "9" * 400, 'STRING ;\nBA_DEF_DEF_ {0} "100"', "INT 0 0;\nBA_DEF_DEF_ {0} -5"],
+)
+def test_a_cycle_time_that_makes_no_sense_is_none(definition: str) -> None:
+    name = '"GenMsgCycleTime"'
+    dbc = DBC.replace(f"BA_DEF_ BO_  {name} INT 0 10000;\nBA_DEF_DEF_  {name} 100;", "")
+    dbc = dbc.replace("VAL_ 256", f"BA_DEF_ BO_ {name} {definition.format(name)};\nVAL_ 256")
+    (fault,) = faults(HEAD + SIGNAL, dbc)
+    assert "no cycle time" in fault.problem
+
+
 def test_checksum_and_counter_become_fields_of_the_message() -> None:
     text = rules('checksum = { algorithm = "xor8", signal = "LockCrc" }\n'
                  'counter = { signal = "LockCounter", step_max = 3 }')  # fmt: skip

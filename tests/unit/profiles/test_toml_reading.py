@@ -110,6 +110,7 @@ preconditions = [ { path = "Vehicle.Speed", max = 0.0, reason = "moving" } ]
         ('signal = "Speed"', ""),
         ('signal = "Speed"', 'signal = "Speed"\nmin = "0"\nreport = 1'),
         ("[actions.unlock]", "[unsupported]\nlock = 1\n[actions.unlock]"),
+        ("bitrate_bps = 500_000\nfd = true\n", "[strange]\nfd = true\n"),
         ("[actions.unlock]", "[wake]\nbody = 1\n[actions.unlock]"),
         ("[actions.unlock]", '[[messages]]\nmessage = "Lock"\nchecksum = { algorithm = 1 }\n[actions.unlock]'),
     ],

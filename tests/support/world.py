@@ -1,0 +1,130 @@
+"""One car, one agent, four backends and a broker in a world of their own, where a seed decides what goes wrong.
+
+    stations ──► broker ──► computer (engine, disk, CAN interface) ◄──► car          world_script.py: what befalls them
+        ▲           │           │                                        │           world_judge.py: what must hold
+        └───────────┴───────────┘                                        └── the truth
+
+Time is virtual and jumps from one thing to be done to the next.  Everything random comes from `chance`, and nothing
+depends on the order of a set, so that a seed always gives the same world.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from random import Random
+from typing import Any, Final
+
+from agent.model.events import ClockTrust
+from tests.support.world_broker import Broker
+from tests.support.world_car import WorldCar
+from tests.support.world_computer import Computer
+from tests.support.world_judge import Judge
+from tests.support.world_keys import OPERATORS
+from tests.support.world_script import Script
+from tests.support.world_station import Station, opened_hello, opened_result
+from tests.support.world_trace import BrokenRuleError, Trace
+
+# So many steps of time without an end are a fault in themselves; worlds take a few thousand.
+STEPS_MAX: Final = 400_000
+
+ENDING_S_MAX: Final = 240.0
+"""After the last fault: a lock may be asked for during 120 s, and an answer is waited for 15 s more."""
+
+
+class World:
+    """`run` lives it to its end; raises BrokenRuleError, or whatever the agent let escape."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = Random(seed)  # noqa: S311 - to be repeated, not to be secret
+        self.now_s = 1000.0
+        self.trace = Trace()
+        # The caches hold functions of bytes; emptied, so that one world's work does not depend on another's.
+        opened_hello.cache_clear()
+        opened_result.cache_clear()
+        self.is_eager = self.chance.random() < 0.2
+        self.is_disk_slow = self.chance.random() < 0.3
+        self.is_calm = False
+        self.clock_trusts = tuple(ClockTrust)
+        self._agenda: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._agenda_number = 0
+        is_locked = self.chance.random() < 0.7
+        self.car = WorldCar(
+            now_s=self.now_s,
+            is_asleep=is_locked and self.chance.random() < 0.5,
+            is_locked=is_locked,
+            sleep_after_s=self.chance.choice((2.0, 5.0, 30.0)),
+        )
+        self.judge = Judge(self)
+        self.broker = Broker(self)
+        self.computer = Computer(self)
+        first, second, reading = OPERATORS
+        self.stations = tuple(
+            Station(self, name, operator)
+            for name, operator in (("A", first), ("B", first), ("C", second), ("D", reading))
+        )
+        self.script = Script(self)
+
+    def after(self, delay_s: float, do: Callable[..., None], *arguments: Any) -> None:
+        """Have something done so many seconds from now."""
+        self._agenda_number += 1
+        heapq.heappush(self._agenda, (self.now_s + delay_s, self._agenda_number, do, arguments))
+
+    def mark(self, what: str, raw: bytes = b"", about: object = "") -> None:
+        self.trace.mark(self.now_s, what, raw, about)
+
+    def count(self, what: str) -> None:
+        self.trace.counts[what] += 1
+
+    def run(self) -> None:
+        """From the agent's first start to the end of the last command."""
+        began_s = self.now_s
+        self.computer.start()
+        self.script.begin()
+        self._live_until(lambda: self.script.is_over)
+        self.is_calm = True
+        self.script.make_calm()
+        ends_s = self.now_s + ENDING_S_MAX
+        self._live_until(lambda: self._is_settled or self.now_s >= ends_s)
+        self.judge.check_end()
+        counts = self.trace.counts
+        counts["readings checked"] += self.judge.truths.checked
+        counts["frames sent"] += self.judge.frames_sent
+        counts["virtual seconds"] += round(self.now_s - began_s)
+
+    @property
+    def _is_settled(self) -> bool:
+        engine = self.computer.engine
+        if engine is None or engine.is_commanding or any(station.wishes for station in self.stations):
+            return False
+        return all(entry.is_delivered for entry in self.computer.disk.journal.values())
+
+    def _live_until(self, is_over: Callable[[], bool]) -> None:
+        """Step from one due thing to the next."""
+        computer, car, stations, agenda, judge = self.computer, self.car, self.stations, self._agenda, self.judge
+        for _ in range(STEPS_MAX):
+            if is_over():
+                return
+            car_s = car.next_step_at()
+            due_s = min(
+                agenda[0][0] if agenda else float("inf"),
+                float("inf") if car_s is None else car_s,
+                computer.next_timer(),
+                *[station.due_s for station in stations],
+            )
+            if due_s > self.now_s:
+                self.now_s = due_s
+            now_s = self.now_s
+            if car_s is not None and car_s <= now_s:
+                for frame in car.step(now_s):
+                    computer.hear(frame)
+            while agenda and agenda[0][0] <= now_s:
+                _, _, do, arguments = heapq.heappop(agenda)
+                do(*arguments)
+            for station in stations:
+                if station.due_s <= now_s:
+                    station.advance()
+            if computer.next_timer() <= now_s:
+                computer.run_timer()
+            judge.check_due()
+        raise BrokenRuleError(f"the world does not end: {STEPS_MAX} steps until {self.now_s:.3f}")
