@@ -1,23 +1,17 @@
-"""The engine from right to left: a delivery to a verdict, to frames on the bus, to a signed result.
+"""The engine from right to left: a delivery to a verdict, and from there to acting or to a refusal.
 
-The order of the checks is the protocol's (`PROTOCOL.md`, "Order of checks").  Two orders carry the safety
-argument: the intent is queued to be made durable before any effect that could move the car, and the lifecycle
-asks for no frame before it hears that the write came through (SR-02).
+The order of the checks is the protocol's (`PROTOCOL.md`, "Order of checks").
 """
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
+from agent.acting import Acting
 from agent.answers import Answers
 from agent.command.envelope import MessageKind, Ping
 from agent.command.evidence import evidence_of
-from agent.command.lifecycle import Finish, Lifecycle, Progress, Send, Step
 from agent.command.replay import (
     JournalVerdict,
     command_bucket,
@@ -26,24 +20,19 @@ from agent.command.replay import (
     judge_journal,
 )
 from agent.command.verify import Dropped, KeyRecord, authorise, verify
-from agent.config import Config
 from agent.ledger import Key, Ledger, Rejection
-from agent.model.command import Action, Command, Evidence, Executed, Outcome, Reason, Stage
+from agent.model.command import Action, Command, Executed, Outcome, Reason, Stage
 from agent.model.effects import Acknowledge, Level
 from agent.model.events import Delivery
-from agent.model.frame import BusState, Frame
+from agent.model.frame import BusState
 from agent.model.reading import Reading
 from agent.model.recipe import Recipe
-from agent.model.records import Done, Intent, JournalEntry, Recovered
+from agent.model.records import JournalEntry
 from agent.pending import Pending
 from agent.policy.permits import permit, permit_asleep
-from agent.policy.sending import is_on_send_list
 from agent.profiles.schema import Profile
 from agent.telemetry import Session, Telemetry
 from agent.uplink.wire import Topics
-
-# After a start the bus gets so long to show the state that an interrupted command left behind.
-READBACK_S = 1.5
 
 # Readings reported on request: what fits beside the rest in one envelope.
 REPORT_PATHS = (
@@ -56,72 +45,41 @@ REPORT_PATHS = (
 _REJECTED_AFTER_S = 300
 
 
-@dataclass(slots=True)
-class Running:
-    """The one command under way."""
-
-    command: Command
-    bus: str
-    lifecycle: Lifecycle
-    intent_token: int
-    is_durable: bool = False
-
-
 class Commanding:
-    """Verdicts on deliveries, the one running command, the journal, and every result that is owed."""
+    """Verdicts on deliveries: dropped, answered again, refused, or handed to `Acting`."""
 
     def __init__(
         self,
         profile: Profile,
-        config: Config,
-        recovered: Recovered,
+        car: bytes,
+        keys: Mapping[bytes, KeyRecord],
         session: Session,
         pending: Pending,
         telemetry: Telemetry,
-        vehicle_key: Ed25519PrivateKey,
-        keys: Mapping[bytes, KeyRecord],
+        ledger: Ledger,
+        answers: Answers,
+        acting: Acting,
         now_s: float,
     ) -> None:
         self._profile = profile
-        self._car = bytes.fromhex(config.car.id)
-        self._topics = Topics(self._car)
+        self._car = car
+        self._topics = Topics(car)
+        self._keys = keys
         self._session = session
         self._pending = pending
         self._telemetry = telemetry
-        self._keys = keys
-        self._ledger = Ledger(recovered, session.sid)
-        self._answers = Answers(
-            session,
-            pending,
-            car=self._car,
-            key=vehicle_key,
-            store_id=recovered.store_id,
-            is_degraded=recovered.is_degraded,
-            owed=self._ledger.undelivered(),
-        )
+        self._ledger = ledger
+        self._answers = answers
+        self._acting = acting
         self._counters: dict[bytes, int] = {}
         self._bucket = inbound_bucket(now_s)
         self._key_buckets = {kid: command_bucket(now_s) for kid in keys}
-        self._running: Running | None = None
-        self._frame_tokens = itertools.count(1)
-        self._interrupted = list(self._ledger.unfinished())
-        self._readback_at_s = now_s + READBACK_S
-        self._is_stopping = False
-        self._has_failed = False
+        self._refuse_all: Reason | None = None
         self.dropped: Counter[str] = Counter()
-        self.interrupted_count = len(self._interrupted)
 
-    @property
-    def is_busy(self) -> bool:
-        return self._running is not None
-
-    def status(self) -> dict[str, object]:
-        running = self._running
-        return {
-            "running": None if running is None else Action(running.command.action).name.lower(),
-            "journal": len(self._ledger),
-            "dropped": dict(self.dropped),
-        }
+    def refuse_all(self, reason: Reason) -> None:
+        """Take nothing new from here on: the agent is to end, or its store has failed."""
+        self._refuse_all = self._refuse_all or reason
 
     # --- deliveries ---------------------------------------------------------------------------------------------
 
@@ -178,14 +136,14 @@ class Commanding:
         elif command.action == Action.REPORT:
             self._report(key, command, now_s)
         else:
-            self._begin(command, now_s)
+            # Only here: a refusal changes nothing, so no refused command can shut out another.
+            self._counters[command.kid] = command.counter
+            self._acting.begin(command, self._profile.recipes[Action(command.action)], now_s)
 
     def _refusal_now(self, command: Command, now_s: float) -> tuple[Reason | None, tuple[Reading, ...]]:
         """Steps 13 to 16: limits, what this car can do, the first asking of the preconditions, and who is busy."""
-        if self._is_stopping:
-            return Reason.SHUTTING_DOWN, ()
-        if self._has_failed:
-            return Reason.STORAGE, ()
+        if self._refuse_all is not None:
+            return self._refuse_all, ()
         if command.action == Action.REPORT:
             return None, ()
         self._key_buckets[command.kid], has_room = self._key_buckets[command.kid].take(now_s)
@@ -195,7 +153,8 @@ class Commanding:
         if recipe is None:
             return Reason.UNSUPPORTED_ACTION, ()
         reason, evidence = self._first_asking(recipe, now_s)
-        if reason is None and self._running is not None and not self._is_superseded_by(command):
+        running = self._acting.command
+        if reason is None and running is not None and not _supersedes(command, running):
             reason = Reason.BUSY
         return reason, evidence
 
@@ -215,57 +174,6 @@ class Commanding:
                 return Reason.BUS_ASLEEP, ()
             return permit_asleep(recipe.preconditions, read)
         return permit(recipe.preconditions, read, now_s, None)
-
-    def _is_superseded_by(self, command: Command) -> bool:
-        """Amendment A9: a lock supersedes a running unlock; nothing else supersedes anything."""
-        running = self._running
-        return running is not None and running.command.action == Action.UNLOCK and command.action == Action.LOCK
-
-    def _begin(self, command: Command, now_s: float) -> None:
-        if self._running is not None:
-            self._take_steps(self._running.lifecycle.supersede(now_s), now_s)
-        recipe = self._profile.recipes[Action(command.action)]
-        unix_s = self._session.unix_s(now_s)
-        if (pruned := self._ledger.prune(unix_s)) is not None:
-            self._pending.persist(pruned)
-        intent = Intent(
-            operator=command.operator,
-            cid=command.cid,
-            digest=command.digest,
-            kid=command.kid,
-            action=command.action,
-            sid=command.sid,
-            counter=command.counter,
-            deadline_ms=command.deadline_ms,
-            accepted_at_unix_s=None if unix_s is None else int(unix_s),
-        )
-        self._ledger.begin(intent)
-        # Only here: a refusal changes nothing, so no refused command can shut out another.
-        self._counters[command.kid] = command.counter
-
-        def permits(asked_at_s: float, since_s: float | None) -> tuple[Reason | None, tuple[Reading, ...]]:
-            def read(path: str) -> Reading:
-                return self._telemetry.reading(path, asked_at_s)
-
-            return permit(recipe.preconditions, read, asked_at_s, since_s)
-
-        lifecycle = Lifecycle(
-            command,
-            recipe,
-            now_s=now_s,
-            session_started_s=self._session.started_s,
-            is_bus_asleep=self._telemetry.is_asleep(recipe.bus, now_s),
-            permits=permits,
-            tokens=self._frame_tokens,
-        )
-        self._running = Running(command, recipe.bus, lifecycle, self._pending.persist(intent))
-        self._pending.log(
-            Level.INFO,
-            "command_accepted",
-            command=Action(command.action).name.lower(),
-            cid=command.cid.hex(),
-            operator=command.operator,
-        )
 
     def _report(self, key: Key, command: Command, now_s: float) -> None:
         """Action 6 asks for no frame and changes nothing: it is answered, not journalled."""
@@ -288,14 +196,9 @@ class Commanding:
             self._answers.say(key[0], refused)
         elif entry.done is not None:
             self._answers.say(key[0], entry.done.result)
-        else:
-            running = self._running
-            if running is not None and running.command.cid == command.cid:
-                stage = running.lifecycle.stage if running.is_durable else None
-            else:
-                stage = Stage.ACCEPTED  # interrupted by a restart; its end follows the read-back
-            if stage is not None:
-                self._progress(key, command.digest, stage, now_s)
+        elif (stage := self._acting.stage_of(command)) is not None:
+            outcome = Outcome(stage, Reason.OK, Executed.UNKNOWN)
+            self._answers.say(key[0], self._answers.result(*key, command.digest, outcome, now_s))
 
     # --- rejections ---------------------------------------------------------------------------------------------
 
@@ -325,139 +228,22 @@ class Commanding:
         forget_at_ms = min(command.deadline_ms, now_ms + _REJECTED_AFTER_S * 1000)
         self._ledger.remember_rejection(key, Rejection(command.digest, result, forget_at_ms), now_ms)
 
-    # --- the running command ------------------------------------------------------------------------------------
-
-    def frame_heard(self, frame: Frame, readings: tuple[Reading, ...], now_s: float) -> None:
-        if (running := self._running) is None:
-            return
-        if frame.bus == running.bus:
-            self._take_steps(running.lifecycle.bus_awake(now_s), now_s)
-        if readings and self._running is running:
-            self._take_steps(running.lifecycle.readings(readings, now_s), now_s)
-
-    def frame_sent(self, token: int, at_s: float, now_s: float) -> None:
-        if (running := self._running) is not None:
-            self._take_steps(running.lifecycle.frame_sent(token, at_s), now_s)
-
-    def frame_not_sent(self, token: int, reason: Reason, now_s: float) -> None:
-        if (running := self._running) is not None:
-            self._take_steps(running.lifecycle.frame_not_sent(token, reason, now_s), now_s)
-
-    def stored(self, token: int, now_s: float) -> None:
-        running = self._running
-        if running is None or token != running.intent_token:
-            return
-        running.is_durable = True
-        self._take_steps(running.lifecycle.stored(now_s), now_s)
-
-    def store_failed(self, now_s: float) -> None:
-        """Whatever was not durable yet is refused; what was is left to the next start, which says `interrupted`."""
-        self._has_failed = True
-        running, self._running = self._running, None
-        if running is not None and not running.is_durable:
-            command, key = running.command, _key(running.command)
-            self._ledger.forget_begun(key)
-            self._answers.say(key[0], self._refusal(key, command, Reason.STORAGE, Executed.NO, (), now_s))
-
-    def stop(self, now_s: float, *, is_final: bool) -> None:
-        self._is_stopping = True
-        if self._running is not None:
-            self._take_steps(self._running.lifecycle.stop(now_s, is_final=is_final), now_s)
-
-    def handle_timer(self, now_s: float) -> None:
-        if self._running is not None:
-            self._take_steps(self._running.lifecycle.timer(now_s), now_s)
-        if self._interrupted and now_s >= self._readback_at_s:
-            for intent in self._interrupted:
-                self._finish(
-                    intent,
-                    Outcome(Stage.INTERRUPTED, Reason.OK, Executed.UNKNOWN, self._readback(intent, now_s)),
-                    now_s,
-                )
-            self._interrupted = []
-        self._answers.handle_timer(now_s)
-
-    def next_timer(self) -> float:
-        wanted = [self._answers.next_timer()]
-        if self._running is not None and (at_s := self._running.lifecycle.next_timer()) is not None:
-            wanted.append(at_s)
-        if self._interrupted:
-            wanted.append(self._readback_at_s)
-        return min(wanted)
-
-    def _take_steps(self, steps: Iterable[Step], now_s: float) -> None:
-        for step in steps:
-            running = self._running
-            if running is None:
-                return
-            match step:
-                case Send(frame, token, not_after_s):
-                    # SR-01, first place: the adapter checks again, against a list of its own.
-                    if is_on_send_list(frame, self._profile.send_list):
-                        self._pending.send(frame, token, not_after_s)
-                    else:
-                        self._pending.log(Level.ERROR, "frame_not_on_send_list", bus=frame.bus, id=frame.arbitration_id)
-                        self.frame_not_sent(token, Reason.INTERNAL, now_s)
-                case Progress(stage):
-                    self._progress(_key(running.command), running.command.digest, stage, now_s)
-                case Finish(outcome):
-                    self._running = None
-                    entry = self._ledger.find(_key(running.command))
-                    if entry is not None:
-                        self._finish(entry.intent, outcome, now_s)
-
-    def _finish(self, intent: Intent, outcome: Outcome, now_s: float) -> None:
-        """The end of a command: durable first, then told."""
-        sequence = self._pending.next_sequence()
-        key = (intent.operator, intent.cid)
-        result = self._answers.result(*key, intent.digest, outcome, now_s, sequence=sequence)
-        done = Done(intent.operator, intent.cid, outcome.stage, outcome.reason, outcome.executed, result, sequence)
-        self._ledger.finish(done)
-        self._pending.persist(done)
-        self._answers.owe(key, result)
-        self._pending.log(
-            Level.NOTICE,
-            "command_finished",
-            command=Action(intent.action).name.lower(),
-            cid=intent.cid.hex(),
-            stage=outcome.stage.name.lower(),
-            reason=outcome.reason.name.lower(),
-            executed=outcome.executed.name.lower(),
-        )
-        self._telemetry.report_now(now_s)
-
-    def _readback(self, intent: Intent, now_s: float) -> tuple[Evidence, ...]:
-        """What the bus shows now of the state an interrupted command was to bring about."""
-        recipe = self._profile.recipes.get(Action(intent.action))
-        feedback = () if recipe is None else recipe.feedback
-        return evidence_of([self._telemetry.reading(wanted.path, now_s) for wanted in feedback], now_s)
-
     # --- the link -----------------------------------------------------------------------------------------------
 
     def connected(self, now_s: float) -> None:
+        """Greet every operator."""
         for operator in dict.fromkeys(record.operator for record in self._keys.values()):
             self._greet(operator, now_s, None)
-        self._answers.connected()
-
-    def disconnected(self) -> None:
-        self._answers.disconnected()
-
-    def published(self, token: int, refusal: str | None, now_s: float) -> None:
-        if (key := self._answers.published(token, refusal, now_s)) is not None:
-            self._pending.persist(self._ledger.delivered(key))
 
     def _greet(self, operator: int, now_s: float, nonce: bytes | None) -> None:
         counters = {kid: counter for kid, counter in self._counters.items() if self._keys[kid].operator == operator}
         self._answers.greet(operator, counters, now_s, nonce)
-
-    def _progress(self, key: Key, digest: bytes, stage: Stage, now_s: float) -> None:
-        outcome = Outcome(stage, Reason.OK, Executed.UNKNOWN)
-        self._answers.say(key[0], self._answers.result(*key, digest, outcome, now_s))
 
     def _drop(self, why: str) -> None:
         """Not answered and not quoted: only counted."""
         self.dropped[why] += 1
 
 
-def _key(command: Command) -> Key:
-    return command.operator, command.cid
+def _supersedes(command: Command, running: Command) -> bool:
+    """Amendment A9: a lock supersedes a running unlock; nothing else supersedes anything."""
+    return running.action == Action.UNLOCK and command.action == Action.LOCK

@@ -6,7 +6,7 @@
           └──┼──► decode ──► state ──► policy.reporting ──► uplink ──────────────┘   │   telemetry.py
              │                 │                                                     │
              │                 ▼                                                     │
-             └── recipe ◄── lifecycle ◄── policy.permits ◄── replay ◄── verify ◄─────┘   commanding.py
+             └── recipe ◄── lifecycle ◄── policy.permits ◄── replay ◄── verify ◄─────┘   commanding.py, acting.py
 
 Left to right is telemetry, right to left is a command.  Both cross the same vehicle state, which is what makes
 an unlock permitted (does the car stand still, and is that knowledge fresh?) and verified (did the lock move?).
@@ -20,9 +20,13 @@ from collections.abc import Mapping
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.acting import Acting
+from agent.answers import Answers
 from agent.command.verify import KeyRecord
 from agent.commanding import Commanding
 from agent.config import Config
+from agent.ledger import Ledger
+from agent.model.command import Action, Reason
 from agent.model.effects import Effect, Level, Notify, Stop
 from agent.model.events import (
     BrokerDown,
@@ -62,21 +66,32 @@ class Engine:
         self._pending = Pending(recovered.sequence_next)
         self._session = Session(sid, now_s)
         self._telemetry = Telemetry(profile, config, recovered, self._session, self._pending, now_s)
-        self._commanding = Commanding(
-            profile, config, recovered, self._session, self._pending, self._telemetry, vehicle_key, keys, now_s
+        self._ledger = Ledger(recovered, sid)
+        car = bytes.fromhex(config.car.id)
+        self._answers = Answers(
+            self._session,
+            self._pending,
+            car=car,
+            key=vehicle_key,
+            store_id=recovered.store_id,
+            is_degraded=recovered.is_degraded,
+            owed=self._ledger.undelivered(),
         )
+        shared = (self._session, self._pending, self._telemetry, self._ledger, self._answers)
+        self._acting = Acting(profile, *shared, now_s)
+        self._commanding = Commanding(profile, car, keys, *shared, self._acting, now_s)
         self._has_failed = False
         self._pending.persist(SessionStarted(sid))
         for note in recovered.notes:
             self._pending.log(Level.WARNING, "store_note", note=note)
             self._telemetry.tell("store", {"note": note}, now_s)
-        self._telemetry.tell("started", {"interrupted": self._commanding.interrupted_count}, now_s)
+        self._telemetry.tell("started", {"interrupted": self._acting.interrupted_count}, now_s)
         self._pending.add(Notify("running; broker not connected yet", is_ready=True))
 
     def receive_frame(self, frame: Frame, now_s: float) -> None:
         """A frame came from a bus."""
         readings = self._telemetry.receive_frame(frame, now_s)
-        self._commanding.frame_heard(frame, readings, now_s)
+        self._acting.frame_heard(frame, readings, now_s)
 
     def receive_delivery(self, delivery: Delivery, now_s: float) -> None:
         """A publication came from the broker; it is acknowledged once what to do with it is decided and durable."""
@@ -86,24 +101,25 @@ class Engine:
         """The edge learned something about itself."""
         match event:
             case FrameSent(token, at_s):
-                self._commanding.frame_sent(token, at_s, now_s)
+                self._acting.frame_sent(token, at_s, now_s)
             case FrameNotSent(token, reason):
-                self._commanding.frame_not_sent(token, reason, now_s)
+                self._acting.frame_not_sent(token, reason, now_s)
             case Stored(token):
                 if not self._telemetry.stored(token, now_s):
-                    self._commanding.stored(token, now_s)
+                    self._acting.stored(token, now_s)
             case StoreFailed(_, detail):
                 self._fail(detail, now_s)
             case Published(token, refusal):
                 if not self._telemetry.published(token, refusal, now_s):
-                    self._commanding.published(token, refusal, now_s)
+                    self._result_published(token, refusal, now_s)
             case BrokerUp():
                 self._commanding.connected(now_s)
+                self._answers.connected()
                 self._telemetry.connected(now_s)
                 self._pending.add(Notify("running; broker connected"))
             case BrokerDown(detail):
                 self._telemetry.disconnected()
-                self._commanding.disconnected()
+                self._answers.disconnected()
                 self._pending.log(Level.WARNING, "broker_down", detail=detail)
                 self._pending.add(Notify("running; broker not connected"))
             case BusChanged():
@@ -111,18 +127,20 @@ class Engine:
             case ClockSet():
                 self._telemetry.clock_set(event)
             case StopAsked(is_final):
-                self._commanding.stop(now_s, is_final=is_final)
+                self._commanding.refuse_all(Reason.SHUTTING_DOWN)
+                self._acting.stop(now_s, is_final=is_final)
                 if is_final:
                     self._telemetry.end(now_s)
 
     def handle_timer(self, now_s: float) -> None:
         """Time has passed; call when `next_timer` is reached, or oftener."""
-        self._commanding.handle_timer(now_s)
+        self._acting.handle_timer(now_s)
+        self._answers.handle_timer(now_s)
         self._telemetry.handle_timer(now_s)
 
     def next_timer(self) -> float:
         """Boot time at which `handle_timer` is wanted next; may lie in the past."""
-        return min(self._telemetry.next_timer(), self._commanding.next_timer())
+        return min(self._telemetry.next_timer(), self._acting.next_timer(), self._answers.next_timer())
 
     def next_effect(self) -> Effect | None:
         """The next thing to do, None when there is nothing."""
@@ -131,17 +149,26 @@ class Engine:
     @property
     def is_commanding(self) -> bool:
         """Whether a command is under way (the process should not end now if it can wait)."""
-        return self._commanding.is_busy
+        return self._acting.command is not None
 
     def status(self, now_s: float) -> Mapping[str, object]:
         """What `carshare-agent status` shows."""
+        running = self._acting.command
         return {
             "sid": self._session.sid.hex(),
             "uptime_s": round(now_s - self._session.started_s, 1),
             "clock_trust": self._session.clock_trust.name.lower(),
-            "commands": self._commanding.status(),
+            "commands": {
+                "running": None if running is None else Action(running.action).name.lower(),
+                "journal": len(self._ledger),
+                "dropped": dict(self._commanding.dropped),
+            },
             **self._telemetry.status(now_s),
         }
+
+    def _result_published(self, token: int, refusal: str | None, now_s: float) -> None:
+        if (key := self._answers.published(token, refusal, now_s)) is not None:
+            self._pending.persist(self._ledger.delivered(key))
 
     def _fail(self, detail: str, now_s: float) -> None:
         """A store did not keep its promise: nothing that relied on it is done, and the process starts afresh."""
@@ -150,5 +177,6 @@ class Engine:
         self._has_failed = True
         self._pending.clear()
         self._pending.log(Level.ERROR, "store_failed", detail=detail)
-        self._commanding.store_failed(now_s)
+        self._commanding.refuse_all(Reason.STORAGE)
+        self._acting.store_failed(now_s)
         self._pending.add(Stop(f"store failed: {detail}"))

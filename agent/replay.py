@@ -76,11 +76,10 @@ class Replay:
 
     def _is_change(self, reading: Reading) -> bool:
         told = self._told.get(reading.path)
-        return (
-            told is None
-            or told.quality is not reading.quality
-            or told.value != reading.value
-            or told.reason != reading.reason
+        return told is None or (told.value, told.quality, told.reason) != (
+            reading.value,
+            reading.quality,
+            reading.reason,
         )
 
     def _grown_stale(self, now_s: float) -> Iterator[dict[str, object]]:

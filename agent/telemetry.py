@@ -148,11 +148,10 @@ class Telemetry:
 
     def handle_timer(self, now_s: float) -> None:
         """Notice what grew stale or fell silent, and tell what is due."""
-        if now_s >= self._sweep_at_s:
+        due_at = self._reporter.next_due_at()
+        if now_s >= self._sweep_at_s or (due_at is not None and now_s >= due_at):
             self._sweep_at_s = now_s + SWEEP_INTERVAL_S
-            for reading in self._tracker.snapshot(now_s).values():
-                if reading.quality is Quality.STALE:
-                    self._reporter.observe(reading, now_s)
+            self._note_stale(now_s)
             self._notice_sleep(now_s)
             if self._is_connected and len(self._outbox) < IN_FLIGHT_MAX:
                 self._tell_gap(now_s)
@@ -176,6 +175,7 @@ class Telemetry:
 
     def end(self, now_s: float) -> None:
         """Tell what waits and make removals durable, before the process ends."""
+        self._note_stale(now_s)
         due = self._reporter.flush(now_s)
         if due.events:
             self._record("event", due.events, PRIORITY_EVENT, now_s)
@@ -276,6 +276,12 @@ class Telemetry:
             name: state.value if state is not BusState.UP else "asleep" if self.is_asleep(name, now_s) else "awake"
             for name, state in self._bus_state.items()
         }
+
+    def _note_stale(self, now_s: float) -> None:
+        """A sample that waited is told as it stands now, not as it stood when it came (SR-05)."""
+        for reading in self._tracker.snapshot(now_s).values():
+            if reading.quality is Quality.STALE:
+                self._reporter.observe(reading, now_s)
 
     def _notice_sleep(self, now_s: float) -> None:
         for name in self._bus_state:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Collection
 from typing import Any
 
@@ -13,6 +14,9 @@ from agent.model.frame import BusState
 
 # A serial adapter that takes no byte for so long hangs.
 WRITE_WAIT_S = 0.1
+
+# The kernel counts about 770 bytes for a frame, and allows 208 KiB unless the system was told otherwise.
+RECEIVE_BUFFER_BYTES = 1 << 20
 
 # Kernel limit (CAN_RAW_FILTER_MAX); with more ids than this frames are picked by the agent.
 KERNEL_FILTERS_MAX = 512
@@ -41,6 +45,9 @@ def open_bus(
         raise ConfigurationError(f"python-can cannot open {interface!r} on {channel!r}: {error}") from error
     except (can.CanError, OSError) as error:
         raise bus_error(f"{interface} {channel}", error) from error
+    if interface == "socketcan":
+        # As much as the system allows: the default holds some 280 frames, 70 ms of a bus of which all are wanted.
+        bus.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)  # type: ignore[attr-defined]
     if (port := _serial_port(bus)) is not None:
         # Waiting for the last byte to leave (tcdrain) has no time limit, and a hung adapter would hang the agent.
         port.flush = lambda: None

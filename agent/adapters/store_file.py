@@ -150,7 +150,8 @@ def _found(
         found = StoreFile(connection, None)
         with found.transaction():
             # A card that is full or failing is found out now, while commands can still run on memory (csa1 A12).
-            connection.execute("UPDATE identity SET car = car")
+            # It must be a change: SQLite does not write what is the same.
+            connection.execute("UPDATE identity SET start_count = start_count + 1")
         return found, contents
 
 

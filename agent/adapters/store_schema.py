@@ -54,6 +54,7 @@ AUTHORITY = Schema(
     tables="""
 CREATE TABLE identity (
     car BLOB NOT NULL CHECK (length(car) = 8),
+    start_count INTEGER NOT NULL DEFAULT 1,
     store_id BLOB NOT NULL CHECK (length(store_id) = 8),
     sequence_next INTEGER NOT NULL DEFAULT 1,
     is_session_table_complete INTEGER NOT NULL
@@ -90,7 +91,8 @@ TELEMETRY = Schema(
     pages_max=40_960,  # 160 MiB: an outbox of 64 MiB, its overhead, and room to move
     tables="""
 CREATE TABLE identity (
-    car BLOB NOT NULL CHECK (length(car) = 8)
+    car BLOB NOT NULL CHECK (length(car) = 8),
+    start_count INTEGER NOT NULL DEFAULT 1
 ) STRICT;
 CREATE TABLE outbox (
     sequence INTEGER PRIMARY KEY,

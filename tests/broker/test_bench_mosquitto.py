@@ -27,15 +27,16 @@ async def test_it_starts_ends_and_starts_again_on_its_port_with_nothing_kept(tmp
     async with WireClient(port) as wire:
         await wire.connect("c")
         await wire.publish("a", b"x", is_retained=True)
-    await broker.stop(is_abrupt=True)
-    with pytest.raises(ConnectionError):
-        await WireClient(port).open()
-    await broker.start()
-    assert broker.port == port
-    async with WireClient(port) as wire:
-        await wire.connect("c")
-        await wire.subscribe("#")
-        assert await wire.is_quiet()
+    for is_abrupt in (False, True):
+        await broker.stop(is_abrupt=is_abrupt)
+        with pytest.raises(ConnectionError):
+            await WireClient(port).open()
+        await broker.start()
+        assert broker.port == port
+        async with WireClient(port) as wire:
+            await wire.connect("c")
+            await wire.subscribe("#")
+            assert await wire.is_quiet()
     await broker.stop()
     await broker.stop()
 

@@ -40,9 +40,10 @@ class CommandLife(RuleBasedStateMachine):
         has_release=st.booleans(),
         confirmations=st.integers(0, 3),
         window_s=st.sampled_from([0.05, 0.5, 3.0]),
-        lifetime_s=st.sampled_from([0.0, 0.2, 30.0, 30.0, 30.0]),
-        speed=st.sampled_from([None, 0.0, 0.0, 9.0]),
-        car=st.sampled_from(["obeys", "ignores", "silent"]),
+        lifetime_s=st.sampled_from([0.0, 0.2, *[30.0] * 6]),
+        speed=st.sampled_from([None, 9.0, *[0.0] * 6]),
+        car=st.sampled_from(["obeys", "ignores", "silent", "was_unlocked"]),
+        is_stored_at_once=st.booleans(),
     )
     def begin(
         self,
@@ -55,6 +56,7 @@ class CommandLife(RuleBasedStateMachine):
         lifetime_s: float,
         speed: float | None,
         car: str,
+        is_stored_at_once: bool,
     ) -> None:
         feedback = (replace(IS_UNLOCKED, confirmations=confirmations),) if confirmations else ()
         recipe = unlock_recipe(
@@ -73,6 +75,8 @@ class CommandLife(RuleBasedStateMachine):
         self.sent_at_s: list[float] = []
         self.may_have_left = False
         self.shown: list[Reading] = []
+        if is_stored_at_once:
+            self.intent_is_stored()
 
     # --- what happens -------------------------------------------------------------------------------------------
 
@@ -98,6 +102,7 @@ class CommandLife(RuleBasedStateMachine):
         self.run.now_s += pause_s
         self.take(self.run.take(self.run.lifecycle.timer(self.run.now_s)))
 
+    @precondition(lambda self: self.unanswered is None)  # or most lives would end waiting for an answer
     @rule()
     def next_timer_is_kept(self) -> None:
         due_s = self.run.lifecycle.next_timer()
@@ -151,11 +156,13 @@ class CommandLife(RuleBasedStateMachine):
         assert self.run.take(self.run.lifecycle.frame_sent(token, self.run.now_s)) == ()
 
     @rule(chance=st.integers(0, 49), is_final=st.booleans())
-    def newer_wish_or_supervisor_comes(self, chance: int, is_final: bool) -> None:
+    def rare_things_happen(self, chance: int, is_final: bool) -> None:
         if chance == 0:
             self.take(self.run.take(self.run.lifecycle.supersede(self.run.now_s)))
         elif chance == 1:
             self.take(self.run.take(self.run.lifecycle.stop(self.run.now_s, is_final=is_final)))
+        elif chance == 2:
+            self.time_passes(100.0)
 
     # --- what must hold -----------------------------------------------------------------------------------------
 
@@ -187,7 +194,7 @@ class CommandLife(RuleBasedStateMachine):
             assert outcome.executed is Executed.NO and not self.sent_at_s
 
     def teardown(self) -> None:
-        """SR-10: whatever happened so far, on a bus that works and with any of three cars it comes to its end."""
+        """SR-10: whatever happened so far, on a bus that works and with any of four cars it comes to its end."""
         if not hasattr(self, "run"):
             return
         if not self.is_stored:
@@ -195,9 +202,13 @@ class CommandLife(RuleBasedStateMachine):
         for _ in range(1000):
             if self.run.lifecycle.phase is Phase.ENDING:
                 break
+            if self.car == "was_unlocked" and not self.sent_at_s:
+                for _ in range(3):  # what it shows from now on nobody hears
+                    self.lock_is_shown(False, Quality.OK)
+                    self.run.now_s += 0.1
             if self.unanswered is not None:
                 self.frame_leaves(0.001)
-            if self.car != "silent":
+            if self.car in ("obeys", "ignores"):
                 self.run.now_s += 0.03
                 self.frame_comes_on_the_bus()
                 self.speed_is_shown(0.0)

@@ -8,7 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from agent.model.records import OutboxRemoved, OutboxStored
 from agent.uplink.outbox import IN_FLIGHT_MAX, PRIORITY_EVENT, PRIORITY_SAMPLE, REMOVALS_MAX, Outbox
 
-PRIORITIES = st.sampled_from([PRIORITY_EVENT, PRIORITY_SAMPLE])
+# Priority and size in bytes.
+RECORDS = st.tuples(st.sampled_from([PRIORITY_EVENT, PRIORITY_SAMPLE]), st.integers(0, 60))
 
 
 def urgency(record: OutboxStored) -> tuple[int, int]:
@@ -33,7 +34,7 @@ class OutboxLaws(RuleBasedStateMachine):
         self.under_way: set[int] = set()
         self.acknowledged: set[int] = set()
 
-    @rule(records=st.lists(st.tuples(PRIORITIES, st.integers(0, 60)), min_size=1, max_size=20))
+    @rule(records=st.integers(1, 25).flatmap(lambda count: st.lists(RECORDS, min_size=count, max_size=count)))
     def add(self, records: list[tuple[int, int]]) -> None:
         for priority, size_bytes in records:
             self.add_one(priority, size_bytes)

@@ -106,15 +106,15 @@ class World:
             if is_over():
                 return
             car_s = car.next_step_at()
-            due_s = min(
-                agenda[0][0] if agenda else float("inf"),
-                float("inf") if car_s is None else car_s,
-                computer.next_timer(),
-                *[station.due_s for station in stations],
-            )
-            if due_s > self.now_s:
-                self.now_s = due_s
-            now_s = self.now_s
+            due_s = computer.next_timer()
+            if agenda and agenda[0][0] < due_s:
+                due_s = agenda[0][0]
+            if car_s is not None and car_s < due_s:
+                due_s = car_s
+            for station in stations:
+                if station.due_s < due_s:
+                    due_s = station.due_s
+            now_s = self.now_s = max(self.now_s, due_s)
             if car_s is not None and car_s <= now_s:
                 for frame in car.step(now_s):
                     computer.hear(frame)

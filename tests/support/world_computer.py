@@ -121,6 +121,7 @@ class Computer:
         self._frames_kept = False
         self._waiting: list[Frame | Delivery | LinkEvent] = []
         self._is_performing = False
+        self._timer_s: float | None = None
 
     @property
     def is_held_up(self) -> bool:
@@ -128,7 +129,12 @@ class Computer:
         return self.engine is None or self._is_frozen or self._writing is not None
 
     def next_timer(self) -> float:
-        return float("inf") if self.engine is None or self.is_held_up else self.engine.next_timer()
+        """When `run_timer` is wanted; worked out anew only after the engine was told or asked something."""
+        if self.is_held_up:
+            return float("inf")
+        if self._timer_s is None and self.engine is not None:
+            self._timer_s = self.engine.next_timer()
+        return float("inf") if self._timer_s is None else self._timer_s
 
     def _clock(self) -> float:
         return self._world.now_s
@@ -141,6 +147,7 @@ class Computer:
             return
         world = self._world
         self.starts += 1
+        self._timer_s = None
         self.sid = world.chance.randbytes(8)
         self.started_s = world.now_s
         world.mark("start", self.sid)
@@ -231,6 +238,7 @@ class Computer:
         if self._is_frozen:
             self._waiting.append(event)
             return
+        self._timer_s = None
         if isinstance(event, Frame):
             self._world.judge.heard(event)
             engine.receive_frame(event, now_s)
@@ -247,6 +255,7 @@ class Computer:
     def run_timer(self) -> None:
         """The engine's time has come. `app.py` asks it oftener, which `is_eager` worlds do too."""
         if self.engine is not None and not self.is_held_up:
+            self._timer_s = None
             self.engine.handle_timer(self._world.now_s)
             self.perform()
 

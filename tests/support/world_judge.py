@@ -74,8 +74,9 @@ class Signed:
     payload: CommandPayload
     kid: bytes
     digest: bytes
-    at_s: float
     wish: Wish
+    until_s: float
+    """When nobody waits for it any more, and no frame of it may leave."""
 
 
 @dataclass(slots=True)
@@ -258,7 +259,7 @@ class Judge:
         now_s, cid = self._world.now_s, sending.cid
         signed, intent = self.signed[cid], self._books.running[cid]
         deadline_s = self._sessions[intent.sid] + intent.deadline_ms / 1000
-        if now_s > min(deadline_s, signed.at_s + LIFETIME_S[Action(intent.action)] + DRIFT_S):
+        if now_s > min(deadline_s, signed.until_s + DRIFT_S):
             raise BrokenRuleError(f"SR-03: a frame left at {now_s:.3f}, too late for {signed}")
         if cid in self._denied:
             raise BrokenRuleError(f"A4: a frame of {cid.hex()} left, of which it was said that nothing was executed")
@@ -346,10 +347,12 @@ class Judge:
 
     # --- the stations -------------------------------------------------------------------------------------------
 
-    def asked(self, conversation: Conversation, wish: Wish) -> None:
-        self._ends_by_s[conversation] = self._world.now_s + LIFETIME_S[wish.action] + GRACE_S + SLACK_S
+    def asked(self, conversation: Conversation, wish: Wish, wait_s: float | None) -> None:
+        """A person begins to wait for an answer, by default for as long as the command may take."""
+        life_s = LIFETIME_S[wish.action] + GRACE_S
+        self._ends_by_s[conversation] = self._world.now_s + (life_s if wait_s is None else wait_s)
 
-    def sent_command(self, wish: Wish, raw: bytes) -> None:
+    def sent_command(self, wish: Wish, conversation: Conversation, raw: bytes) -> None:
         """A station hands a command to the broker: a new one, or the very bytes it had before."""
         if raw in self._sent:
             return
@@ -360,7 +363,8 @@ class Judge:
         payload = decode_command(envelope.payload)
         known = self.signed.get(payload.cid)
         if known is None:
-            self.signed[payload.cid] = Signed(payload, envelope.kid, envelope.digest, self._world.now_s, wish)
+            until_s = min(self._world.now_s + LIFETIME_S[wish.action], self._ends_by_s[conversation])
+            self.signed[payload.cid] = Signed(payload, envelope.kid, envelope.digest, wish, until_s)
             if any(not self._may_be_repeated(cid) for cid in wish.cids):
                 raise BrokenRuleError(f"a new command was signed, and {wish} may have been carried out")
             wish.cids.append(payload.cid)
@@ -383,7 +387,7 @@ class Judge:
 
     def ended(self, conversation: Conversation, result: CommandResult) -> None:
         """A backend tells its caller: only what the agent really said, and in time."""
-        if self._world.now_s > self._ends_by_s.pop(conversation):
+        if self._world.now_s > self._ends_by_s.pop(conversation) + DRIFT_S:
             raise BrokenRuleError(f"a backend answers late: {result}")
         if result.stage is None or result.reason is None or result.cid is None:
             return

@@ -37,7 +37,19 @@ from tests.support.world_station import Wish
 if TYPE_CHECKING:
     from tests.support.world import World
 
-WISHES: Final = 40
+WISHES: Final = 30
+
+RARE: Final[Mapping[str, float]] = {
+    "crash_at_effect": 0.7,
+    "crash_now": 0.4,
+    "stop": 0.2,
+    "suspend": 0.4,
+    "broker_away": 0.4,
+    "store_breaks": 0.4,
+    "store_lost": 0.2,
+}
+"""After these a world has to find its feet again before anything else of interest can happen in it."""
+
 TEN_YEARS_S: Final = 3.156e8
 HOUR_S: Final = 3600.0
 
@@ -49,9 +61,9 @@ class Script:
         chance = world.chance
         self._world = world
         self._wishes_left = WISHES
-        self._gap_s = chance.choice((0.3, 0.8, 2.0))
-        names = list(FAULTS)
-        self._names = [name for name in names if chance.random() < 0.4]
+        self._gap_s = chance.choice((0.4, 1.0, 2.5))
+        self._names = [name for name in FAULTS if chance.random() < 0.4]
+        self._weights = [RARE.get(name, 1.0) for name in self._names]
         self._faults_a_wish = 0.0 if chance.random() < 0.1 else chance.choice((0.2, 0.6, 1.5))
         self._mends: dict[int, Callable[[], None]] = {}
         self._mend_number = 0
@@ -72,7 +84,7 @@ class Script:
             drop=some(0.4, 0.5),
             duplicate=some(0.5, 0.7),
             delay=some(0.5, 0.6),
-            delay_s_max=chance.choice((0.5, 3.0, 12.0, 40.0)),
+            delay_s_max=chance.choice((0.5, 3.0, 12.0, 60.0)),
             corrupt=some(0.3, 0.3),
             puback_lost=some(0.4, 0.5),
             refuse=some(0.1, 0.3),
@@ -81,13 +93,15 @@ class Script:
     def _next_wish(self) -> None:
         world, chance = self._world, self._world.chance
         self._wishes_left -= 1
-        station = chance.choices(world.stations, (5, 3, 5, 1))[0]
-        action = chance.choices((Action.UNLOCK, Action.LOCK, Action.REPORT, Action.LOCATE), (46, 44, 8, 2))[0]
-        station.wish(Wish(action))
+        station = chance.choices(world.stations, (3, 3, 6, 1))[0]
+        actions = (Action.UNLOCK, Action.LOCK, Action.REPORT, Action.LOCATE)
+        # The last station's key may only read, and its people do not all know that.
+        weights = (1, 1, 6, 0) if station is world.stations[-1] else (48, 46, 5, 1)
+        station.wish(Wish(chance.choices(actions, weights)[0]))
         faults = self._faults_a_wish
         while self._names and chance.random() < faults:
             faults -= 1.0
-            world.after(chance.expovariate(2.0), self._strike, chance.choice(self._names))
+            world.after(chance.expovariate(2.0), self._strike, chance.choices(self._names, self._weights)[0])
         if self._wishes_left:
             world.after(chance.expovariate(1 / self._gap_s), self._next_wish)
         else:
@@ -141,7 +155,7 @@ def black_hole(world: World) -> None:
     def mend() -> None:
         world.broker.weather.is_black_hole = False
 
-    world.script.mend_after(world.chance.uniform(0.2, 8.0), mend)
+    world.script.mend_after(world.chance.choice((0.5, 2.0, 8.0, 31.0)), mend)
 
 
 def link_lost(world: World) -> None:
@@ -270,7 +284,7 @@ def car_breaks(world: World) -> None:
     car.set_fault(fault, world.now_s, is_on=True)
     world.count(f"car {fault.value}")
     world.script.mend_after(
-        chance.choice((0.15, 0.5, 2.0, 6.0)), lambda: car.set_fault(fault, world.now_s, is_on=False)
+        chance.choice((0.15, 0.5, 3.0, 12.0)), lambda: car.set_fault(fault, world.now_s, is_on=False)
     )
 
 
@@ -376,7 +390,7 @@ def clock_set(world: World) -> None:
 
 def store_stalls(world: World) -> None:
     computer, chance = world.computer, world.chance
-    computer.stall_s = chance.choice((0.15, 0.5, 2.0, 25.0))
+    computer.stall_s = chance.choice((0.15, 0.5, 2.0, 6.0, 29.8))
 
     def mend() -> None:
         computer.stall_s = 0.0

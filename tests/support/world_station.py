@@ -20,7 +20,7 @@ from tests.support.world_keys import THE_CAR
 if TYPE_CHECKING:
     from tests.support.world import World
 
-TRIES_MAX: Final = 3
+TRIES_MAX: Final = 2
 """How often a person lets the backend repeat one wish that certainly was not carried out."""
 
 
@@ -56,7 +56,7 @@ class Station:
         self.session = CarSession(operator.kid)
         self.wishes: dict[Conversation, Wish] = {}
         self.due_s = float("inf")
-        self.wall_offset_s = world.chance.uniform(1.69e9, 1.71e9)
+        self.wall_offset_s = 1.7e9 + world.chance.uniform(-0.05, 0.05)
         self._boot_offset_s = world.chance.uniform(0.0, 1e6)
         self._rate = 1.0 + world.chance.uniform(-80e-6, 80e-6)
 
@@ -67,6 +67,8 @@ class Station:
     def wish(self, wish: Wish) -> None:
         """Have the car do something, as `Backend.command` does."""
         wish.tries += 1
+        # Now and then a person waits for seconds only; then the command's deadline is as near.
+        wait_s = self._world.chance.choice((None, None, None, 6.0, 1.5))
         conversation = Conversation(
             "demo",
             wish.action,
@@ -74,9 +76,10 @@ class Station:
             self.session,
             draw=self._world.chance.randbytes,
             now_s=self.clock_s(),
+            wait_s=wait_s,
         )
         self.wishes[conversation] = wish
-        self._world.judge.asked(conversation, wish)
+        self._world.judge.asked(conversation, wish, wait_s)
         self.advance()
 
     def receive(self, kind: str, raw: bytes, is_retained: bool) -> None:
@@ -101,7 +104,8 @@ class Station:
                 world.count(f"backend ignored {result.value} result")
                 return
             world.mark("result received", raw, self.name)
-            any(conversation.receive(result, self.clock_s()) for conversation in self.wishes)
+            if not any(conversation.receive(result, self.clock_s()) for conversation in self.wishes):
+                return  # the real one wakes everybody, and nobody finds anything to do
         self.advance()
 
     def hurry(self) -> None:
@@ -136,7 +140,7 @@ class Station:
             conversation.not_sent(send, self.clock_s())
             return
         if send.kind is MessageKind.CMD:
-            world.judge.sent_command(self.wishes[conversation], send.raw)
+            world.judge.sent_command(self.wishes[conversation], conversation, send.raw)
         if taken is Taken.NOBODY_THERE:
             conversation.not_heard()
 
@@ -145,5 +149,5 @@ class Station:
         world.mark("answered", repr((result.cid, result.stage, result.reason, result.executed)).encode(), result)
         world.count(f"answer {result.outcome}")
         world.judge.ended(conversation, result)
-        if result.may_repeat and wish.tries < TRIES_MAX and not world.is_calm and world.chance.random() < 0.5:
-            world.after(world.chance.uniform(0.1, 2.0), self.wish, wish)
+        if result.may_repeat and wish.tries < TRIES_MAX and not world.is_calm and world.chance.random() < 0.4:
+            world.after(world.chance.uniform(0.5, 4.0), self.wish, wish)

@@ -86,8 +86,11 @@ class Truths:
         rows: Iterable[tuple[str, Mapping[str, Any]]] = (
             readings.items() if isinstance(readings, dict) else ((row["path"], row) for row in readings)
         )
+        is_history = document["kind"] == "event"
         for path, row in rows:
-            if row["quality"] == "ok":
+            if row["quality"] == "ok" and is_history:
+                self._check_history(path, row["value"], now_s - row["age_s"])
+            elif row["quality"] == "ok":
                 self._check(path, row["value"], now_s - row["age_s"], now_s)
             elif row["value"] is not None:
                 raise BrokenRuleError(f"SR-05: {path} is {row['quality']} and has the value {row['value']}")
@@ -102,10 +105,23 @@ class Truths:
                     continue
                 if abs(heard.at_s - at_s) <= ROUNDING_S and is_true(path, value, heard.truth[path]):
                     return
-                seen += 1
+                # What was heard in the very millisecond may have come before or after.
+                seen += heard.heard_at_s < now_s - ROUNDING_S
                 if seen >= NEWEST_MAX:
                     break
         raise BrokenRuleError(f"SR-05: {path} = {value} of {at_s:.3f} told at {now_s:.3f}; {self._last_words(path)}")
+
+    def _check_history(self, path: str, value: Value, at_s: float) -> None:
+        """An event tells what happened `at_s`, perhaps long ago; it was fresh when the agent learned of it."""
+        self.checked += 1
+        log = self._log.get(self._pages.get(path, ""), deque())
+        if not any(
+            abs(heard.at_s - at_s) <= ROUNDING_S
+            and heard.heard_at_s - heard.at_s <= self._freshness_s[path] + ROUNDING_S
+            and is_true(path, value, heard.truth[path])
+            for heard in reversed(log)
+        ):
+            raise BrokenRuleError(f"SR-05: event {path} = {value} of {at_s:.3f}; {self._last_words(path)}")
 
     def check_evidence(self, pieces: Iterable[Evidence], now_s: float) -> None:
         """Evidence of a result made at `now_s`: true when its frame was sent, however long ago."""

@@ -255,6 +255,25 @@ def test_many_owed_results_go_out_a_few_at_a_time() -> None:
     assert seen == [b"result %d of 1" % number for number in range(count)] + [b"result of now"]
 
 
+def test_new_connection_forgets_the_pause_of_the_last_one() -> None:
+    """What was unanswered when the connection broke was lost, not refused."""
+    told = Told(owed=[done(number) for number in range(2 * IN_FLIGHT_MAX)])
+    told.answers.connected()
+    for publish in told.published():
+        assert publish.token is not None
+        told.answers.published(publish.token, "connection lost", 200.0)
+    told.answers.disconnected()
+    told.answers.connected()
+    seen = set()
+    under_way = told.published()
+    while under_way:
+        publish = under_way.pop()
+        assert publish.token is not None
+        seen.add(told.answers.published(publish.token, None, 201.0))
+        under_way += told.published()
+    assert seen == {key(number) for number in range(2 * IN_FLIGHT_MAX)}
+
+
 def test_operator_whose_results_are_refused_holds_up_nobody_else() -> None:
     told = Told(owed=[*(done(number) for number in range(IN_FLIGHT_MAX)), done(1, operator=2)])
     told.answers.connected()

@@ -104,7 +104,7 @@ def test_times_beyond_the_resolution_of_a_double_do_not_hold_it_up(begin_s: floa
 def test_log_that_jumps_back_in_time_is_read_to_its_end() -> None:
     log = replay()
     assert [line[2] for line in lines(log, frame_of(50, 1, at_s=100.0), frame_of(60, 1, at_s=1.0))] == [50, True, 60]
-    assert [document["value"] for document in log.latest()] == [50, True]
+    assert [(document["time_s"], document["value"]) for document in log.latest()] == [(100.0, 50), (100.0, True)]
 
 
 def test_latest_is_every_path_as_it_stands_at_the_end() -> None:
@@ -122,6 +122,15 @@ def test_latest_is_every_path_as_it_stands_at_the_end() -> None:
         ("Vehicle.Never", None, "unknown"),
     ]
     assert {document["time_s"] for document in log.latest()} == {3.0}
+
+
+def test_path_that_never_came_is_not_told_while_others_grow_stale() -> None:
+    profile = profile_of(
+        message_plan(signal_plan(SPEED)),
+        message_plan(signal_plan("Vehicle.Never"), name="Never", arbitration_id=0x102),
+    )
+    log = lines(replay(profile), frame_of(50, at_s=1.0), frame_of(50, at_s=10.0))
+    assert [(path, quality) for _, path, _, quality in log] == [(SPEED, "ok"), (SPEED, "stale"), (SPEED, "ok")]
 
 
 def test_paths_the_log_says_nothing_of_are_named() -> None:

@@ -17,7 +17,7 @@ from agent.model.records import OutboxRemoved, OutboxStored, Recovered, Sequence
 from agent.pending import Pending
 from agent.profiles.schema import ReportRule
 from agent.telemetry import REFUSAL_PAUSE_S, SWEEP_INTERVAL_S, Session, Telemetry
-from agent.uplink.outbox import IN_FLIGHT_MAX, PRIORITY_EVENT
+from agent.uplink.outbox import IN_FLIGHT_MAX, PRIORITY_EVENT, REMOVALS_MAX
 from tests.support.plans import IS_LOCKED, SPEED, frame_of, message_plan, profile_of, signal_plan
 
 CAR = "5ca1ab1e0ddba115"
@@ -291,6 +291,16 @@ def test_link_lost_before_the_answer_tells_the_same_record_again() -> None:
     assert car.taken("evt") == []
 
 
+def test_link_that_is_lost_without_a_word_tells_the_same_record_again() -> None:
+    car = Car(is_acknowledging=False)
+    car.connect()
+    car.telemetry.tell("door", {}, car.now_s)
+    car.perform()
+    car.telemetry.disconnected()
+    car.connect()
+    assert sequences(car.taken("evt")) == [1, 1]
+
+
 def test_lost_link_is_no_refusal_and_holds_nothing_up() -> None:
     car = Car(is_acknowledging=False)
     car.connect()
@@ -342,6 +352,7 @@ def test_every_record_reaches_the_broker_once_through_a_long_absence() -> None:
         car.telemetry.tell("door", {}, car.now_s)
     car.perform()
     car.connect()
+    assert len(car.outbox) < REMOVALS_MAX
     car.telemetry.end(car.now_s)
     car.perform()
     assert sequences(car.taken("evt")) == list(range(1, 3 * IN_FLIGHT_MAX + 1))

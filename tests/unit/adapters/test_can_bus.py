@@ -229,6 +229,13 @@ class SerialAdapter:
             heard += os.read(self._master, 4096)
         return heard
 
+    def stop_listening(self) -> None:
+        """Fill the line, so that it takes no byte of the agent's."""
+        os.set_blocking(self._slave, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(self._slave, b"x" * 4096)
+
     def unplug(self) -> None:
         for descriptor in (self._master, self._slave):
             if descriptor >= 0:
@@ -278,6 +285,19 @@ async def test_an_unplugged_serial_adapter_is_gone_and_nothing_spins_h124(adapte
         with pytest.raises(FrameRefused) as refusal:
             bus.send(UNLOCK, not_after_s=boot_s() + 5)
         assert refusal.value.reason is Reason.CAN_DOWN
+
+
+async def test_a_serial_adapter_that_takes_no_byte_does_not_hold_up_the_agent(adapter: SerialAdapter) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="slcan", channel=adapter.port, send_list=SEND_LIST) as bus:
+        adapter.stop_listening()
+        before_s = boot_s()
+        with pytest.raises(FrameRefused) as refusal:
+            bus.send(UNLOCK, not_after_s=before_s + 5)
+        assert boot_s() - before_s < 2.0
+        # Part of it may have got through: not `can_down`, which would say that the car did nothing (csa1 A4).
+        assert refusal.value.reason is Reason.TIMEOUT
+        assert await listener.state() is BusState.DOWN
 
 
 async def test_a_line_that_never_ends_does_not_fill_the_memory(adapter: SerialAdapter) -> None:

@@ -109,6 +109,13 @@ def test_a_frame_that_differs_in_one_thing_is_not_on_the_send_list_sr_01(refused
     assert refused not in SendList("body", [UNLOCK])
 
 
+@pytest.mark.parametrize("bit", range(64))
+def test_each_single_bit_off_is_refused_unless_it_is_ours_to_compute_sr_01(bit: int) -> None:
+    changed = (int.from_bytes(UNLOCK.value) ^ 1 << bit).to_bytes(8)
+    may_differ = not int.from_bytes(UNLOCK.mask) >> bit & 1
+    assert (Frame("body", 0x4A0, changed) in SendList("body", [UNLOCK])) is may_differ
+
+
 def test_of_all_standard_ids_only_the_listed_one_may_be_sent_sr_01() -> None:
     send_list = SendList("body", [UNLOCK])
     sendable = [i for i in range(0x800) if frame("0200000000000000", arbitration_id=i) in send_list]

@@ -49,10 +49,15 @@ CANDUMP_FRAMES = [
 
 
 def save(path: Path) -> Path:
-    """MESSAGES as python-can writes them, with an error frame in between where the format has them."""
+    """MESSAGES as python-can writes them, an error frame and a remote frame among them."""
     with can.Logger(path) as logger:
-        for message in MESSAGES:
+        for number, message in enumerate(MESSAGES):
             logger(message)
+            if number == 20:
+                logger(can.Message(timestamp=message.timestamp, is_error_frame=True, channel=0))
+                logger(
+                    can.Message(timestamp=message.timestamp, arbitration_id=7, is_remote_frame=True, dlc=3, channel=0)
+                )
     return path
 
 

@@ -117,7 +117,6 @@ async def test_a_write_is_all_or_nothing(tmp_path: Path) -> None:
         [done(1)],
         [intent(1), done(1), done(1)],
         [ResultDelivered(7, bytes(16))],
-        [intent(1), OutboxStored(1, 0, b"x")],
         [Intent(7, bytes(15), bytes(32), b"kid7", 1, SID, 1, 1, None)],
         [Intent(7, bytes(16), bytes(32), b"kid7", 1, SID, 2**63, 1, None)],
     ],
@@ -126,6 +125,13 @@ async def test_records_that_contradict_the_store_are_refused(tmp_path: Path, rec
     with opened(tmp_path) as (stores, _), pytest.raises(StoreError):
         await stores.write(records)
     assert recovered_from(tmp_path).journal == ()
+
+
+async def test_one_write_does_not_mix_the_stores(tmp_path: Path) -> None:
+    with opened(tmp_path) as (stores, _):
+        with pytest.raises(StoreError, match="no transaction covers"):
+            await stores.write([intent(1), OutboxStored(1, 0, b"x")])
+        await stores.write([intent(1)])
 
 
 async def test_after_one_failure_nothing_is_acknowledged_any_more(tmp_path: Path) -> None:
@@ -243,11 +249,20 @@ def drop_identity(path: Path) -> None:
 
 @pytest.mark.parametrize("name", [AUTHORITY, TELEMETRY])
 @pytest.mark.parametrize(
-    "damage",
-    [corrupt_header, corrupt_pages, truncate, empty, replace_by_text, replace_by_foreign, drop_table, drop_identity],
+    ("damage", "words"),
+    [
+        (corrupt_header, "file is not a database"),
+        (corrupt_pages, "was damaged"),
+        (truncate, "was damaged"),
+        (empty, "was empty"),
+        (replace_by_text, "file is not a database"),
+        (replace_by_foreign, "was no store of ours"),
+        (drop_table, "no such table"),
+        (drop_identity, "belonged to 0 cars"),
+    ],
 )
 async def test_a_damaged_file_is_set_aside_and_made_anew_h82(
-    tmp_path: Path, name: str, damage: Callable[[Path], None]
+    tmp_path: Path, name: str, damage: Callable[[Path], None], words: str
 ) -> None:
     before = await written(
         tmp_path,
@@ -261,6 +276,7 @@ async def test_a_damaged_file_is_set_aside_and_made_anew_h82(
     after = recovered_from(tmp_path)
     (note,) = after.notes
     assert note.startswith(name)
+    assert words in note
     assert f"{name}.damaged-1" in note
     assert (tmp_path / f"{name}.damaged-1").exists()
     assert not after.is_degraded
@@ -273,6 +289,20 @@ async def test_a_damaged_file_is_set_aside_and_made_anew_h82(
         assert after.outbox == ()
         assert (after.journal, after.store_id) == (before.journal, before.store_id)
     assert recovered_from(tmp_path).notes == ()
+
+
+async def test_damage_where_nothing_is_read_at_start_is_found_too_h82(tmp_path: Path) -> None:
+    await written(tmp_path, [intent(number) for number in range(500)])
+    connection = sqlite3.connect(tmp_path / AUTHORITY)
+    (page,) = connection.execute(
+        "SELECT rootpage FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'journal'"
+    ).fetchone()
+    connection.close()
+    raw = bytearray((tmp_path / AUTHORITY).read_bytes())
+    raw[(page - 1) * 4096 : page * 4096] = bytes(4096)
+    (tmp_path / AUTHORITY).write_bytes(raw)
+    (note,) = recovered_from(tmp_path).notes
+    assert "was damaged" in note
 
 
 async def test_a_row_that_makes_no_sense_counts_as_damage_h82(tmp_path: Path) -> None:
@@ -405,11 +435,18 @@ async def test_a_disk_that_fails_fails_the_write_and_loses_nothing_before_it_h84
 
 
 async def test_a_disk_that_takes_no_more_is_found_out_at_start_h86(tmp_path: Path) -> None:
-    await written(tmp_path, [intent(1)])
-    with no_file_may_grow_beyond(4096):
-        recovered = recovered_from(tmp_path)
+    state, later = tmp_path / "state", tmp_path / "later"
+    with opened(state) as (stores, _):
+        for number in range(20):
+            await stores.write([intent(number)])
+        shutil.copytree(state, later)  # with a log that can only grow
+    size = (later / f"{AUTHORITY}-wal").stat().st_size
+    assert size > 64 * 1024
+    with no_file_may_grow_beyond(size):
+        recovered = recovered_from(later)
     assert recovered.is_degraded
-    assert recovered_from(tmp_path).journal == (JournalEntry(intent(1)),)
+    assert recovered.journal == ()
+    assert len(recovered_from(later).journal) == 20
 
 
 async def test_the_outbox_file_cannot_outgrow_its_bound_sr_09(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from agent.backend.commands import (
     Send,
     Signer,
 )
-from agent.backend.outcome import Step
-from agent.backend.reception import Ignored
+from agent.backend.outcome import CommandResult, Step
+from agent.backend.reception import Ignored, open_result
 from agent.backend.session import LIFETIME_S, CarSession
 from agent.command.envelope import MessageKind, Result
 from agent.model.command import Action, Executed, Reason, Stage
@@ -271,6 +271,21 @@ def test_a_command_leaves_once_the_link_is_back() -> None:
     assert 5.0 <= result.answered_in_s <= 6.5
 
 
+def test_of_two_final_results_the_first_counts_even_before_anybody_looked() -> None:
+    car = ScriptedCar(is_silent)
+    conversation = talking(car)
+    (received,) = car.received
+    answers = [
+        car.result(received, Stage.FAILED, Reason.NO_STATE_CHANGE, Executed.NO),
+        car.result(received, Stage.VERIFIED, Reason.OK, Executed.YES),
+    ]
+    opened = [open_result(raw, CAR, OPERATOR.number) for _, raw in answers]
+    assert [isinstance(one, Result) and conversation.receive(one, 1000.2) for one in opened] == [True, False]
+    (result,) = conversation.advance(1000.2, UNIX_MS)
+    assert isinstance(result, CommandResult)
+    assert result.outcome == "failed"
+
+
 def test_a_car_or_link_that_is_back_is_asked_at_once_but_not_without_end() -> None:
     conversation = talking()
     conversation.advance(1000.2, UNIX_MS)
@@ -315,10 +330,10 @@ def test_no_car_acts_later_than_its_caller_waits(wait_s: float, action: Action) 
         assert received.command.deadline_ms - began_ms <= wait_s * 1000 + 1
 
 
-def talking() -> Conversation:
+def talking(car: ScriptedCar | None = None) -> Conversation:
     """A conversation whose command has been sent."""
+    car = car or ScriptedCar(is_silent)
     session = CarSession(OPERATOR.kid)
-    car = ScriptedCar(is_silent)
     conversation = Conversation(
         CAR.name, Action.UNLOCK, Signer(OPERATOR, CAR.id), session, draw=counting_draw(), now_s=1000.0
     )

@@ -174,6 +174,12 @@ def test_a_message_that_cannot_be_decoded_without_guessing_is_odd(old: str, new:
     assert database.oddities("Lock") == ()
 
 
+def test_of_two_messages_with_one_identifier_both_are_odd() -> None:
+    database = loaded(DBC[: DBC.index("VAL_ 256")].replace("BO_ 512 Wide", "BO_ 256 Wide"))
+    assert database.oddities("Motion") == ("Wide in small.dbc has the same identifier",)
+    assert database.oddities("Wide") == ("Motion in small.dbc has the same identifier",)
+
+
 def test_signals_of_different_pages_may_overlap_and_those_of_one_may_not() -> None:
     assert loaded().oddities("Battery") == ()
     overlapping = DBC.replace("Health m2 : 40|7", "Health m2 : 30|7")

@@ -210,6 +210,18 @@ def test_a_faulty_wake_up_is_not_told_again_by_the_action_that_names_it() -> Non
     assert len(faults(SOUND.replace("tries_max = 10", 'tries_max = "10"'))) == 1
 
 
+def test_a_faulty_value_is_not_told_again_by_what_follows_from_it() -> None:
+    for old, new in (
+        ("fd = true", "fd = 7"),
+        ('signal = "Gear"\n', 'signal = "Gear"\nunit = 1\n'),
+        ("choices = { Park = 126 }", "choices = { Park = [] }"),
+        ('message = "Motion"\nsignal = "Speed"\n', 'message = "Motion"\nsignal = "Odometer"\nunit = 1\n'),
+        ("[buses.body]", "[buses.body]\nsilent = 1"),
+    ):
+        assert old in SOUND
+        assert len(faults(SOUND.replace(old, new))) == 1
+
+
 def test_a_wake_up_of_a_bus_the_action_does_not_use_is_a_fault() -> None:
     other = '\n[buses.drive]\ndbc = ["small.dbc"]\nbitrate_bps = 500_000\nfd = true\nsilent_after_s = 1.0\n'
     text = (HEAD + other + SIGNALS + RULES).replace("message = ", 'bus = "body"\nmessage = ')

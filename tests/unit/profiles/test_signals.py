@@ -63,6 +63,20 @@ def test_a_name_that_stands_for_several_raw_values_is_all_of_them() -> None:
     assert plan(GEAR, "Motion", "Gear", "choices = { Drive = 127 }", twice).choices == {5: 127, 6: 127}
 
 
+def test_choices_of_a_float_are_floats() -> None:
+    path = "Vehicle.Powertrain.TractionBattery.Charging.ChargeRate"
+    choices = plan(path, "Motion", "Gear", "choices = { Drive = 11, Park = 0.5 }").choices
+    assert choices is not None
+    assert [repr(value) for value in choices.values()] == ["11.0", "0.5"]
+
+
+def test_a_number_without_a_unit_in_vss_takes_the_dbcs_number_only_on_demand() -> None:
+    path = "Vehicle.Carshare.TractionBattery.Gids"
+    (fault,) = faults(HEAD + signal_table(path, "Motion", "Odometer"))
+    assert (fault.key, fault.expected) == ("signals[0].unit", 'unit = "", if the number is meant as it is')
+    assert plan(path, "Motion", "Odometer", 'unit = ""').unit_factor == 1.0
+
+
 NAMED = DBC.replace("VAL_ 256 Gear", 'VAL_ 256 Speed 65535 "NotAvailable" 0 "Still" ;\nVAL_ 256 Gear')
 
 

@@ -23,6 +23,8 @@ from agent.profiles.units import ALIASES, conversion, known_units
         (1.5, "kWh", "Wh", 1500.0),
         (22.0, "kW", "W", 22000.0),
         (2.5, "bar", "kPa", 250.0),
+        (1.0, "psi", "Pa", 6894.757293),
+        (1.0, "bar", "mbar", 1000.0),
         (90.0, "min", "h", 1.5),
         (0.5, "ratio", "percent", 50.0),
     ],

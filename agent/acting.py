@@ -1,0 +1,240 @@
+"""The one command under way: from its intent to its durable, signed end.
+
+Two orders carry the safety argument: the intent is queued to be made durable before any effect that could move
+the car, and the lifecycle asks for no frame before it hears that the write came through (SR-02); the end is
+durable before it is told.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agent.answers import Answers
+from agent.command.evidence import evidence_of
+from agent.command.lifecycle import Finish, Lifecycle, Progress, Send, Step
+from agent.ledger import Key, Ledger
+from agent.model.command import Action, Command, Evidence, Executed, Outcome, Reason, Stage
+from agent.model.effects import Level
+from agent.model.frame import Frame
+from agent.model.reading import Reading
+from agent.model.recipe import Recipe
+from agent.model.records import Done, Intent
+from agent.pending import Pending
+from agent.policy.permits import permit
+from agent.policy.sending import is_on_send_list
+from agent.profiles.schema import Profile
+from agent.telemetry import Session, Telemetry
+
+# After a start the bus gets so long to show the state that an interrupted command left behind.
+READBACK_S = 1.5
+
+
+@dataclass(slots=True)
+class Running:
+    """The command under way; `is_durable` once its intent is."""
+
+    command: Command
+    bus: str
+    lifecycle: Lifecycle
+    intent_token: int
+    is_durable: bool = False
+
+
+class Acting:
+    """Carries out one command at a time, and ends at start what a crash interrupted."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        session: Session,
+        pending: Pending,
+        telemetry: Telemetry,
+        ledger: Ledger,
+        answers: Answers,
+        now_s: float,
+    ) -> None:
+        self._profile = profile
+        self._session = session
+        self._pending = pending
+        self._telemetry = telemetry
+        self._ledger = ledger
+        self._answers = answers
+        self._running: Running | None = None
+        self._frame_tokens = itertools.count(1)
+        self._interrupted = list(ledger.unfinished())
+        self._readback_at_s = now_s + READBACK_S
+
+    @property
+    def command(self) -> Command | None:
+        """The command under way."""
+        return None if self._running is None else self._running.command
+
+    @property
+    def interrupted_count(self) -> int:
+        """Commands that a crash interrupted and whose end is still to be told."""
+        return len(self._interrupted)
+
+    def stage_of(self, command: Command) -> Stage | None:
+        """How far an unfinished command of the journal is; None while its intent is not durable yet."""
+        running = self._running
+        if running is None or running.command.cid != command.cid:
+            return Stage.ACCEPTED  # interrupted by a restart; its end follows the read-back
+        return running.lifecycle.stage if running.is_durable else None
+
+    def begin(self, command: Command, recipe: Recipe, now_s: float) -> None:
+        """Make the intent durable and carry the command out; one that runs is superseded."""
+        if self._running is not None:
+            self._take_steps(self._running.lifecycle.supersede(now_s), now_s)
+        unix_s = self._session.unix_s(now_s)
+        if (pruned := self._ledger.prune(unix_s)) is not None:
+            self._pending.persist(pruned)
+        intent = Intent(
+            operator=command.operator,
+            cid=command.cid,
+            digest=command.digest,
+            kid=command.kid,
+            action=command.action,
+            sid=command.sid,
+            counter=command.counter,
+            deadline_ms=command.deadline_ms,
+            accepted_at_unix_s=None if unix_s is None else int(unix_s),
+        )
+        self._ledger.begin(intent)
+
+        def permits(asked_at_s: float, since_s: float | None) -> tuple[Reason | None, tuple[Reading, ...]]:
+            def read(path: str) -> Reading:
+                return self._telemetry.reading(path, asked_at_s)
+
+            return permit(recipe.preconditions, read, asked_at_s, since_s)
+
+        lifecycle = Lifecycle(
+            command,
+            recipe,
+            now_s=now_s,
+            session_started_s=self._session.started_s,
+            is_bus_asleep=self._telemetry.is_asleep(recipe.bus, now_s),
+            permits=permits,
+            tokens=self._frame_tokens,
+        )
+        self._running = Running(command, recipe.bus, lifecycle, self._pending.persist(intent))
+        self._pending.log(
+            Level.INFO,
+            "command_accepted",
+            command=Action(command.action).name.lower(),
+            cid=command.cid.hex(),
+            operator=command.operator,
+        )
+
+    def frame_heard(self, frame: Frame, readings: tuple[Reading, ...], now_s: float) -> None:
+        if (running := self._running) is None:
+            return
+        if frame.bus == running.bus:
+            self._take_steps(running.lifecycle.bus_awake(now_s), now_s)
+        if readings and self._running is running:
+            self._take_steps(running.lifecycle.readings(readings, now_s), now_s)
+
+    def frame_sent(self, token: int, at_s: float, now_s: float) -> None:
+        if (running := self._running) is not None:
+            self._take_steps(running.lifecycle.frame_sent(token, at_s), now_s)
+
+    def frame_not_sent(self, token: int, reason: Reason, now_s: float) -> None:
+        if (running := self._running) is not None:
+            self._take_steps(running.lifecycle.frame_not_sent(token, reason, now_s), now_s)
+
+    def stored(self, token: int, now_s: float) -> None:
+        running = self._running
+        if running is None or token != running.intent_token:
+            return
+        running.is_durable = True
+        self._take_steps(running.lifecycle.stored(now_s), now_s)
+
+    def store_failed(self, now_s: float) -> None:
+        """Whatever was not durable yet is refused; what was is left to the next start, which says `interrupted`."""
+        running, self._running = self._running, None
+        if running is not None and not running.is_durable:
+            command, key = running.command, _key(running.command)
+            self._ledger.forget_begun(key)
+            refused = Outcome(Stage.REJECTED, Reason.STORAGE, Executed.NO)
+            self._answers.say(key[0], self._answers.result(*key, command.digest, refused, now_s))
+
+    def stop(self, now_s: float, *, is_final: bool) -> None:
+        """The agent is to end: what has moved nothing is refused, the rest broken off once it `is_final`."""
+        if self._running is not None:
+            self._take_steps(self._running.lifecycle.stop(now_s, is_final=is_final), now_s)
+
+    def handle_timer(self, now_s: float) -> None:
+        if self._running is not None:
+            self._take_steps(self._running.lifecycle.timer(now_s), now_s)
+        if self._interrupted and now_s >= self._readback_at_s:
+            for intent in self._interrupted:
+                self._finish(
+                    intent,
+                    Outcome(Stage.INTERRUPTED, Reason.OK, Executed.UNKNOWN, self._readback(intent, now_s)),
+                    now_s,
+                )
+            self._interrupted = []
+
+    def next_timer(self) -> float:
+        wanted = [float("inf")]
+        if self._running is not None and (at_s := self._running.lifecycle.next_timer()) is not None:
+            wanted.append(at_s)
+        if self._interrupted:
+            wanted.append(self._readback_at_s)
+        return min(wanted)
+
+    def _take_steps(self, steps: Iterable[Step], now_s: float) -> None:
+        for step in steps:
+            running = self._running
+            if running is None:
+                return
+            match step:
+                case Send(frame, token, not_after_s):
+                    # SR-01, first place: the adapter checks again, against a list of its own.
+                    if is_on_send_list(frame, self._profile.send_list):
+                        self._pending.send(frame, token, not_after_s)
+                    else:
+                        self._pending.log(Level.ERROR, "frame_not_on_send_list", bus=frame.bus, id=frame.arbitration_id)
+                        self.frame_not_sent(token, Reason.INTERNAL, now_s)
+                case Progress(stage):
+                    self._progress(running.command, stage, now_s)
+                case Finish(outcome):
+                    self._running = None
+                    entry = self._ledger.find(_key(running.command))
+                    if entry is not None:
+                        self._finish(entry.intent, outcome, now_s)
+
+    def _finish(self, intent: Intent, outcome: Outcome, now_s: float) -> None:
+        """The end of a command: durable first, then told."""
+        sequence = self._pending.next_sequence()
+        key = (intent.operator, intent.cid)
+        result = self._answers.result(*key, intent.digest, outcome, now_s, sequence=sequence)
+        done = Done(intent.operator, intent.cid, outcome.stage, outcome.reason, outcome.executed, result, sequence)
+        self._ledger.finish(done)
+        self._pending.persist(done)
+        self._answers.owe(key, result)
+        self._pending.log(
+            Level.NOTICE,
+            "command_finished",
+            command=Action(intent.action).name.lower(),
+            cid=intent.cid.hex(),
+            stage=outcome.stage.name.lower(),
+            reason=outcome.reason.name.lower(),
+            executed=outcome.executed.name.lower(),
+        )
+        self._telemetry.report_now(now_s)
+
+    def _readback(self, intent: Intent, now_s: float) -> tuple[Evidence, ...]:
+        """What the bus shows now of the state an interrupted command was to bring about."""
+        recipe = self._profile.recipes.get(Action(intent.action))
+        feedback = () if recipe is None else recipe.feedback
+        return evidence_of([self._telemetry.reading(wanted.path, now_s) for wanted in feedback], now_s)
+
+    def _progress(self, command: Command, stage: Stage, now_s: float) -> None:
+        outcome = Outcome(stage, Reason.OK, Executed.UNKNOWN)
+        self._answers.say(command.operator, self._answers.result(*_key(command), command.digest, outcome, now_s))
+
+
+def _key(command: Command) -> Key:
+    return command.operator, command.cid
