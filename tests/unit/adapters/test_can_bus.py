@@ -287,6 +287,27 @@ async def test_an_unplugged_serial_adapter_is_gone_and_nothing_spins_h124(adapte
         assert refusal.value.reason is Reason.CAN_DOWN
 
 
+async def test_giving_up_while_an_adapter_boots_leaves_it_closed(adapter: SerialAdapter) -> None:
+    bus = CanBus(
+        "body",
+        interface="slcan",
+        channel=adapter.port,
+        bitrate_bps=500_000,
+        is_fd=False,
+        send_list=[],
+        wanted_ids=[],
+        on_frame=lambda frame: None,
+        on_state=lambda state: None,
+    )
+    running = asyncio.create_task(bus.run())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert (await adapter.heard(b"O\rC\r")).count(b"C\r") == 2
+
+
 async def test_a_serial_adapter_that_takes_no_byte_does_not_hold_up_the_agent(adapter: SerialAdapter) -> None:
     listener = CanListener()
     async with running_bus(listener, interface="slcan", channel=adapter.port, send_list=SEND_LIST) as bus:
