@@ -128,6 +128,7 @@ class Acting:
         )
 
     def frame_heard(self, frame: Frame, readings: tuple[Reading, ...], now_s: float) -> None:
+        """A frame came; its readings are folded into the vehicle state already."""
         if (running := self._running) is None:
             return
         if frame.bus == running.bus:
@@ -136,14 +137,17 @@ class Acting:
             self._take_steps(running.lifecycle.readings(readings, now_s), now_s)
 
     def frame_sent(self, token: int, at_s: float, now_s: float) -> None:
+        """A frame asked for left at `at_s`."""
         if (running := self._running) is not None:
             self._take_steps(running.lifecycle.frame_sent(token, at_s), now_s)
 
     def frame_not_sent(self, token: int, reason: Reason, now_s: float) -> None:
+        """A frame asked for did not leave."""
         if (running := self._running) is not None:
             self._take_steps(running.lifecycle.frame_not_sent(token, reason, now_s), now_s)
 
     def stored(self, token: int, now_s: float) -> None:
+        """A write came through; if it was the intent's, the command may begin."""
         running = self._running
         if running is None or token != running.intent_token:
             return
@@ -165,6 +169,7 @@ class Acting:
             self._take_steps(self._running.lifecycle.stop(now_s, is_final=is_final), now_s)
 
     def handle_timer(self, now_s: float) -> None:
+        """Go on where only time was waited for, and end what a crash interrupted once the bus was heard."""
         if self._running is not None:
             self._take_steps(self._running.lifecycle.timer(now_s), now_s)
         if self._interrupted and now_s >= self._readback_at_s:
@@ -177,6 +182,7 @@ class Acting:
             self._interrupted = []
 
     def next_timer(self) -> float:
+        """When `handle_timer` is wanted next, infinity if time alone changes nothing."""
         wanted = [float("inf")]
         if self._running is not None and (at_s := self._running.lifecycle.next_timer()) is not None:
             wanted.append(at_s)

@@ -35,7 +35,6 @@ class Ledger:
             (entry.intent.operator, entry.intent.cid): entry for entry in recovered.journal
         }
         self._sessions = set(recovered.sessions) | {sid}
-        self._is_complete = recovered.is_session_table_complete
         self._rejections: dict[Key, Rejection] = {}
 
     def __len__(self) -> int:
@@ -94,7 +93,7 @@ class Ledger:
 
     def executed_in(self, sid: bytes) -> Executed:
         """What can be said of a command the journal does not hold, made for session `sid` (amendment A2)."""
-        return Executed.NO if self._is_complete and sid in self._sessions else Executed.UNKNOWN
+        return Executed.NO if sid in self._sessions else Executed.UNKNOWN
 
     def rejection(self, key: Key, now_ms: int) -> Rejection | None:
         known = self._rejections.get(key)

@@ -12,7 +12,7 @@ from agent.backend.connection import RefusedError
 from agent.backend.reception import Ignored
 from agent.bench.broker import BenchBroker
 from agent.model.command import Executed
-from tests.support.scripted_car import ScriptedCar, connected, settings, topic, verifies
+from tests.support.scripted_car import Answer, ReceivedCommand, ScriptedCar, connected, settings, topic, verifies
 
 
 @pytest.fixture
@@ -82,3 +82,27 @@ async def test_closing_over_a_frozen_link_does_not_hang(broker: BenchBroker) -> 
         async with Backend(settings(port=broker.port)):
             broker.faults.freeze()
     broker.faults.thaw()
+
+
+async def test_closing_does_not_wait_for_a_puback_that_was_lost(broker: BenchBroker) -> None:
+    async with connected(ScriptedCar(verifies), broker.host, broker.port), asyncio.timeout(3.0):
+        async with Backend(settings(port=broker.port)) as backend:
+            broker.faults.pubacks_to_drop = 1
+            assert await backend.ping("demo") is not None
+
+
+async def test_after_a_cut_connection_the_answer_is_asked_for_at_once(broker: BenchBroker) -> None:
+    """The third copy would be due six seconds after the first."""
+
+    def answers_the_third_copy(car: ScriptedCar, received: ReceivedCommand) -> list[Answer]:
+        if len(car.received) == 2:
+            (backend,) = (client for client in broker.client_ids if client.startswith("backend-"))
+            broker.cut(backend)
+        return verifies(car, received) if len(car.received) == 3 else []
+
+    car = ScriptedCar(answers_the_third_copy)
+    async with connected(car, broker.host, broker.port), Backend(settings(port=broker.port)) as backend:
+        result = await backend.unlock("demo")
+    assert result.is_verified
+    assert result.answered_in_s < 5.5
+    assert len({received.raw for received in car.received}) == 1

@@ -52,6 +52,31 @@ def test_sample_shows_every_key_with_its_default() -> None:
     assert deviations(SAMPLE.read_text()) == []
 
 
+def without_reason(text: str) -> list[str]:
+    """Keys, shown or commented out, with no words behind them and none in the lines above them."""
+    found = []
+    has_words = False
+    for line in text.splitlines():
+        if key := re.match(r"(?:# )?(\w+) = ", line):
+            if not has_words and " # " not in line[2:]:
+                found.append(key[1])
+        else:
+            # Words hold for the keys right below them, up to the next empty line or table.
+            has_words = line.startswith("# ")
+    return found
+
+
+def test_every_key_has_its_reason_beside_it() -> None:
+    assert without_reason(SAMPLE.read_text()) == []
+
+
+def test_key_without_a_reason_is_seen() -> None:
+    assert without_reason("[broker]\nhost = 'a'\n# Words.\nport = 1\n\nname = ''  # words\n# size = 1\n") == [
+        "host",
+        "size",
+    ]
+
+
 def test_key_left_out_is_seen() -> None:
     assert deviations(re.sub(r"# batch_s.*\n", "", SAMPLE.read_text())) == ["reporting.batch_s is not shown"]
 

@@ -1,8 +1,8 @@
 """One car, one agent, four backends and a broker in a world of their own, where a seed decides what goes wrong.
 
-    stations ──► broker ──► computer (engine, disk, CAN interface) ◄──► car          world_script.py: what befalls them
-        ▲           │           │                                        │           world_judge.py: what must hold
-        └───────────┴───────────┘                                        └── the truth
+    stations ──► broker ──► computer (engine, disk, CAN interface) ◄──► car          world_script.py: what people want
+        ▲           │           │                                        │           world_faults.py: what goes wrong
+        └───────────┴───────────┘                                        └── the truth         world_judge.py: what must hold
 
 Time is virtual and jumps from one thing to be done to the next.  Everything random comes from `chance`, and nothing
 depends on the order of a set, so that a seed always gives the same world.
@@ -15,7 +15,6 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Final
 
-from agent.model.events import ClockTrust
 from tests.support.world_broker import Broker
 from tests.support.world_car import WorldCar
 from tests.support.world_computer import Computer
@@ -45,7 +44,6 @@ class World:
         self.is_eager = self.chance.random() < 0.2
         self.is_disk_slow = self.chance.random() < 0.3
         self.is_calm = False
-        self.clock_trusts = tuple(ClockTrust)
         self._agenda: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._agenda_number = 0
         is_locked = self.chance.random() < 0.7

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Final
 
 from agent.config import Config
 from agent.engine import Engine
-from agent.model.command import Action, Reason
+from agent.model.command import Reason
 from agent.model.effects import Acknowledge, Effect, Level, Log, Persist, Publish, SendFrame, Stop
 from agent.model.events import (
     BusChanged,
     ClockSet,
+    ClockTrust,
     Delivery,
     FrameNotSent,
     FrameSent,
@@ -45,6 +46,7 @@ EFFECTS_WAITING_MAX: Final = 400
 messages unacknowledged and the bus some 800 frames."""
 
 STOP_GRACE_S: Final = 8.0
+CLOCK_TRUSTS: Final = tuple(ClockTrust)
 
 
 @cache
@@ -164,7 +166,7 @@ class Computer:
         self._queue = self.engine._pending._effects = StampedQueue(self.engine._pending._effects, self._clock)
         self.tell(BusChanged("body", self.bus_state))
         if world.chance.random() < 0.5:
-            self.tell(ClockSet(self.clock_offset_s, world.chance.choice(list(world.clock_trusts))))
+            self.tell(ClockSet(self.clock_offset_s, world.chance.choice(CLOCK_TRUSTS)))
         world.broker.car_started()
 
     def crash(self, down_s: float) -> None:

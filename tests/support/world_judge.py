@@ -17,7 +17,6 @@ from agent.backend.reception import Ignored
 from agent.backend.session import LIFETIME_S
 from agent.command.envelope import CommandPayload, MessageKind, Result, decode_command, open_unverified
 from agent.command.lifecycle import SEND_ANSWER_S_MAX
-from agent.commanding import READBACK_S
 from agent.model.command import Action, Executed, Reason, Stage
 from agent.model.effects import Publish
 from agent.model.frame import Frame
@@ -35,6 +34,9 @@ CONFIRMATIONS: Final = 2
 FEEDBACK_WINDOW_S: Final = 3.0
 SPEED_FRESHNESS_S: Final = 0.5
 """As the demo hatchback's profile has them."""
+
+READBACK_S: Final = 1.5
+"""After a start the bus gets so long to show what an interrupted command left behind."""
 
 SLACK_S: Final = 1.0
 """Between an engine's timer and its being asked."""

@@ -432,6 +432,30 @@ def test_end_tells_what_still_waits_and_removes_what_was_acknowledged() -> None:
     assert car.outbox.keys() <= {last["seq"]}
 
 
+def test_last_report_tells_what_waited_as_it_stands_at_the_end() -> None:
+    """SR-05."""
+    car = Car()
+    car.connect()
+    car.run(0.2, 50, 1)
+    car.now_s += 0.6
+    car.telemetry.end(car.now_s)
+    car.perform()
+    *_, last = car.taken("evt")
+    assert [(row["path"], row["value"], row["quality"]) for row in last["readings"]] == [(SPEED, None, "stale")]
+
+
+@pytest.mark.parametrize("phase_s", [0.0, 0.1, 0.2, 0.3, 0.4])
+def test_sample_that_grew_stale_before_its_batch_left_is_told_as_stale(phase_s: float) -> None:
+    """SR-05: wherever between two looks for stale values it came."""
+    car = Car()
+    car.connect()
+    car.run(phase_s)
+    car.run(0.05, 50, 1)
+    car.run(2 * BATCH_S)
+    rows = [row for document in car.taken("evt") for row in document.get("readings", ()) if row["path"] == SPEED]
+    assert [(row["value"], row["quality"]) for row in rows] == [(None, "stale")]
+
+
 def test_status_shows_what_came_and_what_was_refused() -> None:
     car = Car()
     car.run(0.3, 50, 1)
