@@ -30,6 +30,10 @@ from agent.telemetry import Session, Telemetry
 # After a start the bus gets so long to show the state that an interrupted command left behind.
 READBACK_S = 1.5
 
+# A frame goes out on preconditions asked just before it. One that a slow card holds up for longer is not sent: the
+# next round asks them again, for the car may have driven off (SR-06).
+SEND_WITHIN_S = 0.5
+
 
 @dataclass(slots=True)
 class Running:
@@ -199,7 +203,7 @@ class Acting:
                 case Send(frame, token, not_after_s):
                     # SR-01, first place: the adapter checks again, against a list of its own.
                     if is_on_send_list(frame, self._profile.send_list):
-                        self._pending.send(frame, token, not_after_s)
+                        self._pending.send(frame, token, min(not_after_s, now_s + SEND_WITHIN_S))
                     else:
                         self._pending.log(Level.ERROR, "frame_not_on_send_list", bus=frame.bus, id=frame.arbitration_id)
                         self.frame_not_sent(token, Reason.INTERNAL, now_s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
 from collections.abc import Callable, Iterable
 
 import aiomqtt
@@ -131,4 +132,4 @@ class Link:
 def _words(error: Exception) -> str:
     """The innermost cause in words a person can act on."""
     cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
-    return str(cause).rstrip(".") or type(cause).__name__
+    return re.sub(r"^\[Errno \d+\] ", "", str(cause)).rstrip(".") or type(cause).__name__

@@ -131,7 +131,7 @@ def result_words(result: CommandResult, *, is_heard: bool = True) -> str:
     """The end of a command; `is_heard` False if the broker last said that the car does not listen."""
     action = result.action.name.lower().replace("_", " ")
     preposition = "in" if result.is_verified else "after"
-    head = f"{result.car}: {action} {_STAGE_WORDS[result.stage]} {preposition} {result.answered_in_s:.1f} s"
+    head = f"{result.car}: {action} {_STAGE_WORDS[result.stage]} {preposition} {_span(result.answered_in_s)}"
     if result.stage is not None and result.reason is not None:
         head += _because(result.stage, result.reason)
     head += "."
@@ -144,6 +144,10 @@ def result_words(result: CommandResult, *, is_heard: bool = True) -> str:
     if result.stage is None and result.cid is not None:
         head += f" Command {result.cid.hex()}."
     return "\n".join([head, *("  " + evidence_words(piece) for piece in result.evidence)])
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1.0 else f"{seconds * 1000:.0f} ms"
 
 
 def _because(stage: Stage, reason: Reason) -> str:
@@ -160,9 +164,9 @@ def evidence_words(evidence: Evidence) -> str:
 def hello_words(car: str, hello: Hello | None, answered_in_s: float) -> str:
     """The answer to a ping."""
     if hello is None:
-        return f"{car}: no answer within {answered_in_s:.1f} s."
+        return f"{car}: no answer within {_span(answered_in_s)}."
     return (
-        f"{car}: answered in {answered_in_s * 1000:.0f} ms. "
+        f"{car}: answered in {_span(answered_in_s)}. "
         f"Session {hello.sid.hex()}, {hello.session_ms / 1000:.0f} s old; event {hello.event_sequence}; "
         f"store {hello.store_id.hex()}; clock {hello.clock_trust.name.lower()}."
     )

@@ -85,10 +85,13 @@ async def test_closing_over_a_frozen_link_does_not_hang(broker: BenchBroker) -> 
 
 
 async def test_closing_does_not_wait_for_a_puback_that_was_lost(broker: BenchBroker) -> None:
-    async with connected(ScriptedCar(verifies), broker.host, broker.port), asyncio.timeout(3.0):
-        async with Backend(settings(port=broker.port)) as backend:
-            broker.faults.pubacks_to_drop = 1
-            assert await backend.ping("demo") is not None
+    async with (
+        connected(ScriptedCar(verifies), broker.host, broker.port),
+        asyncio.timeout(3.0),
+        Backend(settings(port=broker.port)) as backend,
+    ):
+        broker.faults.pubacks_to_drop = 1
+        assert await backend.ping("demo") is not None
 
 
 async def test_after_a_cut_connection_the_answer_is_asked_for_at_once(broker: BenchBroker) -> None:

@@ -120,9 +120,13 @@ class CommandLife(RuleBasedStateMachine):
     def frame_comes_on_the_bus(self) -> None:
         self.take(self.run.wakes())
 
-    @rule(is_locked=st.booleans(), quality=st.sampled_from([Quality.OK, Quality.OK, Quality.INVALID]))
-    def lock_is_shown(self, is_locked: bool, quality: Quality) -> None:
-        taken = reading(LOCKED, is_locked, self.run.now_s, quality=quality)
+    @rule(
+        is_locked=st.booleans(),
+        quality=st.sampled_from([Quality.OK, Quality.OK, Quality.INVALID]),
+        age_s=st.sampled_from([0.0, 0.0, 0.001, 0.2]),
+    )
+    def lock_is_shown(self, is_locked: bool, quality: Quality, age_s: float = 0.0) -> None:
+        taken = reading(LOCKED, is_locked, self.run.now_s - age_s, quality=quality)
         if self.run.outcome is None:
             self.shown.append(taken)
         self.take(self.run.receive(taken))
@@ -202,12 +206,11 @@ class CommandLife(RuleBasedStateMachine):
         for _ in range(1000):
             if self.run.lifecycle.phase is Phase.ENDING:
                 break
-            if self.car == "was_unlocked" and not self.sent_at_s:
-                for _ in range(3):  # what it shows from now on nobody hears
-                    self.lock_is_shown(False, Quality.OK)
-                    self.run.now_s += 0.1
             if self.unanswered is not None:
                 self.frame_leaves(0.001)
+                if self.car == "was_unlocked" and self.sent_at_s:
+                    for ahead_s in (0.4, 0.2, 0.0):  # frames from before ours, heard after it (H97)
+                        self.lock_is_shown(False, Quality.OK, self.run.now_s - self.sent_at_s[0] + ahead_s)
             if self.car in ("obeys", "ignores"):
                 self.run.now_s += 0.03
                 self.frame_comes_on_the_bus()

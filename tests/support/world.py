@@ -1,9 +1,10 @@
 """One car, one agent, four backends and a broker in a world of their own, where a seed decides what goes wrong.
 
-    stations ──► broker ──► computer (engine, disk, CAN interface) ◄──► car          world_script.py: what people want
-        ▲           │           │                                        │           world_faults.py: what goes wrong
-        └───────────┴───────────┘                                        └── the truth         world_judge.py: what must hold
+    stations ──► broker ──► computer (engine, disk, CAN interface) ◄──► car ─── the truth
+        ▲           │           │
+        └───────────┴───────────┘
 
+What people want is in `world_script.py`, what goes wrong in `world_faults.py`, what must hold in `world_judge.py`.
 Time is virtual and jumps from one thing to be done to the next.  Everything random comes from `chance`, and nothing
 depends on the order of a set, so that a seed always gives the same world.
 """

@@ -304,7 +304,7 @@ class Computer:
     def _persist(self, effect: Persist) -> None:
         world, stall_s = self._world, self.stall_s
         world.mark("persist", about=effect.records)
-        world.judge.asked_to_persist(effect.records)
+        world.judge.asked_to_persist(effect.records, self._queue.asked_at_s)
         if stall_s == 0.0 and world.is_disk_slow:
             stall_s = world.chance.choice((0.0, 0.0, 0.002, 0.02))
         self._writing = effect
@@ -335,7 +335,7 @@ class Computer:
         world.mark("send", effect.frame.data, effect.token)
         sending = world.judge.asked_to_send(effect.frame, self._queue.asked_at_s)
         if world.now_s > effect.not_after_s:
-            self.tell(FrameNotSent(effect.token, Reason.EXPIRED))
+            self.tell(FrameNotSent(effect.token, Reason.TIMEOUT))  # as `adapters/can_bus.py` has it
         elif self.bus_state is BusState.BUS_OFF:
             self.tell(FrameNotSent(effect.token, Reason.BUS_OFF))
         elif self.bus_state in (BusState.DOWN, BusState.GONE):

@@ -20,7 +20,7 @@ from agent.command.envelope import (
     open_unverified,
     seal,
 )
-from agent.model.command import Executed, Reason, Stage
+from agent.model.command import Action, Executed, Reason, Stage
 from agent.model.events import BusChanged, ClockSet
 from agent.model.frame import BusState
 from tests.support.pair import CAR
@@ -139,6 +139,14 @@ def forge_command(world: World) -> None:
         case _:
             raw = seal(MessageKind.CMD, encode_command(replace(forged, car=OTHER_CAR)), operator.key, operator.kid)
     world.broker.send_to_car(topic("cmd"), raw)
+
+
+def same_id(world: World) -> None:
+    """Another backend of the operator signs other bytes under the id of a command under way (H42)."""
+    last, operator = _last_command(world), world.chance.choice(OPERATORS[:2])
+    if last is not None:
+        twin = replace(last, sid=world.chance.randbytes(8), action=Action.LOCK)
+        world.broker.send_to_car(topic("cmd"), seal(MessageKind.CMD, encode_command(twin), operator.key, operator.kid))
 
 
 def forge_answer(world: World) -> None:
@@ -331,7 +339,7 @@ FAULTS: Final[Mapping[str, Callable[[World], None]]] = {
     one.__name__: one
     for one in (
         weather, black_hole, link_lost, broker_away,
-        replay_to_car, replay_to_station, forge_command, forge_answer,
+        replay_to_car, replay_to_station, forge_command, same_id, forge_answer,
         car_breaks, bus_state, send_fails, key_fob, door, drive, sleep, charge,
         crash_at_effect, crash_now, stop, suspend, loop_blocked, clock_set, store_stalls, store_breaks, store_lost,
     )

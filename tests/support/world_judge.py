@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from agent.backend.commands import GRACE_S, Conversation
 from agent.backend.outcome import CommandResult
 from agent.backend.reception import Ignored
-from agent.backend.session import LIFETIME_S
+from agent.backend.session import LIFETIME_S, SessionMapping
 from agent.command.envelope import CommandPayload, MessageKind, Result, decode_command, open_unverified
 from agent.command.lifecycle import SEND_ANSWER_S_MAX
 from agent.model.command import Action, Executed, Reason, Stage
@@ -23,7 +23,7 @@ from agent.model.frame import Frame
 from agent.model.records import Done, Intent, OutboxStored, Record
 from agent.uplink.wire import as_historical
 from tests.support.world_car import remembered_messages
-from tests.support.world_station import Station, Wish, opened_hello, opened_result
+from tests.support.world_station import Wish, opened_hello, opened_result
 from tests.support.world_trace import BrokenRuleError
 from tests.support.world_truths import LOCKED, Truths
 
@@ -35,8 +35,16 @@ FEEDBACK_WINDOW_S: Final = 3.0
 SPEED_FRESHNESS_S: Final = 0.5
 """As the demo hatchback's profile has them."""
 
+SEND_WITHIN_S: Final = 0.5
+"""How long after its preconditions were asked a frame may leave."""
+
+STOOD_S_MAX: Final = SPEED_FRESHNESS_S + SEND_WITHIN_S + 1e-6
+
 READBACK_S: Final = 1.5
 """After a start the bus gets so long to show what an interrupted command left behind."""
+
+MS_S: Final = 0.001
+"""Session time is told in whole milliseconds."""
 
 SLACK_S: Final = 1.0
 """Between an engine's timer and its being asked."""
@@ -50,6 +58,8 @@ MAPPING_LAG_MS_MAX: Final = 10_100
 TARGETS: Final = {Action.UNLOCK: False, Action.LOCK: True}
 
 Outcome = tuple[Stage, Reason, Executed]
+Bytes = tuple[bytes, bytes]
+"""One command by its id and the first eight bytes of its digest."""
 
 
 @cache
@@ -123,7 +133,7 @@ class Judge:
         self._sessions: dict[bytes, float] = {}
         self._acted: dict[bytes, Acted] = {}
         self._denied: set[bytes] = set()
-        self._finals: defaultdict[bytes, set[Outcome]] = defaultdict(set)
+        self._finals: defaultdict[Bytes, set[Outcome]] = defaultdict(set)
         self._counters: dict[bytes, int] = {}
         self._said: set[bytes] = set()
         self._sent: set[bytes] = set()
@@ -156,10 +166,16 @@ class Judge:
 
     # --- the agent's writes -------------------------------------------------------------------------------------
 
-    def asked_to_persist(self, records: Iterable[Record]) -> None:
+    def asked_to_persist(self, records: Iterable[Record], asked_at_s: float) -> None:
         for record in records:
-            if isinstance(record, Intent):
-                self._counters[record.kid] = max(record.counter, self._counters.get(record.kid, 0))
+            if not isinstance(record, Intent):
+                continue
+            self._counters[record.kid] = max(record.counter, self._counters.get(record.kid, 0))
+            if asked_at_s > self._deadline_s(record) + MS_S:
+                raise BrokenRuleError(f"SR-03: accepted at {asked_at_s:.3f}, after its deadline: {record}")
+
+    def _deadline_s(self, intent: Intent) -> float:
+        return self._sessions[intent.sid] + intent.deadline_ms / 1000
 
     def durable(self, records: Iterable[Record]) -> None:
         for record in records:
@@ -183,8 +199,7 @@ class Judge:
         if any(other.sid == sid for other in self._books.running.values()):
             raise BrokenRuleError(f"SR-02: two commands at once: {intent}")
         self._books.running[intent.cid] = intent
-        deadline_s = self._sessions[sid] + intent.deadline_ms / 1000
-        self._books.due_s[intent.cid] = deadline_s + FEEDBACK_WINDOW_S + SEND_ANSWER_S_MAX + SLACK_S
+        self._books.due_s[intent.cid] = self._deadline_s(intent) + FEEDBACK_WINDOW_S + SEND_ANSWER_S_MAX + SLACK_S
         self._world.count("command accepted")
 
     def _done(self, done: Done) -> None:
@@ -248,7 +263,7 @@ class Judge:
         (intent,) = running
         if action is not None and action != intent.action:
             raise BrokenRuleError(f"SR-03: a frame asks for {action.name}, the command was {intent}")
-        deadline_s = self._sessions[sid] + intent.deadline_ms / 1000
+        deadline_s = self._deadline_s(intent)
         if asked_at_s > deadline_s + 1e-6:
             raise BrokenRuleError(f"SR-03: a frame asked for at {asked_at_s:.3f}, after the deadline {deadline_s:.3f}")
         return Sending(intent.cid, is_action=action is not None)
@@ -260,12 +275,11 @@ class Judge:
             return
         now_s, cid = self._world.now_s, sending.cid
         signed, intent = self.signed[cid], self._books.running[cid]
-        deadline_s = self._sessions[intent.sid] + intent.deadline_ms / 1000
-        if now_s > min(deadline_s, signed.until_s + DRIFT_S):
+        if now_s > min(self._deadline_s(intent), signed.until_s + DRIFT_S):
             raise BrokenRuleError(f"SR-03: a frame left at {now_s:.3f}, too late for {signed}")
         if cid in self._denied:
             raise BrokenRuleError(f"A4: a frame of {cid.hex()} left, of which it was said that nothing was executed")
-        if intent.action == Action.UNLOCK and now_s - self.truths.stood_at_s > SPEED_FRESHNESS_S + 1e-6:
+        if intent.action == Action.UNLOCK and now_s - self.truths.stood_at_s > STOOD_S_MAX:
             raise BrokenRuleError(f"SR-06: unlocked at {now_s:.3f}; the car last stood at {self.truths.stood_at_s:.3f}")
         acted = self._acted.get(cid)
         if acted is None:
@@ -322,19 +336,21 @@ class Judge:
             return
         if entry is None or entry.done is None:
             self._check_refusal(result, is_begun=entry is not None)
-        elif raw != entry.done.result:
+        elif raw != entry.done.result and (
+            result.reason is not Reason.CID_CONFLICT or result.digest == entry.intent.digest[:8]
+        ):
             raise BrokenRuleError(f"A2: the journal has {entry.done.stage.name}, said is {outcome}")
         if result.executed is Executed.NO:
             acted = self._acted.get(result.cid)
             if acted is not None and result.reason is not Reason.NO_STATE_CHANGE:
                 raise BrokenRuleError(f"A4: {outcome} is said of a command that acted: {acted}")
             self._denied.add(result.cid)
-        self._finals[result.cid].add(outcome)
+        self._finals[result.cid, result.digest].add(outcome)
 
     def _check_refusal(self, result: Result, *, is_begun: bool) -> None:
         """A final word on a command of which the journal has no end."""
         signed = self.signed.get(result.cid)
-        if is_begun and result.reason is not Reason.STORAGE:
+        if is_begun and result.reason not in (Reason.STORAGE, Reason.CID_CONFLICT):
             raise BrokenRuleError(f"SR-02, SR-07: said before the end is durable, or instead of it: {result}")
         is_report = signed is not None and signed.payload.action == Action.REPORT
         is_refusal = result.stage is Stage.REJECTED or (result.stage, result.reason) == (Stage.FAILED, Reason.CAN_DOWN)
@@ -376,16 +392,15 @@ class Judge:
 
     def _may_be_repeated(self, cid: bytes) -> bool:
         """Whether the agent said, signed, that it was not executed; or the command never was with the broker."""
-        return any(executed is Executed.NO for _, _, executed in self._finals[cid])
+        return any(executed is Executed.NO for _, _, executed in self._finals[cid, self.signed[cid].digest[:8]])
 
-    def session_mapped(self, station: Station) -> None:
+    def session_mapped(self, mapping: SessionMapping) -> None:
         """A hello was used: the backend must not think the session older than it is, nor much younger (H51, H52)."""
-        mapping, computer = station.session.mapping(station.clock_s()), self._world.computer
-        if mapping is None or mapping.sid not in self._sessions:
-            raise BrokenRuleError(f"a backend believes in a session that never was: {mapping}")
+        if mapping.sid not in self._sessions:
+            raise BrokenRuleError(f"H70: a backend believes in a session that never was: {mapping}")
         lag_ms = (self._world.now_s - self._sessions[mapping.sid]) * 1000 - mapping.session_ms
         if not -1.0 <= lag_ms <= MAPPING_LAG_MS_MAX:
-            raise BrokenRuleError(f"a backend is {lag_ms:.0f} ms behind {computer.sid.hex()}: {mapping}")
+            raise BrokenRuleError(f"H52: a backend is {lag_ms:.0f} ms behind: {mapping}")
 
     def ended(self, conversation: Conversation, result: CommandResult) -> None:
         """A backend tells its caller: only what the agent really said, and in time."""
@@ -393,7 +408,8 @@ class Judge:
             raise BrokenRuleError(f"a backend answers late: {result}")
         if result.stage is None or result.reason is None or result.cid is None:
             return
-        if (result.stage, result.reason, result.executed) not in self._finals[result.cid]:
+        said = self._finals[result.cid, self.signed[result.cid].digest[:8]]
+        if (result.stage, result.reason, result.executed) not in said:
             raise BrokenRuleError(f"H70: a backend believes what the agent never said: {result}")
 
     # --- the end ------------------------------------------------------------------------------------------------

@@ -92,10 +92,11 @@ class Station:
             if isinstance(hello, Ignored):
                 world.count(f"backend ignored {hello.value} hello")
                 return
-            reception = self.session.receive(hello, self.clock_s())
+            before = self.session.mapping(self.clock_s())
+            self.session.receive(hello, self.clock_s())
             world.mark("hello received", raw, self.name)
-            if reception.answered:
-                world.judge.session_mapped(self)
+            if (mapping := self.session.mapping(self.clock_s())) is not None and mapping is not before:
+                world.judge.session_mapped(mapping)
             if hello.nonce is None:
                 self.hurry()
         else:

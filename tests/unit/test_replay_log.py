@@ -89,6 +89,12 @@ def test_silence_makes_readings_stale_each_at_its_own_time(begin_s: float) -> No
     ]
 
 
+def test_invalid_reading_grows_stale_too() -> None:
+    """SR-05: that the car did not know is no knowledge either, once its frames stop."""
+    log = lines(replay(), frame_of(255, 1, at_s=1.0), frame_of(255, 1, at_s=2.0))
+    assert [quality for _, path, _, quality in log if path == SPEED] == ["invalid", "stale", "invalid"]
+
+
 def test_reading_at_the_end_of_its_freshness_is_not_stale() -> None:
     frames = [frame_of(50, 1, at_s=1.0), frame_of(50, 1, at_s=1.5)]
     assert [line[3] for line in lines(replay(), *frames)] == ["ok", "ok"]

@@ -28,7 +28,7 @@ RECORDS_MAX = 100
 
 PROFILE = profile_of(
     message_plan(
-        signal_plan(SPEED, unit="km/h", freshness_s=0.5),
+        signal_plan(SPEED, unit="km/h", freshness_s=0.85),
         signal_plan(
             IS_LOCKED, byte=1, choices={0: False, 1: True}, report=ReportRule(0.0, 0.0, is_event=True), freshness_s=5.0
         ),
@@ -437,7 +437,7 @@ def test_last_report_tells_what_waited_as_it_stands_at_the_end() -> None:
     car = Car()
     car.connect()
     car.run(0.2, 50, 1)
-    car.now_s += 0.6
+    car.now_s += 1.0
     car.telemetry.end(car.now_s)
     car.perform()
     *_, last = car.taken("evt")

@@ -330,6 +330,13 @@ async def test_a_serial_adapter_that_takes_no_byte_does_not_hold_up_the_agent(ad
         assert await listener.state() is BusState.DOWN
 
 
+async def test_a_hung_serial_adapter_does_not_hold_up_the_end(adapter: SerialAdapter) -> None:
+    async with running_bus(CanListener(), interface="slcan", channel=adapter.port):
+        adapter.stop_listening()
+        before_s = boot_s()
+    assert boot_s() - before_s < 2.0
+
+
 async def test_a_line_that_never_ends_does_not_fill_the_memory(adapter: SerialAdapter) -> None:
     listener = CanListener()
     async with running_bus(listener, interface="slcan", channel=adapter.port) as bus:
