@@ -25,7 +25,8 @@ from agent.pending import Pending
 from agent.policy.permits import permit
 from agent.policy.sending import is_on_send_list
 from agent.profiles.schema import Profile
-from agent.telemetry import Session, Telemetry
+from agent.session import Session
+from agent.telemetry import Telemetry
 
 # After a start the bus gets so long to show the state that an interrupted command left behind.
 READBACK_S = 1.5
@@ -83,7 +84,7 @@ class Acting:
     def stage_of(self, command: Command) -> Stage | None:
         """How far an unfinished command of the journal is; None while its intent is not durable yet."""
         running = self._running
-        if running is None or running.command.cid != command.cid:
+        if running is None or _key(running.command) != _key(command):
             return Stage.ACCEPTED  # interrupted by a restart; its end follows the read-back
         return running.lifecycle.stage if running.is_durable else None
 
@@ -92,8 +93,6 @@ class Acting:
         if self._running is not None:
             self._take_steps(self._running.lifecycle.supersede(now_s), now_s)
         unix_s = self._session.unix_s(now_s)
-        if (pruned := self._ledger.prune(unix_s)) is not None:
-            self._pending.persist(pruned)
         intent = Intent(
             operator=command.operator,
             cid=command.cid,

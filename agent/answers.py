@@ -13,7 +13,7 @@ from agent.model.command import Outcome
 from agent.model.effects import Level
 from agent.model.records import Done
 from agent.pending import Pending
-from agent.telemetry import Session
+from agent.session import Session
 from agent.uplink.wire import Topics
 
 # After a refusal nothing that is owed is offered for so long; every connection begins with offering it.

@@ -85,7 +85,7 @@ class App:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._stopped: Stop | None = None
-        self._marks = ProgressMarks({"engine": 5.0, "tick": 5.0}, boot_s())
+        self._marks = ProgressMarks({"engine": 60.0, "clock": 3 * CLOCK_INTERVAL_S}, boot_s())
         self._buses = {
             plan.name: CanBus(
                 plan.name,
@@ -133,7 +133,8 @@ class App:
                 await asyncio.wait([performer, stopper], return_when=asyncio.FIRST_COMPLETED)
                 if not performer.done():
                     await self._wind_down()
-                await self._broker.flush(FLUSH_S)
+                else:
+                    await self._broker.flush(FLUSH_S)
                 for task in (*background, performer, stopper):
                     task.cancel()
         finally:
@@ -219,12 +220,12 @@ class App:
         while True:
             offset_s, trust = unix_offset()
             self._link(ClockSet(offset_s, trust))
+            self._marks.mark("clock", boot_s())
             await asyncio.sleep(CLOCK_INTERVAL_S)
 
     async def _feed_watchdog(self) -> None:
         interval_s = self._supervisor.watchdog_interval_s
         while True:
-            self._marks.mark("tick", boot_s())
             if late := self._marks.late(boot_s()):
                 write_log(Log(Level.ERROR, "part_stopped", {"parts": ", ".join(late)}))
             else:
@@ -233,12 +234,18 @@ class App:
 
     async def _wind_down(self) -> None:
         """Take nothing new, let a running command end, then break off what still runs and tell what is left."""
-        for is_final, limit_s in ((False, STOP_GRACE_S), (True, FLUSH_S)):
-            self._idle.clear()
-            self._link(StopAsked(is_final))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(limit_s):
-                    await self._idle.wait()
+        await self._ask_to_stop(is_final=False, within_s=STOP_GRACE_S)
+        await self._ask_to_stop(is_final=True, within_s=FLUSH_S)
+        await self._broker.flush(FLUSH_S)
+        # What the broker acknowledged meanwhile need not be told again after the next start.
+        await self._ask_to_stop(is_final=True, within_s=FLUSH_S)
+
+    async def _ask_to_stop(self, *, is_final: bool, within_s: float) -> None:
+        self._idle.clear()
+        self._link(StopAsked(is_final))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._idle.wait()
 
     def _make_broker(self, directory: Path, sid: bytes) -> Broker:
         table = self._config.broker

@@ -31,7 +31,8 @@ from agent.model.records import JournalEntry
 from agent.pending import Pending
 from agent.policy.permits import permit, permit_asleep
 from agent.profiles.schema import Profile
-from agent.telemetry import Session, Telemetry
+from agent.session import Session
+from agent.telemetry import Telemetry
 from agent.uplink.wire import Topics
 
 # Readings reported on request: what fits beside the rest in one envelope.
@@ -119,7 +120,8 @@ class Commanding:
             if known.digest == command.digest:
                 self._answers.say(key[0], known.result)
             else:
-                self._answers.say(key[0], self._refusal(key, command, Reason.CID_CONFLICT, Executed.NO, (), now_s))
+                executed = self._ledger.executed_in(command.sid)
+                self._answers.say(key[0], self._refusal(key, command, Reason.CID_CONFLICT, executed, (), now_s))
             return
         reason = authorise(command, record, topic_operator=operator, car=self._car, floor_unix_s=0)
         if reason is None:
@@ -156,6 +158,8 @@ class Commanding:
         running = self._acting.command
         if reason is None and running is not None and not _supersedes(command, running):
             reason = Reason.BUSY
+        if reason is None and not self._has_journal_room(now_s):
+            reason = Reason.STORAGE
         return reason, evidence
 
     def _first_asking(self, recipe: Recipe, now_s: float) -> tuple[Reason | None, tuple[Reading, ...]]:
@@ -174,6 +178,11 @@ class Commanding:
                 return Reason.BUS_ASLEEP, ()
             return permit_asleep(recipe.preconditions, read)
         return permit(recipe.preconditions, read, now_s, None)
+
+    def _has_journal_room(self, now_s: float) -> bool:
+        if (pruned := self._ledger.prune(self._session.unix_s(now_s))) is not None:
+            self._pending.persist(pruned)
+        return self._ledger.has_room()
 
     def _report(self, key: Key, command: Command, now_s: float) -> None:
         """Action 6 asks for no frame and changes nothing: it is answered, not journalled."""

@@ -46,7 +46,8 @@ from agent.model.frame import Frame
 from agent.model.records import Recovered, SessionStarted
 from agent.pending import Pending
 from agent.profiles.schema import Profile
-from agent.telemetry import Session, Telemetry
+from agent.session import Session
+from agent.telemetry import Telemetry
 
 
 class Engine:

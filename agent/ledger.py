@@ -69,6 +69,10 @@ class Ledger:
         self._journal[key] = JournalEntry(entry.intent, entry.done, is_delivered=True)
         return ResultDelivered(*key)
 
+    def has_room(self) -> bool:
+        """Whether one more command fits, after pruning; not if twenty thousand results wait for their broker."""
+        return len(self._journal) < JOURNAL_MAX
+
     def prune(self, now_unix_s: float | None) -> JournalPruned | None:
         """Make room for one more: forget finished, delivered commands older than a day by a clock that is known,
         and the oldest of them where there are too many.

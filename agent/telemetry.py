@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from agent import __version__
 from agent.config import Config
 from agent.decode.decoder import Decoder
 from agent.model.effects import Level
-from agent.model.events import BusChanged, ClockSet, ClockTrust
+from agent.model.events import BusChanged, ClockSet
 from agent.model.frame import BusState, Frame
 from agent.model.reading import Quality, Reading
 from agent.model.records import OutboxStored, Recovered
 from agent.pending import Pending
 from agent.policy.reporting import Reporter
 from agent.profiles.schema import Profile
+from agent.session import Session
 from agent.state.tracker import Tracker
 from agent.uplink import wire
 from agent.uplink.outbox import IN_FLIGHT_MAX, PRIORITY_EVENT, PRIORITY_SAMPLE, Outbox
@@ -23,28 +23,11 @@ from agent.uplink.outbox import IN_FLIGHT_MAX, PRIORITY_EVENT, PRIORITY_SAMPLE, 
 # How often stale values and silence are looked for: well under the tightest freshness anybody can read remotely.
 SWEEP_INTERVAL_S = 0.5
 
+# An event is told at once by itself; the snapshot it changes follows no oftener than this.
+EVENT_STATE_INTERVAL_S = 1.0
+
 # A broker that refuses a record (no right, no quota) is not asked again at once.
 REFUSAL_PAUSE_S = 10.0
-
-
-@dataclass(slots=True)
-class Session:
-    """This run of the agent: its random id, when it began (boot time), and what is known of the wall clock."""
-
-    sid: bytes
-    started_s: float
-    clock_offset_s: float | None = None
-    clock_trust: ClockTrust = ClockTrust.FLOOR_ONLY
-
-    def ms(self, now_s: float) -> int:
-        """Session time: what every deadline of a command is counted in."""
-        return int((now_s - self.started_s) * 1000)
-
-    def unix_s(self, now_s: float) -> float | None:
-        return None if self.clock_offset_s is None else now_s + self.clock_offset_s
-
-    def moment(self, now_s: float) -> wire.Moment:
-        return wire.Moment(self.ms(now_s), self.unix_s(now_s), int(self.clock_trust))
 
 
 class Telemetry:
@@ -78,6 +61,7 @@ class Telemetry:
         self._is_connected = False
         self._state_at_s: float | None = None
         self._is_state_due = True
+        self._is_event_due = False
         self._sweep_at_s = now_s
         self._hold_until_s = now_s
 
@@ -163,8 +147,10 @@ class Telemetry:
         self._is_state_due = self._is_state_due or bool(due.samples)
         age_s = float("inf") if self._state_at_s is None else now_s - self._state_at_s
         is_time = age_s >= self._reporting.state_interval_s
+        self._is_event_due = self._is_event_due or bool(due.events)
+        is_event_time = self._is_event_due and age_s >= EVENT_STATE_INTERVAL_S
         if self._is_connected and (
-            due.events or (self._is_state_due and is_time) or age_s >= self._reporting.heartbeat_s
+            is_event_time or (self._is_state_due and is_time) or age_s >= self._reporting.heartbeat_s
         ):
             self._publish_state(now_s)
         self._pump(now_s)
@@ -258,7 +244,7 @@ class Telemetry:
 
     def _publish_state(self, now_s: float) -> None:
         self._state_at_s = now_s
-        self._is_state_due = False
+        self._is_state_due = self._is_event_due = False
         readings = self._tracker.snapshot(now_s)
         payload = wire.state_document(
             self._session.moment(now_s),

@@ -57,11 +57,12 @@ class BitField:
         return raw
 
     def insert(self, data: bytes, raw: int) -> bytes:
-        """Payload with the field set to `raw`, reduced to the field's width."""
+        """Payload (at least `size_bytes` long) with the field set to `raw`, reduced to the field's width."""
         order = "little" if self.is_little_endian else "big"
         mask = (1 << self.length) - 1 << self.shift
-        whole = int.from_bytes(data, order)  # type: ignore[arg-type]
-        return (whole & ~mask | raw << self.shift & mask).to_bytes(len(data), order)  # type: ignore[arg-type]
+        whole = int.from_bytes(data[: self.size_bytes], order)  # type: ignore[arg-type]
+        changed = whole & ~mask | raw << self.shift & mask
+        return changed.to_bytes(self.size_bytes, order) + data[self.size_bytes :]  # type: ignore[arg-type]
 
 
 class BusState(StrEnum):

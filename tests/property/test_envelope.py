@@ -108,7 +108,7 @@ def test_h2_random_strings_with_the_beginning_of_an_envelope_are_dropped() -> No
             assert is_dropped(GOLDEN[:cut] + tail)
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(st.binary(max_size=200))
 def test_garbage_is_answered_and_what_is_accepted_has_one_encoding(raw: bytes) -> None:
     item = decode_strict(raw, ROOMY)
@@ -118,7 +118,7 @@ def test_garbage_is_answered_and_what_is_accepted_has_one_encoding(raw: bytes) -
         assert open_unverified(kind, raw) is None
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(items)
 def test_plain_item_within_limits_is_read_as_what_it_is(item: object) -> None:
     raw = encode_canonical(item)
@@ -126,7 +126,7 @@ def test_plain_item_within_limits_is_read_as_what_it_is(item: object) -> None:
     assert is_well_formed(raw, Limits(items_max=200, depth_max=20))
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(items, st.data())
 def test_scan_accepts_nothing_the_decoder_would_choke_on(item: object, data: st.DataObject) -> None:
     """A byte changed at random: if the scan lets it pass, `cbor2` reads it to its end, and in no time."""
@@ -139,7 +139,7 @@ def test_scan_accepts_nothing_the_decoder_would_choke_on(item: object, data: st.
             assert "unicode" in str(error).lower() or "utf" in str(error).lower()
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_two_changes_to_a_golden_command_are_dropped_as_well(data: st.DataObject) -> None:
     places = data.draw(st.lists(st.integers(0, len(GOLDEN) - 1), min_size=2, max_size=2, unique=True))
@@ -149,13 +149,13 @@ def test_two_changes_to_a_golden_command_are_dropped_as_well(data: st.DataObject
     assert is_dropped(bytes(changed))
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(items)
 def test_signed_payload_of_any_shape_is_answered_without_an_exception(item: object) -> None:
     is_dropped(sign_by_hand(CMD, encode_canonical(item)))
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(commands)
 def test_every_command_is_read_back_as_written(command: CommandPayload) -> None:
     envelope = open_unverified(CMD, seal(CMD, encode_command(command), COMMAND_KEY, COMMAND_KID))
@@ -165,7 +165,7 @@ def test_every_command_is_read_back_as_written(command: CommandPayload) -> None:
     assert not check_signature(envelope, VEHICLE_KEY.public_key())
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(results)
 def test_every_result_fits_and_is_read_back_as_written(result: Result) -> None:
     raw = seal(MessageKind.RES, encode_result(result), VEHICLE_KEY, CAR)
@@ -190,7 +190,7 @@ def test_independent_cose_verifies_what_we_sign(vector: dict[str, str]) -> None:
     assert COSE.new().decode(tagged, key, external_aad=context).hex() == vector["payload_hex"]
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(commands)
 def test_we_verify_what_an_independent_cose_signs(command: CommandPayload) -> None:
     key = cose_key(COMMAND_KEY.public_key().public_bytes_raw(), COMMAND_KID, COMMAND_SEED)

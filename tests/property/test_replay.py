@@ -25,7 +25,7 @@ commands = st.builds(
 arrivals = st.lists(st.tuples(commands, st.integers(0, 5_000)), max_size=30)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(arrivals)
 def test_sr_03_no_counter_is_accepted_twice_and_none_after_a_higher_one(arrivals: list[tuple[Command, int]]) -> None:
     counter_last: int | None = None
@@ -41,7 +41,7 @@ def test_sr_03_no_counter_is_accepted_twice_and_none_after_a_higher_one(arrivals
     assert all(counter <= COUNTER_MAX for counter in accepted)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(commands, st.integers(0, 400_000), st.none() | st.integers(0, 30))
 def test_sr_03_what_is_accepted_is_of_this_session_and_within_its_lifetime(
     command: Command, now_ms: int, counter_last: int | None
@@ -54,7 +54,7 @@ def test_sr_03_what_is_accepted_is_of_this_session_and_within_its_lifetime(
         assert not is_fresh or reason in (Reason.COUNTER, Reason.BAD_PARAMS)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.floats(0, 10), max_size=200), st.integers(1, 20), st.floats(0.1, 20))
 def test_bucket_never_gives_more_than_its_capacity_and_rate(pauses_s: list[float], capacity: int, per_s: float) -> None:
     bucket = TokenBucket(capacity, per_s, capacity, 0.0)
