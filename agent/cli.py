@@ -74,8 +74,10 @@ async def run_agent(config_path: Path, stop: asyncio.Event) -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from agent.adapters.files import read_key_file
+    from agent.adapters.journal import capture_libraries
     from agent.app import App, new_identity
 
+    capture_libraries()
     config, text = load_config(config_path)
     directory = config_path.parent
     profile = load_profile(directory / config.car.profile)

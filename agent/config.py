@@ -65,9 +65,11 @@ class CommandKeyTable(_Table):
 
 
 class OperatorTable(_Table):
+    """An operator and its keys; eight at most, because a `hello` has room for the counters of eight."""
+
     number: int = Field(ge=1, le=2**31 - 1)
     name: str = ""
-    command_keys: list[CommandKeyTable] = Field(min_length=1, max_length=16)
+    command_keys: list[CommandKeyTable] = Field(min_length=1, max_length=8)
 
 
 class StoreTable(_Table):

@@ -113,7 +113,9 @@ class Engine:
             case Published(token, refusal):
                 if not self._telemetry.published(token, refusal, now_s):
                     self._result_published(token, refusal, now_s)
-            case BrokerUp():
+            case BrokerUp(refused):
+                if refused:
+                    self._pending.log(Level.WARNING, "subscriptions_refused", refused=", ".join(refused))
                 self._commanding.connected(now_s)
                 self._answers.connected()
                 self._telemetry.connected(now_s)

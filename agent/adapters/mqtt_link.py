@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -121,7 +122,11 @@ class MqttLink(aiomqtt.Client):
         """Say CONNECT and wait for the broker's consent; LinkError with its reason if it does not give it."""
         self._client_connect()  # does not block: the socket is connected
         try:
-            await self._wait_for(self._connected, ANSWER_WAIT_S)
+            # Not aiomqtt's own waiting: asyncio.wait_for of Python 3.11 can swallow a cancellation.
+            async with asyncio.timeout(ANSWER_WAIT_S):
+                await asyncio.shield(self._connected)
+        except TimeoutError:
+            raise LinkError("the broker does not answer to the connection") from None
         except aiomqtt.MqttError as error:
             raise LinkError(f"the broker does not accept the connection: {error}") from None
 
@@ -139,7 +144,10 @@ class MqttLink(aiomqtt.Client):
         if not wishes:
             return {}
         try:
-            answers = await self.subscribe(wishes)
+            async with asyncio.timeout(ANSWER_WAIT_S):
+                answers = await self.subscribe(wishes, timeout=math.inf)
+        except TimeoutError:
+            raise LinkError("the broker does not answer a subscription") from None
         except aiomqtt.MqttError as error:
             raise LinkError(f"the broker does not answer a subscription: {error}") from None
         if len(answers) != len(wishes):

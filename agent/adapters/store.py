@@ -15,7 +15,7 @@ import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from agent.adapters.store_file import DeadStorageError, StoreFile, open_store_file
 from agent.adapters.store_schema import (
@@ -79,7 +79,6 @@ class Stores:
             store_id=authority.store_id,
             journal=authority.journal,
             sessions=authority.sessions,
-            is_session_table_complete=authority.is_session_table_complete,
             # A telemetry file may have outlived the authority file that reserved its numbers (SR-07).
             sequence_next=max(given),
             outbox=outbox,
@@ -135,18 +134,9 @@ class Stores:
             self._directory.chmod(0o700)
 
     def _open_files(self, directory: Path | None) -> tuple[AuthorityContents, tuple[OutboxStored, ...]]:
-        def identity(is_replacement: bool) -> dict[str, Any]:
-            return {
-                "store_id": secrets.token_bytes(STORE_ID_BYTES),
-                "is_session_table_complete": int(not is_replacement),
-            }
-
-        self._authority, authority = open_store_file(
-            directory, AUTHORITY, self._car, identity=identity, read=read_authority
-        )
-        self._telemetry, outbox = open_store_file(
-            directory, TELEMETRY, self._car, identity=lambda is_replacement: {}, read=read_outbox
-        )
+        identity = {"car": self._car, "store_id": secrets.token_bytes(STORE_ID_BYTES)}
+        self._authority, authority = open_store_file(directory, AUTHORITY, identity, read_authority)
+        self._telemetry, outbox = open_store_file(directory, TELEMETRY, {"car": self._car}, read_outbox)
         return authority, outbox
 
     def _sync_directory(self) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from agent.adapters.store_schema import SCHEMA_VERSION, Schema
 from agent.errors import StoreError
@@ -76,30 +76,28 @@ class StoreFile:
 def open_store_file(
     directory: Path | None,
     schema: Schema,
-    car: bytes,
-    *,
-    identity: Callable[[bool], dict[str, Any]],
+    identity: Mapping[str, bytes],
     read: Callable[[sqlite3.Connection], Contents],
 ) -> tuple[StoreFile, Contents]:
     """Open the file in `directory`, or make it, or set aside what is wrong with it and make it anew (H82, H83).
 
-    `identity(is_replacement)` gives a new file's columns beside `car`; `read` may raise ValueError for rows that make
-    no sense.  Without a directory the file is made in memory.  StoreError if it is of a newer version, in use, or not
-    durable; DeadStorageError if it cannot be used.
+    `identity` is a new file's, and its `car` the only one whose file is taken; `read` may raise ValueError for rows
+    that make no sense.  Without a directory the file is made in memory.  StoreError if it is of a newer version, in
+    use, or not durable; DeadStorageError if it cannot be used.
     """
     if directory is None:
-        return _made(":memory:", schema, {"car": car, **identity(True)}, read, None)
+        return _made(":memory:", schema, identity, read, None)
     path = directory / schema.file_name
     note = None
     try:
         if _is_there(path):
             try:
-                return _found(path, schema, car, read)
+                return _found(path, schema, identity["car"], read)
             except DamagedFileError as damage:
                 note = f"{schema.file_name} {damage}; set aside as {_set_aside(path).name} and made anew"
         # Made first, so that it never is anybody's but ours; SQLite gives its log the same mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        return _made(path, schema, {"car": car, **identity(note is not None)}, read, note)
+        return _made(path, schema, identity, read, note)
     except OSError as error:
         raise DeadStorageError(error.strerror or str(error)) from error
     except DamagedFileError as damage:
@@ -158,7 +156,7 @@ def _found(
 def _made(
     path: Path | str,
     schema: Schema,
-    identity: dict[str, Any],
+    identity: Mapping[str, bytes],
     read: Callable[[sqlite3.Connection], Contents],
     note: str | None,
 ) -> tuple[StoreFile, Contents]:

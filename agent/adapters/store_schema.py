@@ -56,8 +56,7 @@ CREATE TABLE identity (
     car BLOB NOT NULL CHECK (length(car) = 8),
     start_count INTEGER NOT NULL DEFAULT 1,
     store_id BLOB NOT NULL CHECK (length(store_id) = 8),
-    sequence_next INTEGER NOT NULL DEFAULT 1,
-    is_session_table_complete INTEGER NOT NULL
+    sequence_next INTEGER NOT NULL DEFAULT 1
 ) STRICT;
 CREATE TABLE journal (
     id INTEGER PRIMARY KEY,
@@ -126,11 +125,7 @@ def apply_authority(connection: sqlite3.Connection, record: AuthorityRecord) -> 
             )
         case SessionStarted(sid):
             connection.execute("INSERT INTO session (sid) VALUES (?)", (sid,))
-            forgotten = connection.execute(
-                "DELETE FROM session WHERE id <= (SELECT max(id) FROM session) - ?", (SESSIONS_MAX,)
-            )
-            if forgotten.rowcount:
-                connection.execute("UPDATE identity SET is_session_table_complete = 0")
+            connection.execute("DELETE FROM session WHERE id <= (SELECT max(id) FROM session) - ?", (SESSIONS_MAX,))
         case SequenceReserved(upto):
             connection.execute("UPDATE identity SET sequence_next = max(sequence_next, ?)", (upto,))
         case JournalPruned(keys):
@@ -158,16 +153,13 @@ class AuthorityContents:
 
     store_id: bytes
     sequence_next: int
-    is_session_table_complete: bool
     journal: tuple[JournalEntry, ...]
     sessions: frozenset[bytes]
 
 
 def read_authority(connection: sqlite3.Connection) -> AuthorityContents:
     """The whole authority file; ValueError if a row makes no sense."""
-    ((store_id, sequence_next, is_complete),) = connection.execute(
-        "SELECT store_id, sequence_next, is_session_table_complete FROM identity"
-    )
+    ((store_id, sequence_next),) = connection.execute("SELECT store_id, sequence_next FROM identity")
     rows = connection.execute(
         "SELECT operator, cid, digest, kid, action, sid, counter, deadline_ms, accepted_at_unix_s,"
         " stage, reason, executed, result, sequence, is_delivered FROM journal ORDER BY id"
@@ -175,7 +167,6 @@ def read_authority(connection: sqlite3.Connection) -> AuthorityContents:
     return AuthorityContents(
         store_id,
         sequence_next,
-        bool(is_complete),
         tuple(_entry(row) for row in rows),
         frozenset(sid for (sid,) in connection.execute("SELECT sid FROM session")),
     )

@@ -105,7 +105,6 @@ class Recovered:
     store_id: bytes
     journal: tuple[JournalEntry, ...] = ()
     sessions: frozenset[bytes] = frozenset()
-    is_session_table_complete: bool = True
     sequence_next: int = 1
     outbox: tuple[OutboxStored, ...] = ()
     is_degraded: bool = False

@@ -242,14 +242,16 @@ class _Conditions:
             self._told.add((*place, "min"), f"min {table.min} is above max {table.max}", "min <= max")
         if has_limits and signal is not None and signal.datatype not in NUMBERS:
             self._told.add(place, f"{table.path} is a {signal.datatype}", "`equals`")
+        when_unknown = self._reason(table.unknown, (*place, "unknown"))
         return Precondition(
             path=table.path,
             reason=self._reason(table.reason, (*place, "reason")) or Reason.INTERNAL,
             equals=table.equals,
             minimum=table.min,
             maximum=table.max,
-            when_unknown=self._reason(table.unknown, (*place, "unknown")),
-            when_stale=self._reason(table.stale, (*place, "stale")),
+            when_unknown=when_unknown,
+            # What must be known does not become dispensable by growing old.
+            when_stale=self._reason(table.stale, (*place, "stale")) or when_unknown,
         )
 
     def _check(self, path: str, equals: Value | None, place: Place) -> SignalPlan | None:

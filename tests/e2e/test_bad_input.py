@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from agent.bench.vehicle import demo_folder
-from tests.support.installation import Installation, free_port, install
+from tests.support.installation import Installation, install
+from tests.support.mosquitto import free_port
 from tests.support.process import path
 
 PROFILE = demo_folder()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,36 +40,9 @@ class Installation:
         return Process("backend", [*command, *options], self.files.path)
 
 
-def install(
-    folder: Path, *, broker_port: int, interface: str = "socketcan", channel: str = "vcan0", profile: Path | None = None
-) -> Installation:
-    """Make the keys and configurations of both sides in a new folder."""
+def install(folder: Path, *, broker_port: int, interface: str = "socketcan", channel: str = "vcan0") -> Installation:
+    """Make the keys and configurations of both sides in a new folder, for the demo car."""
     can = CanChoice("body", interface, channel, "")
-    files = make_folder(
-        folder, profile=profile or demo_folder(), can=can, broker_host="127.0.0.1", broker_port=broker_port
+    return Installation(
+        make_folder(folder, profile=demo_folder(), can=can, broker_host="127.0.0.1", broker_port=broker_port)
     )
-    return Installation(files)
-
-
-@contextmanager
-def mosquitto(folder: Path) -> Iterator[int]:
-    """A real broker on loopback, open to everybody; gives its port."""
-    port = free_port()
-    # As root it would become another user, who may not read this folder.
-    (folder / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nuser root\n")
-    with Process("mosquitto", ["mosquitto", "-c", "mosquitto.conf"], folder) as broker:
-        broker.until(lambda: is_open(port), within_s=10, what="Mosquitto listens")
-        yield port
-
-
-def free_port() -> int:
-    """A TCP port of loopback on which nobody listened a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def is_open(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

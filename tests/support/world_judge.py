@@ -145,6 +145,7 @@ class Judge:
     def started(self, sid: bytes, now_s: float) -> None:
         self._sessions[sid] = now_s
         self._counters = {}
+        self.truths.started()
         self._books.due_s = dict.fromkeys(self._books.running, now_s + READBACK_S + SLACK_S)
 
     def store_lost(self) -> None:

@@ -56,6 +56,10 @@ class Truths:
         self.stood_at_s = float("-inf")
         self.checked = 0
 
+    def started(self) -> None:
+        """A new process knows no last counter."""
+        self._counters.clear()
+
     def heard(self, frame: Frame, now_s: float) -> Heard | None:
         """A frame reaches the engine; returns it if it is to be believed."""
         truth = self._messages.truth(frame)

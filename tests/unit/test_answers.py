@@ -24,7 +24,7 @@ from agent.model.events import ClockTrust
 from agent.model.reading import Quality
 from agent.model.records import Done
 from agent.pending import Pending
-from agent.telemetry import Session
+from agent.session import Session
 
 CAR = bytes.fromhex("5ca1ab1e0ddba115")
 CAR_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

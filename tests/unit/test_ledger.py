@@ -209,9 +209,8 @@ def test_what_is_never_asked_for_again_does_not_fill_the_memory() -> None:
     assert sum(entries.rejection(key(number), 0) is not None for number in range(3 * REJECTIONS_MAX)) <= REJECTIONS_MAX
 
 
-@pytest.mark.parametrize("is_complete", [True, False])
-def test_of_a_store_made_anew_the_sessions_since_are_known(is_complete: bool) -> None:
+def test_of_a_store_made_anew_the_sessions_since_are_known() -> None:
     """Amendment A2: older ones do not stand in its table, so of them nothing is said (H41)."""
-    entries = Ledger(Recovered(b"store--2", is_session_table_complete=is_complete), SID)
+    entries = Ledger(Recovered(b"store--2"), SID)
     assert entries.executed_in(SID) is Executed.NO
     assert entries.executed_in(OLD_SID) is Executed.UNKNOWN

@@ -16,7 +16,8 @@ from agent.model.frame import BusState
 from agent.model.records import OutboxRemoved, OutboxStored, Recovered, SequenceReserved
 from agent.pending import Pending
 from agent.profiles.schema import ReportRule
-from agent.telemetry import REFUSAL_PAUSE_S, SWEEP_INTERVAL_S, Session, Telemetry
+from agent.session import Session
+from agent.telemetry import REFUSAL_PAUSE_S, SWEEP_INTERVAL_S, Telemetry
 from agent.uplink.outbox import IN_FLIGHT_MAX, PRIORITY_EVENT, REMOVALS_MAX
 from tests.support.plans import IS_LOCKED, SPEED, frame_of, message_plan, profile_of, signal_plan
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import can
@@ -13,11 +13,14 @@ import pytest
 from agent.bench.vehicle import demo_folder
 from agent.cli import load_profile
 from agent.model.command import Action
-from tests.support.installation import Installation, install, mosquitto
+from tests.support.installation import Installation, install
+from tests.support.mosquitto import mosquitto
 from tests.support.mqtt_tap import MqttTap, mqtt_tap
 from tests.support.process import Process, until
 
 pytestmark = [pytest.mark.vcan, pytest.mark.broker]
+
+RunAgent = Callable[[], AbstractContextManager[Process]]
 
 ANSWER_S = 60.0
 """An unlock lives 30 s, and processes start slowly in user-mode Linux."""
@@ -62,8 +65,8 @@ def sent() -> Iterator[SentFrames]:
 
 @pytest.fixture(scope="module")
 def broker_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with mosquitto(tmp_path_factory.mktemp("broker")) as port:
-        yield port
+    with mosquitto(tmp_path_factory.mktemp("broker")) as broker:
+        yield broker.port
 
 
 @pytest.fixture
@@ -78,16 +81,19 @@ def installation(tmp_path: Path, broker_port: int) -> Installation:
 
 
 @pytest.fixture
-def start_agent(installation: Installation, tap: MqttTap) -> Callable[[], Process]:
-    def start() -> Process:
-        agent = installation.agent()
-        hellos = len(tap.payloads(installation.topic("hello")))
-        agent.until(
-            lambda: len(tap.payloads(installation.topic("hello"))) > hellos, within_s=30, what="the agent says hello"
-        )
-        return agent
+def running_agent(installation: Installation, tap: MqttTap) -> RunAgent:
+    """Starts the agent, as often as asked, on the one installation; it is connected when the block begins."""
 
-    return start
+    @contextmanager
+    def run() -> Iterator[Process]:
+        hellos = len(tap.payloads(installation.topic("hello")))
+        with installation.agent() as agent:
+            agent.until(
+                lambda: len(tap.payloads(installation.topic("hello"))) > hellos, within_s=30, what="the agent's hello"
+            )
+            yield agent
+
+    return run
 
 
 @contextmanager
@@ -115,10 +121,10 @@ def end_of(document: dict[str, object]) -> tuple[object, object, object]:
 
 
 def test_unlock_of_a_sleeping_car_is_verified(
-    installation: Installation, start_agent: Callable[[], Process], sent: SentFrames
+    installation: Installation, running_agent: RunAgent, sent: SentFrames
 ) -> None:
     """SR-04, SR-08: woken for the command and not before; "verified" after the lock unit reported it."""
-    with car(installation.files.path), start_agent():
+    with car(installation.files.path), running_agent():
         assert (sent.wakes, sent.requests) == (0, 0)
         status, document = asked(installation, "unlock")
         assert end_of(document) == ("verified", "ok", "yes")
@@ -129,31 +135,29 @@ def test_unlock_of_a_sleeping_car_is_verified(
 
 
 def test_lock_unit_that_ignores_requests_and_reports_gives_no_state_change(
-    installation: Installation, start_agent: Callable[[], Process], sent: SentFrames
+    installation: Installation, running_agent: RunAgent, sent: SentFrames
 ) -> None:
     """SR-04, H95"""
-    with car(installation.files.path, "--fault", "lock_ignores"), start_agent():
+    with car(installation.files.path, "--fault", "lock_ignores"), running_agent():
         status, document = asked(installation, "unlock")
         assert end_of(document) == ("failed", "no_state_change", "no")
         assert status == 1
         assert sent.requests > 1
 
 
-def test_silent_lock_unit_leaves_open_what_happened(
-    installation: Installation, start_agent: Callable[[], Process]
-) -> None:
+def test_silent_lock_unit_leaves_open_what_happened(installation: Installation, running_agent: RunAgent) -> None:
     """SR-04, H94"""
-    with car(installation.files.path, "--fault", "lock_silent"), start_agent():
+    with car(installation.files.path, "--fault", "lock_silent"), running_agent():
         status, document = asked(installation, "unlock")
         assert end_of(document) == ("executed_unverified", "timeout", "unknown")
         assert status == 3
 
 
 def test_same_bytes_sent_twice_reach_the_lock_unit_once(
-    installation: Installation, start_agent: Callable[[], Process], sent: SentFrames, tap: MqttTap
+    installation: Installation, running_agent: RunAgent, sent: SentFrames, tap: MqttTap
 ) -> None:
     """SR-02, H39: whoever repeats the operator's message gets the same answer, and nothing moves."""
-    with car(installation.files.path), start_agent() as agent:
+    with car(installation.files.path), running_agent() as agent:
         status, _ = asked(installation, "unlock")
         assert status == 0
         frames = sent.wakes, sent.requests
@@ -169,14 +173,14 @@ def test_same_bytes_sent_twice_reach_the_lock_unit_once(
 
 
 def test_agent_killed_between_intent_and_frame_reports_interrupted_and_sends_nothing(
-    installation: Installation, start_agent: Callable[[], Process], sent: SentFrames
+    installation: Installation, running_agent: RunAgent, sent: SentFrames
 ) -> None:
     """SR-02, H74: the intent is durable before the first wake frame; a car that stays asleep keeps it at that."""
-    with start_agent() as agent, installation.backend("unlock") as backend:
+    with running_agent() as agent, installation.backend("unlock") as backend:
         agent.until(lambda: sent.wakes, within_s=30, what="the first wake frame")
         agent.kill()
         wakes = sent.wakes
-        with car(installation.files.path, "--awake"), start_agent():
+        with car(installation.files.path, "--awake"), running_agent():
             status, document = answer(backend)
             assert end_of(document) == ("interrupted", "ok", "unknown")
             assert status == 3
@@ -184,7 +188,7 @@ def test_agent_killed_between_intent_and_frame_reports_interrupted_and_sends_not
 
 
 def test_recording_played_onto_the_bus_is_published_as_state(
-    installation: Installation, start_agent: Callable[[], Process], tap: MqttTap, tmp_path: Path
+    installation: Installation, running_agent: RunAgent, tap: MqttTap, tmp_path: Path
 ) -> None:
     """SR-05: what canplayer sends is what the backend is told; when it ends every value is stale, which is no value."""
     wanted = last_values(demo_folder() / "expected.jsonl")
@@ -199,7 +203,7 @@ def test_recording_played_onto_the_bus_is_published_as_state(
     def values() -> dict[str, object]:
         return {path: reading["value"] for path, reading in readings().items() if reading["quality"] == "ok"}
 
-    with start_agent(), Process("canplayer", ["canplayer", "-I", end, "vcan0=body"], tmp_path) as player:
+    with running_agent(), Process("canplayer", ["canplayer", "-I", end, "vcan0=body"], tmp_path) as player:
         until(lambda: values() == wanted, within_s=30, what="the recording's last values")
         assert player.wait(30) == 0
         until(lambda: readings() and not values(), within_s=30, what="every value is stale")

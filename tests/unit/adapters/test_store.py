@@ -87,7 +87,6 @@ async def test_everything_written_is_found_again(tmp_path: Path) -> None:
         JournalEntry(intent(3)),
     )
     assert recovered.sessions == {SID}
-    assert recovered.is_session_table_complete
     assert recovered.sequence_next == 1001
     assert recovered.outbox == (OutboxStored(5, 0, b"event"), OutboxStored(7, 1, b""))
     assert (recovered.is_degraded, recovered.notes) == (False, ())
@@ -161,13 +160,11 @@ async def test_the_journal_has_a_bound_sr_09(tmp_path: Path) -> None:
             await stores.write([intent(JOURNAL_ROWS_MAX)])
 
 
-async def test_sessions_have_a_bound_and_what_was_forgotten_is_remembered_sr_09(tmp_path: Path) -> None:
+async def test_sessions_have_a_bound_and_the_oldest_are_forgotten_sr_09(tmp_path: Path) -> None:
     labels = [number.to_bytes(8) for number in range(SESSIONS_MAX + 1)]
     recovered = await written(tmp_path, [SessionStarted(label) for label in labels[:-1]])
-    assert recovered.is_session_table_complete
     recovered = await written(tmp_path, [SessionStarted(labels[-1])])
     assert recovered.sessions == set(labels[1:])
-    assert not recovered.is_session_table_complete
 
 
 def test_a_second_agent_on_the_same_store_is_told_so(tmp_path: Path) -> None:
@@ -283,7 +280,6 @@ async def test_a_damaged_file_is_set_aside_and_made_anew_h82(
     if name == AUTHORITY:
         assert after.journal == ()
         assert after.store_id != before.store_id
-        assert not after.is_session_table_complete
         assert after.outbox == before.outbox
     else:
         assert after.outbox == ()
@@ -339,7 +335,6 @@ async def test_the_store_of_another_car_is_set_aside_h83(tmp_path: Path) -> None
     assert after.store_id != before.store_id
     assert len(after.notes) == 2
     assert all("belonged to car 0011223344556677" in note for note in after.notes)
-    assert not after.is_session_table_complete
 
 
 def test_only_the_last_damaged_files_are_kept_sr_09(tmp_path: Path) -> None:
@@ -394,7 +389,6 @@ async def test_a_store_that_cannot_be_written_is_replaced_by_memory_and_said_so_
     with closed_directory(mode) as directory:
         with as_nobody(), opened(directory) as (stores, recovered):
             assert recovered.is_degraded
-            assert not recovered.is_session_table_complete
             (note,) = recovered.notes
             assert "storage cannot be used" in note
             await stores.write([SessionStarted(SID), intent(1), done(1)])

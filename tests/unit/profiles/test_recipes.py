@@ -72,6 +72,12 @@ def test_a_recipe_is_compiled_with_its_frames_encoded() -> None:
     )  # fmt: skip
 
 
+def test_a_value_that_must_be_known_must_not_have_grown_old_either() -> None:
+    """SR-06: leaving out `stale` does not let pass what `unknown` refuses."""
+    (precondition,) = unlock(SOUND.replace(', stale = "precondition_stale"', "")).preconditions
+    assert (precondition.when_unknown, precondition.when_stale) == (Reason.SPEED_UNKNOWN, Reason.SPEED_UNKNOWN)
+
+
 def test_a_wake_up_is_compiled_with_its_frames() -> None:
     wake = unlock().wake
     assert wake is not None
