@@ -42,7 +42,7 @@ class World:
         # The caches hold functions of bytes; emptied, so that one world's work does not depend on another's.
         opened_hello.cache_clear()
         opened_result.cache_clear()
-        self.is_eager = self.chance.random() < 0.2
+        self.is_eager = self.chance.random() < 0.15
         self.is_disk_slow = self.chance.random() < 0.3
         self.is_calm = False
         self._agenda: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 WISHES: Final = 30
 
+PATIENCE_S: Final = 4.0
+"""How long people wait for one another in worlds where they do."""
+
 
 class Script:
     """Wishes one after another, and faults around them until the last one has been made."""
@@ -27,7 +30,9 @@ class Script:
         chance = world.chance
         self._world = world
         self._wishes_left = WISHES
-        self._gap_s = chance.choice((0.4, 1.0, 2.5))
+        self._gap_s = chance.choice((0.3, 0.8, 2.0))
+        self._waits = chance.choice((0.0, 0.7, 0.9))
+        self._turn = 0
         self._names = [name for name in FAULTS if chance.random() < 0.4]
         self._weights = [RARE.get(name, 1.0) for name in self._names]
         self._faults_a_wish = 0.0 if chance.random() < 0.1 else chance.choice((0.2, 0.6, 1.5))
@@ -52,10 +57,22 @@ class Script:
         while self._names and chance.random() < faults:
             faults -= 1.0
             world.after(chance.expovariate(2.0), self._strike, chance.choices(self._names, self._weights)[0])
-        if self._wishes_left:
-            world.after(chance.expovariate(1 / self._gap_s), self._next_wish)
-        else:
+        self._turn += 1
+        if not self._wishes_left:
             world.after(2.0, self._end)
+        elif chance.random() < self._waits:
+            world.after(PATIENCE_S, self._go_on, self._turn)
+        else:
+            world.after(chance.expovariate(1 / self._gap_s), self._go_on, self._turn)
+
+    def answered(self) -> None:
+        """A station has told somebody how his wish ended: where they wait for one another, the next one comes."""
+        if self._waits and self._wishes_left and not any(station.wishes for station in self._world.stations):
+            self._world.after(self._world.chance.expovariate(5.0), self._go_on, self._turn)
+
+    def _go_on(self, turn: int) -> None:
+        if turn == self._turn:
+            self._next_wish()
 
     def _end(self) -> None:
         self.is_over = True

@@ -150,5 +150,6 @@ class Station:
         world.mark("answered", repr((result.cid, result.stage, result.reason, result.executed)).encode(), result)
         world.count(f"answer {result.outcome}")
         world.judge.ended(conversation, result)
+        world.script.answered()
         if result.may_repeat and wish.tries < TRIES_MAX and not world.is_calm and world.chance.random() < 0.4:
             world.after(world.chance.uniform(0.5, 4.0), self.wish, wish)

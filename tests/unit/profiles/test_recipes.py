@@ -74,7 +74,7 @@ def test_a_recipe_is_compiled_with_its_frames_encoded() -> None:
 
 def test_a_value_that_must_be_known_must_not_have_grown_old_either() -> None:
     """SR-06: leaving out `stale` does not let pass what `unknown` refuses."""
-    (precondition,) = unlock(SOUND.replace(', stale = "precondition_stale"', "")).preconditions
+    precondition, _ = unlock(SOUND.replace(', stale = "precondition_stale"', "")).preconditions
     assert (precondition.when_unknown, precondition.when_stale) == (Reason.SPEED_UNKNOWN, Reason.SPEED_UNKNOWN)
 
 
