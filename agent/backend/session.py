@@ -6,7 +6,7 @@ Pure: time comes in as `now_s` (the backend's boot clock), nonces are drawn else
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -20,6 +20,9 @@ MAPPING_AGE_S_MAX = 3600.0
 
 # One ping every few seconds for ten seconds, and the ids of the commands under way; the oldest give way.
 NONCES_MAX = 64
+
+# Sessions the car has left, kept to know a late word from one of them. A question of ours lives for ten seconds.
+SESSIONS_LEFT_MAX = 16
 
 # Two crystals of 100 ppm each, drifting apart.  Without it a mapping grown old could ask for more than the cap.
 DRIFT_RATIO_MAX = 200e-6
@@ -91,6 +94,7 @@ class CarSession:
         self._asked_at_s: OrderedDict[bytes, float] = OrderedDict()
         self._mapping: SessionMapping | None = None
         self._heard: Hello | None = None
+        self._left: deque[bytes] = deque(maxlen=SESSIONS_LEFT_MAX)
         self._counter = 0
 
     def ask(self, nonce: bytes, now_s: float) -> None:
@@ -110,15 +114,29 @@ class CarSession:
         if nonce is None or now_s - self._asked_at_s.get(nonce, -math.inf) > NONCE_LIFE_S:
             self._doubt(hello.sid)
             return Reception()
+        if self._is_overtaken(hello):
+            return Reception()
         answered = set()
         while nonce not in answered:
             answered.add(self._asked_at_s.popitem(last=False)[0])
         changes = self._changes(hello)
+        if Change.RESTARTED in changes and self._heard is not None:
+            self._left.append(self._heard.sid)
         counter = hello.counters.get(self._kid, 0)
         self._counter = counter if Change.RESTARTED in changes else max(self._counter, counter)
         self._mapping = SessionMapping(hello.sid, hello.session_ms, now_s)
         self._heard = hello
         return Reception(frozenset(answered), changes)
+
+    def _is_overtaken(self, hello: Hello) -> bool:
+        """Whether a later word of the car's was heard before this one: two pings may change places on their way.
+
+        Taken for news it would look as if an older image of the car were running (H93).
+        """
+        last = self._heard
+        if last is None:
+            return False
+        return hello.sid in self._left or (hello.sid == last.sid and hello.session_ms < last.session_ms)
 
     def mapping(self, now_s: float) -> SessionMapping | None:
         """The session to sign for, or None if the car has to be asked first."""

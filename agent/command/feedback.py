@@ -55,6 +55,10 @@ class FeedbackWatch:
         self._sent_first_s = min(self._sent_first_s, at_s)
         self._sent_last_s = at_s
 
+    def frame_in_doubt(self, now_s: float) -> None:
+        """A command frame may have left by now: it is no answer to anything, but "unchanged" must be said after it."""
+        self._sent_last_s = now_s
+
     def receive(self, readings: Iterable[Reading]) -> None:
         """Take in readings; those of frames received no later than our first one left do not count (H97)."""
         for reading in readings:
@@ -101,9 +105,10 @@ class FeedbackWatch:
         has_other = any(source.other is not None for source in sources)
         if has_asked and has_other:
             return Stage.FAILED, Reason.CONFLICTING_STATE, Executed.UNKNOWN
-        # "Unchanged" needs every source to say so after our last frame: one silent since then may have changed.
+        # "Unchanged" needs every source to say so last, and after our last frame: one silent since then may have
+        # changed, and one that shows no state at all (its motors run) is about to.
         is_unchanged = all(self._sources.values()) and all(
-            source.other is not None and source.other.at_s > self._sent_last_s for source in sources
+            source.last is source.other and source.last.at_s > self._sent_last_s for source in sources
         )
         if has_other and is_unchanged:
             return Stage.FAILED, Reason.NO_STATE_CHANGE, Executed.NO

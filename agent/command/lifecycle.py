@@ -156,6 +156,7 @@ class Lifecycle:
         if reason is Reason.CAN_DOWN and not self._may_have_left:
             return self._finish(Stage.FAILED, reason, Executed.NO, now_s)
         self._may_have_left = True
+        self._watch.frame_in_doubt(now_s)
         if reason is Reason.TIMEOUT:
             return self._act(now_s)
         return self._finish(Stage.FAILED, reason, Executed.UNKNOWN, now_s)

@@ -86,7 +86,7 @@ class _Counter:
         if is_new_beginning or self._follows(self._good, value) or self._follows(self._jump, value):
             self._good, self._jump = value, None
             return True
-        self._jump = value if value != self._good else None
+        self._jump = value
         return False
 
     def _follows(self, before: int | None, value: int) -> bool:

@@ -243,7 +243,8 @@ class _Compilation:
         """A raw value with a name is a word, "not available" or "fault": it must not pass for a measured number."""
         low, high = limits
         for raw, word in spec.names.items():
-            if raw in self._table.invalid or spec.field.is_float:
+            is_possible = raw_range(spec.field)[0] <= raw <= raw_range(spec.field)[1]
+            if raw in self._table.invalid or spec.field.is_float or not is_possible:
                 continue
             values = [(raw * spec.scale + spec.offset) * factor + offset for factor in factors]
             shown = [value for value in values if (low is None or value >= low) and (high is None or value <= high)]

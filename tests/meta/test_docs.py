@@ -9,14 +9,20 @@ run by a test has the reason in front of it, in a comment that the reader of the
 from __future__ import annotations
 
 import ast
+import importlib.util
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+import agent.backend.arguments
+import agent.bench.cli
+import agent.cli
 
 ROOT = Path(__file__).resolve().parents[2]
 IGNORED = {".git", ".venv", "build", ".pytest_cache"}
@@ -80,7 +86,43 @@ def test_commands_that_are_not_run_have_a_reason(capsys: pytest.CaptureFixture[s
         for block in BLOCKS:
             if block.reason is not None:
                 sys.stdout.write(f"\nnot run: {block.page}:{block.line}: {block.reason}")
+        sys.stdout.write("\n")
     assert all(block.reason is None or len(block.reason.split()) > 1 for block in BLOCKS)
+
+
+PARSERS = {
+    "carshare-agent": agent.cli._parser,
+    "carshare-backend": agent.backend.arguments.argument_parser,
+    "carshare-bench": agent.bench.cli._parser,
+}
+
+
+def misspelling(command: str) -> str | None:
+    """What is wrong with a command of ours as far as that shows without running it."""
+    program, *words = shlex.split(command, comments=True)
+    if program in PARSERS:
+        try:
+            PARSERS[program]().parse_args(words)
+        except SystemExit:
+            return f"{command}: not understood"
+    elif program.startswith("./") and not os.access(ROOT / program, os.X_OK):
+        return f"{command}: no such script"
+    elif program == "python" and importlib.util.find_spec(words[1]) is None:
+        return f"{command}: no such module"
+    return None
+
+
+@pytest.mark.parametrize("block", [pytest.param(b, id=f"{b.page}:{b.line}") for b in BLOCKS if b.reason is not None])
+def test_commands_that_are_not_run_are_spelled_as_the_programs_want_them(block: Block) -> None:
+    assert [wrong for command in block.commands.splitlines() if (wrong := misspelling(command))] == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["carshare-agent run --confg agent.toml", "carshare-backend open demo", "./tset", "python -m tests.mutants.rnu"],
+)
+def test_misspelled_command_is_seen(command: str) -> None:
+    assert misspelling(command)
 
 
 @pytest.mark.parametrize("page", READMES, ids=PAGE_IDS)

@@ -26,7 +26,7 @@ from multiprocessing import get_context
 
 from tests.support.world import World
 
-WORLDS_A_TASK = 8
+WORLDS_A_TASK = 4
 TASKS_WAITING = 3
 """For each process: enough that none waits, few enough that little is thrown away at the end."""
 

@@ -6,10 +6,12 @@ not is gone.  Time moves only by `run`.
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
 
@@ -34,7 +36,7 @@ from agent.command.envelope import (
 from agent.command.verify import KeyRecord
 from agent.config import Config, parse_config
 from agent.engine import Engine
-from agent.model.command import Action, Reason, Stage
+from agent.model.command import Action, Reason
 from agent.model.effects import Acknowledge, Effect, Log, Notify, Persist, Publish, SendFrame, Stop
 from agent.model.events import (
     BrokerUp,
@@ -47,6 +49,7 @@ from agent.model.events import (
     StoreFailed,
 )
 from agent.model.frame import BusState, Frame
+from agent.model.reading import Value
 from agent.model.records import (
     Done,
     Intent,
@@ -101,12 +104,34 @@ batch_s = 1.0
 STEP_S = 0.01
 
 
+class RememberingDatabase(MessageDatabase):
+    """A parked car sends the same few payloads for hours; each is made once."""
+
+    PAYLOADS_MAX = 1000  # a car that drives has no end of them
+
+    def encode(self, message: str, values: Mapping[str, Value]) -> bytes:
+        key = (message, *values.items())
+        if (payload := self._payloads.get(key)) is None:
+            payload = super().encode(message, values)
+            if len(self._payloads) < self.PAYLOADS_MAX:
+                self._payloads[key] = payload
+        return payload
+
+    @cached_property
+    def _payloads(self) -> dict[tuple[object, ...], bytes]:
+        return {}
+
+
 @cache
 def vehicle() -> tuple[Profile, MessageDatabase]:
     """The demo car's profile, read once."""
-    return load_vehicle(FOLDER)
+    profile, _ = load_vehicle(FOLDER)
+    database = RememberingDatabase.load({path.name: path.read_bytes() for path in FOLDER.glob("*.dbc")})
+    assert isinstance(database, RememberingDatabase), database
+    return profile, database
 
 
+@cache
 def config() -> Config:
     parsed = parse_config(CONFIG_TEXT, source="agent.toml")
     assert isinstance(parsed, Config), parsed
@@ -161,28 +186,61 @@ class Disk:
             outbox=tuple(self.outbox.values()),
         )
 
+    def copy(self) -> Disk:
+        """The records are immutable; only the shelves they stand on are made anew."""
+        return Disk(dict(self.journal), set(self.sessions), self.sequence_next, dict(self.outbox))
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """All that a power cut leaves: the car, the disk, the time, and how many sessions there were. For one `Pair`."""
+
+    now_s: float
+    car: VirtualCar
+    disk: Disk
+    sessions: int
+
+
+def _copied(car: VirtualCar) -> VirtualCar:
+    """The car as it stands; its tables of messages never change and are shared."""
+    tables = car._messages
+    return copy.deepcopy(car, {id(tables): tables})
+
 
 class Pair:
-    """One car with one agent and one backend. `effects_until_cut` cuts the power before that effect."""
+    """One car with one agent and one backend, begun anew or with what a power cut left.
 
-    def __init__(self, *, is_asleep: bool = False, is_locked: bool = True) -> None:
+    `before_effect` is called before every effect, from the first of the start on; it may take `remains`, or raise.
+    """
+
+    def __init__(
+        self,
+        *,
+        is_asleep: bool = False,
+        is_locked: bool = True,
+        remains: Remains | None = None,
+        before_effect: BeforeEffect | None = None,
+    ) -> None:
         self.profile, database = vehicle()
-        self.now_s = 1000.0
-        self.car = VirtualCar(
-            self.profile, database, now_s=self.now_s, is_asleep=is_asleep, is_locked=is_locked, sleep_after_s=1e9
-        )
-        self.disk = Disk()
+        if remains is None:
+            car = VirtualCar(
+                self.profile, database, now_s=1000.0, is_asleep=is_asleep, is_locked=is_locked, sleep_after_s=1e9
+            )
+            remains = Remains(1000.0, car, Disk(), 0)
+        self.now_s = remains.now_s
+        self.car = remains.car
+        self.disk = remains.disk
         self.performed: list[Effect] = []
         self.sent: list[Frame] = []
         self.published: list[Publish] = []
         self.acknowledged: list[int] = []
-        self.effects_until_cut: int | None = None
+        self.before_effect = before_effect
         self.is_store_broken = False
         self.is_broker_up = True
         self.send_refusal: Reason | None = None
         self.store_delay_s = 0.0
         self.stopped: str | None = None
-        self._session = 0
+        self._session = remains.sessions
         self._delivery = 0
         self._counter = 0
         self.engine = self._start()
@@ -209,16 +267,28 @@ class Pair:
 
     def restart(self) -> None:
         """A crash and a new start: only the disk is kept."""
-        self.effects_until_cut = None
+        self.before_effect = None
         self._start()
+
+    def cut_power_after(self, effects: int) -> None:
+        """So many effects are performed from here on; the next one finds no power."""
+        left = iter(range(effects))
+
+        def cut(_pair: Pair, _effect: Effect) -> None:
+            if next(left, None) is None:
+                raise PowerCutError
+
+        self.before_effect = cut
+
+    def remains(self) -> Remains:
+        """What would be left if the power were cut now."""
+        return Remains(self.now_s, _copied(self.car), self.disk.copy(), self._session)
 
     def perform(self) -> None:
         """Perform every waiting effect, in order."""
         while self.stopped is None and (effect := self.engine.next_effect()) is not None:
-            if self.effects_until_cut is not None:
-                if self.effects_until_cut == 0:
-                    raise PowerCutError
-                self.effects_until_cut -= 1
+            if self.before_effect is not None:
+                self.before_effect(self, effect)
             self.performed.append(effect)
             self._perform(effect)
 
@@ -254,10 +324,12 @@ class Pair:
                 pass
 
     def run(self, seconds: float, until: Callable[[], bool] | None = None) -> None:
-        """Let time pass for all three, at most so long."""
+        """Let time pass for all three, at most so long; steps in which nothing is due are skipped."""
         end_s = self.now_s + seconds
         while self.now_s < end_s and self.stopped is None:
-            self.now_s += STEP_S
+            car_s = self.car.next_step_at()
+            next_s = min(end_s, self.engine.next_timer(), math.inf if car_s is None else car_s)
+            self.now_s += STEP_S * max(1, math.ceil((next_s - self.now_s) / STEP_S - 1e-6))
             for frame in self.car.step(self.now_s):
                 self.engine.receive_frame(frame, self.now_s)
                 self.perform()
@@ -344,4 +416,4 @@ class Pair:
         return payloads
 
 
-FINAL = (Stage.VERIFIED, Stage.EXECUTED_UNVERIFIED, Stage.FAILED, Stage.REJECTED, Stage.INTERRUPTED)
+BeforeEffect = Callable[[Pair, Effect], None]

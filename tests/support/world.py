@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from random import Random
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from tests.support.world_broker import Broker
 from tests.support.world_car import WorldCar
@@ -33,7 +33,13 @@ ENDING_S_MAX: Final = 240.0
 
 
 class World:
-    """`run` lives it to its end; raises BrokenRuleError, or whatever the agent let escape."""
+    """`run` lives it to its end; raises BrokenRuleError, or whatever the agent let escape.
+
+    A test that wants to see a rule broken puts a part that lies in the place of an honest one.
+    """
+
+    computer_kind: ClassVar[type[Computer]] = Computer
+    station_kind: ClassVar[type[Station]] = Station
 
     def __init__(self, seed: int) -> None:
         self.chance = Random(seed)  # noqa: S311 - to be repeated, not to be secret
@@ -56,10 +62,10 @@ class World:
         )
         self.judge = Judge(self)
         self.broker = Broker(self)
-        self.computer = Computer(self)
+        self.computer = self.computer_kind(self)
         first, second, reading = OPERATORS
         self.stations = tuple(
-            Station(self, name, operator)
+            self.station_kind(self, name, operator)
             for name, operator in (("A", first), ("B", first), ("C", second), ("D", reading))
         )
         self.script = Script(self)

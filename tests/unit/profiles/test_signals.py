@@ -86,6 +86,8 @@ def test_a_raw_value_with_a_name_must_not_pass_for_a_number() -> None:
     found = faults(HEAD + table, NAMED)
     assert [fault.key for fault in found] == ["signals[0].invalid"] * 2
     assert "calls raw value 65535 'NotAvailable', and it would be read as the number 655.35" in found[0].problem
+    impossible = NAMED.replace("65535 ", "65536 ").replace('0 "Still" ', "")
+    plan("Vehicle.Speed", "Motion", "Speed", "", impossible)
     for further in ("invalid = [0xFFFF, 0]", "min = 0.01\nmax = 655.34", "invalid = [0]\nmax = 250.0"):
         plan("Vehicle.Speed", "Motion", "Speed", further, NAMED)
 
@@ -130,6 +132,12 @@ def test_a_table_that_contradicts_the_dbc_or_vss_is_a_fault(
     found = faults(HEAD + signal_table(path, "Motion", signal, further))
     assert any(fault.key == f"signals[0].{key}" and problem in fault.problem for fault in found), found
     assert all(fault.line >= 12 and fault.expected for fault in found)
+
+
+def test_a_float_has_no_choices() -> None:
+    table = signal_table(GEAR, "Wide", "Energy", 'choices = { "1" = 1 }')
+    (fault,) = faults(HEAD + table)
+    assert (fault.key, fault.problem) == ("signals[0].choices", "Energy is a float")
 
 
 def test_one_path_has_one_signal() -> None:

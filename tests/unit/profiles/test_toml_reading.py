@@ -111,6 +111,8 @@ preconditions = [ { path = "Vehicle.Speed", max = 0.0, reason = "moving" } ]
         ('signal = "Speed"', 'signal = "Speed"\nmin = "0"\nreport = 1'),
         ("[actions.unlock]", "[unsupported]\nlock = 1\n[actions.unlock]"),
         ("bitrate_bps = 500_000\nfd = true\n", "[strange]\nfd = true\n"),
+        ('dbc = ["small.dbc"]\nbitrate_bps = 500_000\n', ""),
+        ("[actions.unlock]", "[unsupported]\nlock = []\nopen = 1\n[actions.unlock]"),
         ("[actions.unlock]", "[wake]\nbody = 1\n[actions.unlock]"),
         ("[actions.unlock]", '[[messages]]\nmessage = "Lock"\nchecksum = { algorithm = 1 }\n[actions.unlock]'),
     ],

@@ -1,0 +1,171 @@
+"""A hundred thousand commands through everything that can go wrong, and every rule asked at each step.
+
+SR-01 to SR-07 as `tests.support.world_judge` has them; H39 to H52, H55, H59 to H61, H69, H70, H73 to H78, H84, H85,
+H87, H94 to H100, H103 and H104 come up by the thousand.  A million, or one world alone: `tests.simulation.million`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from agent.command.envelope import decode_result, open_unverified
+from agent.command.fields import MessageKind
+from agent.model.frame import Frame
+from agent.model.records import Intent, Record
+from tests.simulation import million
+from tests.simulation.million import Lived, live, simulate
+from tests.support.world import World
+from tests.support.world_computer import Computer, WorldDisk
+from tests.support.world_station import Station
+
+COMMANDS = 100_000
+PROCESSES = 2
+
+# Whatever its seeds, a run of this size has seen each of these; one that has not tests less than it says.
+SEEN = (
+    "end verified ok",
+    "end executed_unverified timeout",
+    "end failed no_state_change",
+    "end failed conflicting_state",
+    "end failed superseded",
+    "end failed can_down",
+    "end failed bus_off",
+    "end failed timeout",
+    "end interrupted ok",
+    "end rejected expired",
+    "end rejected bus_asleep",
+    "end rejected moving",
+    "refused stale_session",
+    "refused counter",
+    "refused expired",
+    "refused busy",
+    "refused rate_limited",
+    "refused cid_conflict",
+    "refused wrong_car",
+    "refused operator_mismatch",
+    "refused action_not_allowed",
+    "refused door_open",
+    "refused storage",
+    "backend ignored forged hello",
+    "backend ignored forged result",
+)
+
+
+@pytest.mark.timeout(1200)  # two minutes on two idle processors
+def test_hundred_thousand_commands_break_no_rule_whatever_goes_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    """SR-01, SR-02, SR-03, SR-04, SR-05, SR-06, SR-07"""
+    report = simulate(COMMANDS, seed=1, processes=PROCESSES)
+    with capsys.disabled():
+        sys.stdout.write(f"\n{report.words()}\n")
+    assert report.failure is None, report.failure
+    assert report.commands >= COMMANDS
+    assert [name for name in SEEN if not report.counts[name]] == []
+
+
+def test_seed_gives_the_same_world_in_every_process() -> None:
+    """What a run finds can be lived again: the same steps, whatever order this interpreter keeps its sets in."""
+    command = million.replay_command(7).split()[1:]
+    runs = [
+        subprocess.run(
+            [sys.executable, *command],
+            env=os.environ | {"PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+        for hash_seed in ("1", "2")
+    ]
+    assert [run.returncode for run in runs] == [0, 0], runs[0].stdout + runs[0].stderr
+    traces = {re.search(r"trace ([0-9a-f]{16})", run.stdout)[1] for run in runs}  # type: ignore[index]
+    assert traces == {simulate(1, seed=7, processes=1).digest[:16]}
+    assert live(8).digest != live(7).digest
+
+
+def test_several_processes_live_the_worlds_that_one_does() -> None:
+    alone, together = simulate(400, seed=3, processes=1), simulate(400, seed=3, processes=2)
+    assert (alone.digest, alone.counts) == (together.digest, together.counts)
+
+
+# --- the judge is not blind: each part of the world that can lie is made to -------------------------------------------
+
+
+class ForgetfulDisk(WorldDisk):
+    """Answers that an intent is durable, and has not kept it."""
+
+    def write(self, records: Iterable[Record]) -> None:
+        super().write(record for record in records if not isinstance(record, Intent))
+
+
+class ForgetfulComputer(Computer):
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.disk = ForgetfulDisk()
+
+
+class ForgetfulWorld(World):
+    computer_kind = ForgetfulComputer
+
+
+class LateStampComputer(Computer):
+    """An edge that takes a frame's time of receipt when it gets round to reading it (H97)."""
+
+    def stamped(self, frame: Frame) -> Frame:
+        return replace(frame, received_at_s=frame.received_at_s + 0.3)
+
+
+class LateStampWorld(World):
+    computer_kind = LateStampComputer
+
+
+class TrustingStation(Station):
+    """A backend that asks for no signature."""
+
+    def receive(self, kind: str, raw: bytes, is_retained: bool) -> None:
+        if kind == MessageKind.RES and (envelope := open_unverified(MessageKind.RES, raw)) is not None:
+            for conversation in self.wishes:
+                conversation.receive(decode_result(envelope.payload), self.clock_s())
+        super().receive(kind, raw, is_retained)
+
+
+class TrustingWorld(World):
+    station_kind = TrustingStation
+
+
+def first_broken(kind: type[World], worlds: int = 60) -> Lived:
+    return next(lived for lived in (live(seed, kind) for seed in range(1, worlds)) if lived.failure is not None)
+
+
+def test_disk_that_forgets_intents_is_found() -> None:
+    """SR-02"""
+    failure = first_broken(ForgetfulWorld).failure
+    assert failure is not None and "SR-02" in failure
+
+
+def test_frames_that_are_made_younger_than_they_are_are_found() -> None:
+    """SR-05, H97"""
+    failure = first_broken(LateStampWorld).failure
+    assert failure is not None and "SR-05" in failure
+
+
+def test_backend_that_believes_forged_results_is_found() -> None:
+    """H70"""
+    failure = first_broken(TrustingWorld).failure
+    assert failure is not None and "H70" in failure
+
+
+def test_world_that_breaks_a_rule_is_printed_with_the_command_that_lives_it_again() -> None:
+    """And lived again it breaks the same rule after the same steps."""
+    broken = first_broken(ForgetfulWorld)
+    assert broken.failure is not None
+    last_lines = broken.failure.splitlines()[-2:]
+    assert last_lines[0].startswith(f"world {broken.seed}: BrokenRuleError: SR-02")
+    assert last_lines[1] == f"to live it again: python -m tests.simulation.million --seed {broken.seed} --commands 1"
+    again = live(broken.seed, ForgetfulWorld)
+    assert (again.digest, again.failure) == (broken.digest, broken.failure)

@@ -1,0 +1,240 @@
+"""A life of a store: what the engine would write to it, and a process that does so and says what is durable.
+
+python -m tests.support.store_history DIRECTORY [--synchronous LEVEL] [--from STEP] [--on-failing-disk]
+
+It prints `opened STORE_ID` when the store is open and `written STEP` after each write, and nothing else; on a failing
+disk `refused` and `degraded` for an opening, and `failed STEP` for a write, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import enum
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+from agent.adapters.store import Stores
+from agent.errors import StoreError
+from agent.model.records import (
+    Done,
+    Intent,
+    JournalEntry,
+    JournalPruned,
+    OutboxRemoved,
+    OutboxStored,
+    Record,
+    Recovered,
+    ResultDelivered,
+    SequenceReserved,
+    SessionStarted,
+)
+from tests.support.store_records import CAR, done, intent
+
+COMMANDS = 16
+SEQUENCE_BLOCK = 12
+CHECKPOINT_PAGES = 30
+LOG_BYTES_MAX = 40_000
+"""SQLite's own interval of 1,000 pages and our bound of 4 MiB a hundredth as large: the log is folded into the file,
+begun again and cut off several times in a short life, by the same code."""
+
+
+class Restart(enum.Enum):
+    """How one run of the agent ends and the next begins."""
+
+    CLOSED = enum.auto()
+    KILLED = enum.auto()
+
+
+Step = tuple[Record, ...] | Restart
+"""One `write`, all or none, or a restart."""
+
+
+@cache
+def history() -> tuple[Step, ...]:
+    """The whole life, always the same."""
+    return tuple(_life())
+
+
+def _life() -> Iterator[Step]:
+    sid = _label(0)
+    reserved = SEQUENCE_BLOCK + 1
+    sequence = 0
+    yield (SessionStarted(sid), SequenceReserved(reserved))
+    for number in range(1, COMMANDS + 1):
+        if sequence + 6 >= reserved:  # a command uses at most six numbers
+            reserved += SEQUENCE_BLOCK
+            yield (SequenceReserved(reserved),)
+        yield (intent(number, sid=sid),)
+        sequence += 1
+        yield (OutboxStored(sequence, 0, _payload(sequence, 180)),)
+        sequence += 1
+        yield (replace(done(number, sequence=sequence), result=_payload(sequence, 330)),)
+        yield (ResultDelivered(7, intent(number).cid),)
+        if number % 4 == 2:
+            # One record gives way to three, the last of which needs several pages.
+            batch = tuple(OutboxStored(sequence + n, 1, _payload(sequence + n, 90 * 9**n)) for n in (1, 2, 3))
+            sequence += 3
+            yield (*batch, OutboxRemoved((batch[0].sequence - 2,)))
+        if number % 5 == 4:
+            yield (OutboxRemoved(tuple(range(sequence - 7, sequence - 3))),)
+            # The oldest two commands go, and the label of their session with them.
+            yield (JournalPruned(tuple((7, intent(old).cid) for old in (number - 3, number - 2))),)
+            sid = _label(number)
+        if number == COMMANDS // 3:
+            yield Restart.CLOSED
+        if number == COMMANDS * 2 // 3:
+            yield Restart.KILLED
+            yield (SessionStarted(sid := _label(number + 1)),)
+        if number % 5 == 4:
+            yield (SessionStarted(sid),)
+
+
+def _label(number: int) -> bytes:
+    return sha256(b"session %d" % number).digest()[:8]
+
+
+def _payload(number: int, size: int) -> bytes:
+    """Bytes that are nowhere else, so that half of a record cannot pass for the whole."""
+    return (sha256(b"payload %d" % number).digest() * (size // 32 + 1))[:size]
+
+
+@dataclass
+class Contents:
+    """What a store holds by the contract of its records, worked out apart from the store."""
+
+    journal: dict[tuple[int, bytes], JournalEntry] = field(default_factory=dict)
+    sessions: set[bytes] = field(default_factory=set)
+    sequence_next: int = 1
+    outbox: dict[int, OutboxStored] = field(default_factory=dict)
+
+    def take(self, records: Sequence[Record]) -> None:
+        for record in records:
+            match record:
+                case Intent(operator, cid):
+                    self.journal[operator, cid] = JournalEntry(record)
+                case Done(operator, cid):
+                    self.journal[operator, cid] = replace(self.journal[operator, cid], done=record)
+                case ResultDelivered(operator, cid):
+                    self.journal[operator, cid] = replace(self.journal[operator, cid], is_delivered=True)
+                case SessionStarted(sid):
+                    self.sessions.add(sid)
+                case SequenceReserved(upto):
+                    self.sequence_next = max(self.sequence_next, upto)
+                case JournalPruned(keys):
+                    for key in keys:
+                        self.sessions.discard(self.journal.pop(key).intent.sid)
+                case OutboxStored(sequence):
+                    self.outbox[sequence] = record
+                case OutboxRemoved(sequences):
+                    for sequence in sequences:
+                        self.outbox.pop(sequence, None)
+
+    def recovered(self) -> Recovered:
+        """As a start would find it, but for the store's id."""
+        return Recovered(
+            b"",
+            tuple(self.journal.values()),
+            frozenset(self.sessions),
+            self.sequence_next,
+            tuple(self.outbox[sequence] for sequence in sorted(self.outbox)),
+        )
+
+
+@cache
+def states() -> tuple[Recovered, ...]:
+    """What the store holds before the first step and after each."""
+    contents = Contents()
+    found = [contents.recovered()]
+    for step in history():
+        if isinstance(step, tuple):
+            contents.take(step)
+        found.append(contents.recovered())
+    return tuple(found)
+
+
+def numbers_used(steps: int) -> Iterator[int]:
+    """Sequence numbers given out in the first so many steps."""
+    for step in history()[:steps]:
+        if isinstance(step, tuple):
+            yield from (record.sequence for record in step if isinstance(record, Done | OutboxStored))
+
+
+def say(text: str) -> None:
+    """In one system call, so that it is one point in the trace."""
+    os.write(1, text.encode())
+
+
+async def live(directory: Path, first: int, synchronous: str | None) -> None:
+    """Take the steps from `first` on; a restart is a new image of this process, or a closed and reopened store."""
+    stores = opened(directory, synchronous)
+    for index, step in enumerate(history()[first:], start=first):
+        if step is Restart.CLOSED:
+            stores.close()
+            stores = opened(directory, synchronous)
+        elif step is Restart.KILLED:
+            own = ["-m", "tests.support.store_history", str(directory), "--from", str(index + 1)]
+            level = [] if synchronous is None else ["--synchronous", synchronous]
+            os.execv(sys.executable, [sys.executable, *own, *level])  # noqa: S606 - nothing is closed before
+        else:
+            await stores.write(step)
+            say(f"written {index}\n")
+    stores.close()
+
+
+def opened(directory: Path, synchronous: str | None) -> Stores:
+    """The store with its intervals scaled down and, if so wished, with less durability than it insists on."""
+    stores = Stores(directory, CAR)
+    recovered = stores.open()
+    for file in (stores._authority, stores._telemetry):
+        assert file is not None
+        file.connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        file.connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_MAX}")
+        if synchronous is not None:
+            file.connection.execute(f"PRAGMA synchronous = {synchronous}")
+    say(f"opened {recovered.store_id.hex()}\n")
+    return stores
+
+
+async def endure(directory: Path, first: int) -> None:
+    """Open the store and make all writes from `first` on, whatever becomes of them.
+
+    All of it in the writer's thread, for strace counts the calls of each thread for itself.
+    """
+    stores = Stores(directory, CAR)
+    try:
+        recovered = await asyncio.get_running_loop().run_in_executor(stores._writer, stores.open)
+    except StoreError:
+        say("refused\n")
+        return
+    say("degraded\n" if recovered.is_degraded else f"opened {recovered.store_id.hex()}\n")
+    for index, step in enumerate(history()[first:], start=first):
+        assert isinstance(step, tuple)
+        try:
+            await stores.write(step)
+            say(f"written {index}\n")
+        except StoreError:
+            say(f"failed {index}\n")
+    stores.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--synchronous")
+    parser.add_argument("--from", dest="first", type=int, default=0)
+    parser.add_argument("--on-failing-disk", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.on_failing_disk:
+        asyncio.run(endure(arguments.directory, arguments.first))
+    else:
+        asyncio.run(live(arguments.directory, arguments.first, arguments.synchronous))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""The store's life recorded, and a store made again from the bytes of its files."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.adapters.store import Stores
+from agent.errors import StoreError
+from agent.model.records import Recovered
+from tests.support.power_loss import Image
+from tests.support.store_records import CAR
+from tests.support.syscall_trace import Call, is_traceable, record
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder in memory if there is one: here a sync need not reach any disk."""
+    shared = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(dir=shared if shared.is_dir() else None))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def traced(state: Path, *options: str) -> tuple[Call, ...]:
+    """What the store's life does to its folder, which is there before it, as systemd makes it."""
+    if not is_traceable():
+        pytest.skip("strace: not here, or not allowed to trace: apt-get install strace")
+    state.mkdir(exist_ok=True)
+    return record([sys.executable, "-m", "tests.support.store_history", state, *options], state)
+
+
+def laid_out(image: Image, folder: Path) -> None:
+    """Make the folder with these files in it."""
+    folder.mkdir()
+    for name, content in image.items():
+        (folder / name).write_bytes(content)
+
+
+def found_in(image: Image, folder: Path) -> Recovered | str:
+    """What the store makes of these files, or why it does not open. The folder is there only as long."""
+    laid_out(image, folder)
+    stores = Stores(folder, CAR)
+    try:
+        return stores.open()
+    except StoreError as error:
+        return f"refused: {error}"
+    finally:
+        stores.close()
+        shutil.rmtree(folder)
