@@ -17,7 +17,8 @@ from agent.command.lifecycle import Finish, Lifecycle, Progress, Send, Step
 from agent.ledger import Key, Ledger
 from agent.model.command import Action, Command, Evidence, Executed, Outcome, Reason, Stage
 from agent.model.effects import Level
-from agent.model.frame import Frame
+from agent.model.events import BusChanged
+from agent.model.frame import BusState, Frame
 from agent.model.reading import Reading
 from agent.model.recipe import Recipe
 from agent.model.records import Done, Intent
@@ -34,6 +35,12 @@ READBACK_S = 1.5
 # A frame goes out on preconditions asked just before it. One that a slow card holds up for longer is not sent: the
 # next round asks them again, for the car may have driven off (SR-06).
 SEND_WITHIN_S = 0.5
+
+_BUS_FAILURES = {
+    BusState.BUS_OFF: Reason.BUS_OFF,
+    BusState.DOWN: Reason.CAN_DOWN,
+    BusState.GONE: Reason.CAN_DOWN,
+}
 
 
 @dataclass(slots=True)
@@ -68,6 +75,7 @@ class Acting:
         self._answers = answers
         self._running: Running | None = None
         self._frame_tokens = itertools.count(1)
+        self._unsettled = (0, float("-inf"))
         self._interrupted = list(ledger.unfinished())
         self._readback_at_s = now_s + READBACK_S
 
@@ -120,6 +128,7 @@ class Acting:
             is_bus_asleep=self._telemetry.is_asleep(recipe.bus, now_s),
             permits=permits,
             tokens=self._frame_tokens,
+            settled_at_s=self._settled_at_s(command.action),
         )
         self._running = Running(command, recipe.bus, lifecycle, self._pending.persist(intent))
         self._pending.log(
@@ -138,6 +147,21 @@ class Acting:
             self._take_steps(running.lifecycle.bus_awake(now_s), now_s)
         if readings and self._running is running:
             self._take_steps(running.lifecycle.readings(readings, now_s), now_s)
+
+    def frame_refused(self, message: str) -> None:
+        """A frame of this DBC message came and was not believed."""
+        if (running := self._running) is not None:
+            running.lifecycle.refused(message)
+
+    def bus_changed(self, event: BusChanged, now_s: float) -> None:
+        """An interface changed its state; a command that acts on it and has begun cannot be followed any more."""
+        reason = _BUS_FAILURES.get(event.state)
+        if (running := self._running) is not None and running.bus == event.bus and reason is not None:
+            self._take_steps(running.lifecycle.bus_failed(reason, now_s), now_s)
+
+    def may_send(self, token: int, now_s: float) -> bool:
+        """Asked at the very moment of sending, after everything that came before was taken in."""
+        return self._running is not None and self._running.lifecycle.may_leave(token, now_s)
 
     def frame_sent(self, token: int, at_s: float, now_s: float) -> None:
         """A frame asked for left at `at_s`."""
@@ -210,9 +234,16 @@ class Acting:
                     self._progress(running.command, stage, now_s)
                 case Finish(outcome):
                     self._running = None
+                    if outcome.executed is Executed.UNKNOWN:
+                        self._unsettled = (running.command.action, running.lifecycle.effect_until_s)
                     entry = self._ledger.find(_key(running.command))
                     if entry is not None:
                         self._finish(entry.intent, outcome, now_s)
+
+    def _settled_at_s(self, action: int) -> float:
+        """Until when an earlier command with an open end may still undo what this one does."""
+        earlier, until_s = self._unsettled
+        return until_s if earlier != action else float("-inf")
 
     def _finish(self, intent: Intent, outcome: Outcome, now_s: float) -> None:
         """The end of a command: durable first, then told."""

@@ -210,7 +210,7 @@ class App:
         if (bus := self._buses.get(frame.bus)) is None:
             return FrameNotSent(token, Reason.INTERNAL)
         try:
-            return FrameSent(token, bus.send(frame, not_after_s))
+            return FrameSent(token, bus.send(frame, not_after_s, lambda: self._engine.may_send(token, boot_s())))
         except FrameRefused as refusal:
             return FrameNotSent(token, refusal.reason)
 

@@ -74,7 +74,7 @@ class Commanding:
         self._acting = acting
         self._counters: dict[bytes, int] = {}
         self._bucket = inbound_bucket(now_s)
-        self._key_buckets = {kid: command_bucket(now_s) for kid in keys}
+        self._buckets = {(kid, is_lock): command_bucket(now_s) for kid in keys for is_lock in (False, True)}
         self._refuse_all: Reason | None = None
         self.dropped: Counter[str] = Counter()
 
@@ -148,9 +148,6 @@ class Commanding:
             return self._refuse_all, ()
         if command.action == Action.REPORT:
             return None, ()
-        self._key_buckets[command.kid], has_room = self._key_buckets[command.kid].take(now_s)
-        if not has_room:
-            return Reason.RATE_LIMITED, ()
         recipe = self._profile.recipes.get(Action(command.action))
         if recipe is None:
             return Reason.UNSUPPORTED_ACTION, ()
@@ -160,6 +157,8 @@ class Commanding:
             reason = Reason.BUSY
         if reason is None and not self._has_journal_room(now_s):
             reason = Reason.STORAGE
+        if reason is None and not self._has_rate(command, now_s):
+            reason = Reason.RATE_LIMITED
         return reason, evidence
 
     def _first_asking(self, recipe: Recipe, now_s: float) -> tuple[Reason | None, tuple[Reading, ...]]:
@@ -179,6 +178,12 @@ class Commanding:
             return permit_asleep(recipe.preconditions, read)
         return permit(recipe.preconditions, read, now_s, None)
 
+    def _has_rate(self, command: Command, now_s: float) -> bool:
+        """Amendment A8, for each key; locks have a measure of their own, which no number of unlocks uses up (SR-06)."""
+        which = (command.kid, command.action == Action.LOCK)
+        self._buckets[which], has_room = self._buckets[which].take(now_s)
+        return has_room
+
     def _has_journal_room(self, now_s: float) -> bool:
         if (pruned := self._ledger.prune(self._session.unix_s(now_s))) is not None:
             self._pending.persist(pruned)
@@ -196,7 +201,7 @@ class Commanding:
         result = self._answers.result(key[0], command.cid, command.digest, outcome, now_s)
         self._remember(key, command, result, now_s)
         self._answers.say(key[0], result)
-        self._telemetry.report_now(now_s)
+        self._telemetry.state_wanted()
 
     def _repeat(self, entry: JournalEntry, command: Command, key: Key, now_s: float) -> None:
         """Amendment A2: a command the journal holds is never judged again; its answer stands."""

@@ -93,6 +93,8 @@ class Engine:
         """A frame came from a bus."""
         readings = self._telemetry.receive_frame(frame, now_s)
         self._acting.frame_heard(frame, readings, now_s)
+        if not readings and (message := self._telemetry.refused_message(frame)) is not None:
+            self._acting.frame_refused(message)
 
     def receive_delivery(self, delivery: Delivery, now_s: float) -> None:
         """A publication came from the broker; it is acknowledged once what to do with it is decided and durable."""
@@ -127,6 +129,7 @@ class Engine:
                 self._pending.add(Notify("running; broker not connected"))
             case BusChanged():
                 self._telemetry.bus_changed(event)
+                self._acting.bus_changed(event, now_s)
             case ClockSet():
                 self._telemetry.clock_set(event)
             case StopAsked(is_final):
@@ -134,6 +137,10 @@ class Engine:
                 self._acting.stop(now_s, is_final=is_final)
                 if is_final:
                     self._telemetry.end(now_s)
+
+    def may_send(self, token: int, now_s: float) -> bool:
+        """Whether the frame of this `SendFrame` may still leave, now that all that came before it is known (SR-06)."""
+        return self._acting.may_send(token, now_s)
 
     def handle_timer(self, now_s: float) -> None:
         """Time has passed; call when `next_timer` is reached, or oftener."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from agent.model.effects import Effect, Level, Log, Persist, Publish, SendFrame
+from agent.model.effects import Acknowledge, Effect, Level, Log, Persist, Publish, SendFrame
 from agent.model.frame import Frame
 from agent.model.records import Record, SequenceReserved
 
@@ -28,8 +28,11 @@ class Pending:
         return self._effects.popleft() if self._effects else None
 
     def clear(self) -> None:
-        """Drop what waits behind an effect that failed: it relied on it."""
+        """Drop what waits behind an effect that failed, for it relied on it; only acknowledgements stay."""
+        kept = [effect for effect in self._effects if isinstance(effect, Acknowledge)]
         self._effects.clear()
+        for effect in kept:
+            self._effects.append(effect)
 
     def persist(self, *records: Record) -> int:
         """Queue a durable write of records of one store; returns the token of its answer."""

@@ -78,6 +78,11 @@ class Telemetry:
             self._reporter.observe(self._tracker.reading(reading.path, now_s), now_s)
         return readings
 
+    def refused_message(self, frame: Frame) -> str | None:
+        """Name of the message of a frame just received, if it was wanted and not believed."""
+        message = self._decoder.message_of(frame)
+        return message if message is not None and self._decoder.refused_last(message) else None
+
     def bus_changed(self, event: BusChanged) -> None:
         if self._bus_state.get(event.bus) is event.state:
             return
@@ -188,6 +193,10 @@ class Telemetry:
         """Put an event of the agent's own into the outbox."""
         sequence = self._pending.next_sequence()
         self._keep(sequence, PRIORITY_EVENT, wire.named_record(name, sequence, self._session.moment(now_s), fields))
+
+    def state_wanted(self) -> None:
+        """Publish the snapshot soon; however often this is asked, no oftener than events make it."""
+        self._is_event_due = True
 
     def report_now(self, now_s: float) -> None:
         if self._is_connected:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.adapters.dial import dial, require_loopback, tls_context
-from agent.adapters.mqtt_link import MqttLink, Subscription
+from agent.adapters.mqtt_link import MqttLink, Refused, Subscription
 from agent.errors import ConfigurationError, LinkError
 from agent.model.effects import Publish
 from agent.model.events import BrokerDown, BrokerUp, Delivery, LinkEvent, Published
@@ -57,6 +57,8 @@ class Broker:
 
     `will` is (topic, payload), retained: the broker publishes it however the connection ends, also when we end it.
     Deliveries are acknowledged by `acknowledge` alone.  `jitter` gives numbers from 0 to 1.
+    `on_refused` is told the type (last level) of a topic on which a publication without a token was refused, and
+    why, once a type and connection; `refused_counts` has how many there were of each type since start.
     ConfigurationError if a TLS file is wrong, or the connection would be plain and leave this machine.
     """
 
@@ -69,6 +71,7 @@ class Broker:
         subscriptions: Sequence[Subscription],
         on_delivery: Callable[[Delivery], None],
         on_event: Callable[[LinkEvent], None],
+        on_refused: Callable[[str, str], None],
         jitter: Callable[[], float] = _chance.random,
     ) -> None:
         self._settings = settings
@@ -77,10 +80,14 @@ class Broker:
         self._subscriptions = tuple(subscriptions)
         self._on_delivery = on_delivery
         self._on_event = on_event
+        self._on_refused = on_refused
         self._jitter = jitter
         self._delivery_ids = itertools.count(1)
         self._link: MqttLink | None = None
         self._dropped_before = 0
+        # By type of topic; the types are the protocol's, a handful.
+        self.refused_counts: dict[str, int] = {}
+        self._refused_types: set[str] = set()
         # A wrong file is a person's mistake and told at once; later it may be a certificate being renewed.
         self._context()
 
@@ -106,7 +113,10 @@ class Broker:
 
     def publish(self, effect: Publish) -> str | None:
         """Hand a message over at QoS 1: None if taken (then `Published` follows, given a token), else why not."""
-        return "not connected" if self._link is None else self._link.publish_soon(effect)
+        refusal = "not connected" if self._link is None else self._link.publish_soon(effect)
+        if refusal is not None and effect.token is None:
+            self._note_refusal(Refused(effect.topic, refusal))
+        return refusal
 
     def acknowledge(self, delivery_id: int) -> None:
         """Acknowledge a delivery; of no effect if its connection has ended."""
@@ -144,6 +154,7 @@ class Broker:
             if refused and len(refused) == len(self._subscriptions):
                 raise LinkError("the broker refuses every subscription: " + "; ".join(_listed(refused)))
             self._link = link
+            self._refused_types.clear()
             self._on_event(BrokerUp(_listed(refused)))
             await self._serve(link, refused)
         finally:
@@ -165,10 +176,13 @@ class Broker:
                 await link.has_news.wait()
                 link.has_news.clear()
                 for news in link.take_news():
-                    if isinstance(news, Delivery):
-                        self._on_delivery(news)
-                    else:
-                        self._on_event(news)
+                    match news:
+                        case Delivery():
+                            self._on_delivery(news)
+                        case Published():
+                            self._on_event(news)
+                        case Refused():
+                            self._note_refusal(news)
                 link.send_waiting()
                 link.raise_if_ended()
                 if asking.done():
@@ -183,6 +197,14 @@ class Broker:
             if still_refused.keys() != refused.keys():
                 self._on_event(BrokerUp(_listed(still_refused)))
             refused = still_refused
+
+    def _note_refusal(self, refused: Refused) -> None:
+        """What nobody waits for, as state and presence, would otherwise go missing with nobody told."""
+        kind = refused.topic.rsplit("/", 1)[-1]
+        self.refused_counts[kind] = self.refused_counts.get(kind, 0) + 1
+        if kind not in self._refused_types:
+            self._refused_types.add(kind)
+            self._on_refused(kind, refused.reason)
 
     def _context(self) -> ssl.SSLContext | None:
         settings = self._settings

@@ -139,15 +139,16 @@ class CanBus:
             raise
         self._tell_state(BusState.UP)
 
-    def send(self, frame: Frame, not_after_s: float) -> float:
+    def send(self, frame: Frame, not_after_s: float, may_leave: Callable[[], bool] = lambda: True) -> float:
         """Put a frame on the bus now, and return the boot time just after; FrameRefused if it did not leave.
 
-        Reasons: `internal` not on the send list (SR-01), `can_down`, `bus_off`, `timeout` too late for
-        `not_after_s`, faster than `FRAMES_PER_S_MAX`, or no room in the queue for 20 ms.  What arrived before is
-        given to `on_frame` first, so that nothing older than the frame can be taken for an answer to it.
+        Reasons: `internal` not on the send list (SR-01), `can_down`, `bus_off`, `expired` too late for `not_after_s`,
+        faster than `FRAMES_PER_S_MAX`, or `may_leave` said no; `timeout` no room in the queue for 20 ms.  What
+        arrived before is given to `on_frame` first, so that nothing older than the frame can be taken for an answer
+        to it; `may_leave` is asked after that, so that it knows all there is to know.
         """
         try:
-            at_s = self._send(frame, not_after_s)
+            at_s = self._send(frame, not_after_s, may_leave)
         except FrameRefused:
             self.counts.refused += 1
             raise
@@ -159,7 +160,7 @@ class CanBus:
         """Close the interface; nothing is received or sent afterwards."""
         self._shut()
 
-    def _send(self, frame: Frame, not_after_s: float) -> float:
+    def _send(self, frame: Frame, not_after_s: float, may_leave: Callable[[], bool]) -> float:
         if frame not in self._send_list:
             raise FrameRefused(Reason.INTERNAL, f"{self._name}: {frame.arbitration_id:#x} is not on the send list")
         message = can.Message(
@@ -180,9 +181,11 @@ class CanBus:
                 raise FrameRefused(Reason.BUS_OFF, f"{self._name}: the controller is bus-off")
             now_s = boot_s()
             if now_s > not_after_s:
-                raise FrameRefused(Reason.TIMEOUT, f"{self._name}: {now_s - not_after_s:.3f} s too late")
+                raise FrameRefused(Reason.EXPIRED, f"{self._name}: {now_s - not_after_s:.3f} s too late")
             if len(self._sent_at_s) == FRAMES_PER_S_MAX and now_s - self._sent_at_s[0] < 1.0:
-                raise FrameRefused(Reason.TIMEOUT, f"{self._name}: {FRAMES_PER_S_MAX} frames were sent this second")
+                raise FrameRefused(Reason.EXPIRED, f"{self._name}: {FRAMES_PER_S_MAX} frames were sent this second")
+            if not may_leave():
+                raise FrameRefused(Reason.EXPIRED, f"{self._name}: the frame is not wanted or not permitted any more")
             if self._hand_over(self._bus, message):
                 return boot_s()
             time.sleep(SEND_RETRY_S)

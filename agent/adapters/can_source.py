@@ -185,7 +185,15 @@ class ThreadSource:
         self._thread.join(2 * POLL_S)
 
     def _read(self) -> None:
-        """The thread. A message counts as no older than the last time the bus was seen to have none."""
+        """The thread. However it fails, the event loop learns of it: a bus that is only silent is never reopened."""
+        try:
+            self._read_on()
+        except Exception as error:  # noqa: BLE001 - the thread's outermost frame; drivers raise what they like
+            self._failure = bus_error(self._bus.channel_info, error)
+            self._tell_loop()
+
+    def _read_on(self) -> None:
+        """Read until told to end. A message counts as no older than the last time the bus was seen to have none."""
         empty_at_s, offset_before_s = boot_s(), wall_offset_s()
         arrived_at_s, wait_s = empty_at_s, POLL_S
         while not self._is_ending.is_set():
@@ -195,10 +203,6 @@ class ThreadSource:
             except (ValueError, IndexError):
                 self._counts.garbled += 1
                 continue
-            except (can.CanError, OSError) as error:
-                self._failure = bus_error(self._bus.channel_info, error)
-                self._tell_loop()
-                return
             if message is None:
                 empty_at_s, offset_before_s, wait_s = asked_at_s, offset_s, POLL_S
                 continue

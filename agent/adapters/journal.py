@@ -33,10 +33,13 @@ _SECRET_WORDS = ("password", "secret", "seed", "private")
 
 
 class Journal:
-    """Writes `Log` values as lines to `stream()` (asked anew for each line), within the limits above."""
+    """Writes `Log` values as lines to `stream()` (asked anew for each line), within the limits above.
+
+    A line the stream does not take (closed, nobody reads, card full) is counted as dropped; the car goes on.
+    """
 
     def __init__(
-        self, stream: Callable[[], TextIO], *, has_priorities: bool, clock: Callable[[], float] = boot_s
+        self, stream: Callable[[], TextIO | None], *, has_priorities: bool, clock: Callable[[], float] = boot_s
     ) -> None:
         self._stream = stream
         self._has_priorities = has_priorities
@@ -50,14 +53,14 @@ class Journal:
         if (now_s := self._clock()) >= self._window_end_s:
             dropped, self._written, self._dropped = self._dropped, 0, 0
             self._window_end_s = now_s + WINDOW_S
-            if dropped:
-                self._line(Log(Level.WARNING, "log_lines_dropped", {"count": dropped}))
-        if self._written >= LINES_MAX + (ERROR_LINES_MAX if log.level <= Level.ERROR else 0):
+            if dropped and not self._line(Log(Level.WARNING, "log_lines_dropped", {"count": dropped})):
+                self._dropped = dropped
+        is_full = self._written >= LINES_MAX + (ERROR_LINES_MAX if log.level <= Level.ERROR else 0)
+        if is_full or not self._line(log):
             self._dropped += 1
-        else:
-            self._line(log)
 
-    def _line(self, log: Log) -> None:
+    def _line(self, log: Log) -> bool:
+        """Write one line; False if the stream does not take it."""
         self._written += 1
         document = {"level": log.level.name.lower(), "event": log.event[:_TEXT_CHARS_MAX]}
         fields = {name: _shown(name, value, 0) for name, value in list(log.fields.items())[:_ITEMS_MAX]}
@@ -65,9 +68,16 @@ class Journal:
         if len(text) > LINE_CHARS_MAX:
             text = json.dumps({**document, "cut": f"{len(text)} characters", "fields": sorted(fields)[:_ITEMS_MAX]})
         prefix = f"<{int(log.level)}>" if self._has_priorities else ""
-        stream = self._stream()
-        stream.write(f"{prefix}{text[:LINE_CHARS_MAX]}\n")
-        stream.flush()
+        # None: descriptor 2 was closed when Python started.
+        if (stream := self._stream()) is None:
+            return False
+        try:
+            stream.write(f"{prefix}{text[:LINE_CHARS_MAX]}\n")
+            stream.flush()
+        except (OSError, ValueError):
+            # Nobody reads any more, the card is full; ValueError: the stream is closed.
+            return False
+        return True
 
 
 class LibraryLog(logging.Handler):

@@ -73,6 +73,14 @@ class Subscription:
     is_retain_as_published: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The broker's refusal of a publication without a token."""
+
+    topic: str
+    reason: str
+
+
 class MqttLink(aiomqtt.Client):
     """One connection over a socket that `dial` opened; never used again once ended.
 
@@ -109,11 +117,11 @@ class MqttLink(aiomqtt.Client):
         self._client._create_socket = lambda: self._wire  # type: ignore[method-assign]
         self._client.manual_ack_set(True)
         self._delivery_ids = delivery_ids
-        self._news: deque[Delivery | Published] = deque()
+        self._news: deque[Delivery | Published | Refused] = deque()
         self._loose = 0
         self._unacknowledged: dict[int, int] = {}
         self._waiting: deque[Publish] = deque()
-        self._under_way: dict[int, int | None] = {}
+        self._under_way: dict[int, Publish] = {}
         self._in_flight_max = PUBLISHES_MAX
         self._packet_bytes_max = 1 << 28
         self._disconnected.add_done_callback(self._note_end)
@@ -176,14 +184,14 @@ class MqttLink(aiomqtt.Client):
             info = self._client.publish(
                 effect.topic, effect.payload, qos=1, retain=effect.is_retained, properties=_publish_properties(effect)
             )
-            self._under_way[info.mid] = effect.token
+            self._under_way[info.mid] = effect
 
     def acknowledge(self, delivery_id: int) -> None:
         """Send the PUBACK of a delivery; of no effect for QoS 0, a second time, or once the connection ended."""
         if (mid := self._unacknowledged.pop(delivery_id, None)) is not None:
             self._client.ack(mid, qos=1)
 
-    def take_news(self) -> Iterator[Delivery | Published]:
+    def take_news(self) -> Iterator[Delivery | Published | Refused]:
         """Deliveries and answers in the order they came."""
         while self._news:
             yield self._news.popleft()
@@ -196,8 +204,7 @@ class MqttLink(aiomqtt.Client):
 
     def unanswered(self) -> list[int]:
         """Tokens of what was handed over and will never be answered now."""
-        tokens = [*self._under_way.values(), *(effect.token for effect in self._waiting)]
-        return [token for token in tokens if token is not None]
+        return [effect.token for effect in (*self._under_way.values(), *self._waiting) if effect.token is not None]
 
     async def end(self) -> None:
         """Close the connection, in order if it still stands; the broker publishes the will in any case."""
@@ -283,9 +290,12 @@ class MqttLink(aiomqtt.Client):
     def _on_publish(
         self, client: PahoClient, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties
     ) -> None:
-        token = self._under_way.pop(mid, None)
-        if token is not None:
-            self._news.append(Published(token, str(reason_code) if reason_code.is_failure else None))
+        if (effect := self._under_way.pop(mid, None)) is not None:
+            refusal = str(reason_code) if reason_code.is_failure else None
+            if effect.token is not None:
+                self._news.append(Published(effect.token, refusal))
+            elif refusal is not None:
+                self._news.append(Refused(effect.topic, refusal))
         if not self._under_way and not self._waiting:
             self.is_settled.set()
         self.has_news.set()

@@ -13,10 +13,11 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import get_args
 
+from agent.adapters.daemon_thread import DaemonThread
 from agent.adapters.store_file import DeadStorageError, StoreFile, open_store_file
 from agent.adapters.store_schema import (
     AUTHORITY,
@@ -30,6 +31,9 @@ from agent.adapters.store_schema import (
 )
 from agent.errors import StoreError
 from agent.model.records import AuthorityRecord, OutboxStored, Record, Recovered, TelemetryRecord
+
+CLOSE_WAIT_S = 2.0
+"""A sync takes up to a second on a tired card; one that takes longer at the end is not waited for (H92)."""
 
 
 class Stores:
@@ -46,7 +50,8 @@ class Stores:
         self._authority: StoreFile | None = None
         self._telemetry: StoreFile | None = None
         # One thread: SQLite's syncs block for seconds on a tired card, and writes must not overtake each other.
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._writer = DaemonThread("store")
+        self._closing: Future[None] | None = None
 
     def open(self) -> Recovered:
         """Open or make both files and return what they hold.
@@ -90,10 +95,20 @@ class Stores:
         """Make the records durable, all or none; StoreError if that cannot be promised, and from then on always."""
         await asyncio.get_running_loop().run_in_executor(self._writer, self._write, tuple(records))
 
-    def close(self) -> None:
-        """Wait for the write under way, close the files and let another agent have them."""
-        self._writer.shutdown(wait=True)
-        self._release()
+    def close(self, within_s: float = CLOSE_WAIT_S) -> bool:
+        """Finish the write under way, close the files and let another agent have them; blocks, at most so long.
+
+        False if it takes longer, as closing syncs too.  It goes on then, and the directory is ours until it is done
+        or the process has ended, which it can at any time: what was acknowledged is durable.
+        """
+        if self._closing is None:
+            self._closing = self._writer.submit(self._release)
+            self._writer.shutdown(wait=False)
+        try:
+            self._closing.result(within_s)
+        except TimeoutError:
+            return False
+        return True
 
     def _write(self, records: Sequence[Record]) -> None:
         """In the writer's thread."""

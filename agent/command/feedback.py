@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from agent.model.command import Executed, Reason, Stage
 from agent.model.reading import Quality, Reading, Value
 from agent.model.recipe import Feedback
+
+REFUSALS_MAX = 1
+"""Frames of a feedback message that may fail their counter or checksum in one window; noise makes one, a second
+sender (whose frames push the true one's out of step) makes many (H96)."""
 
 
 @dataclass(slots=True)
@@ -29,14 +34,24 @@ class FeedbackWatch:
 
     A path may be reported by several messages; all of them that report must agree.  Where several frames in a row
     are asked for, they must span `run_s_min` as well: spoofed at a high rate, any number of them fits between two
-    frames of the true sender, who is to have his say (H96).
+    frames of the true sender, who is to have his say (H96).  Until `settled_at_s` a command before this one may still
+    take effect, so nothing seen before counts.
     """
 
-    def __init__(self, feedback: tuple[Feedback, ...], *, window_s: float, run_s_min: float) -> None:
+    def __init__(
+        self,
+        feedback: tuple[Feedback, ...],
+        *,
+        window_s: float,
+        run_s_min: float,
+        settled_at_s: float = -math.inf,
+    ) -> None:
         self._feedback = feedback
         self._window_s = window_s
         self._run_s_min = run_s_min
         self._sources: dict[str, dict[str, _Source]] = {wanted.path: {} for wanted in feedback}
+        self._settled_at_s = settled_at_s
+        self._refusals: Counter[str] = Counter()
         self._sent_first_s = math.inf
         self._sent_last_s = math.inf
 
@@ -48,7 +63,12 @@ class FeedbackWatch:
     @property
     def ends_s(self) -> float:
         """When the verdict is due: never, before the first frame and for a car that gives no feedback."""
-        return self._sent_first_s + self._window_s if self._feedback else math.inf
+        return max(self._sent_first_s, self._settled_at_s) + self._window_s if self._feedback else math.inf
+
+    @property
+    def effect_until_s(self) -> float:
+        """Until when the last frame that left, or may have left, may still take effect."""
+        return self._sent_last_s + self._window_s if self._sent_last_s < math.inf else -math.inf
 
     def frame_sent(self, at_s: float) -> None:
         """A command frame left; the first one opens the window."""
@@ -62,11 +82,20 @@ class FeedbackWatch:
     def receive(self, readings: Iterable[Reading]) -> None:
         """Take in readings; those of frames received no later than our first one left do not count (H97)."""
         for reading in readings:
-            if reading.at_s <= self._sent_first_s:
+            if reading.at_s <= max(self._sent_first_s, self._settled_at_s):
                 continue
             for wanted in self._feedback:
                 if wanted.path == reading.path:
                     self._take(wanted, reading)
+
+    def refused(self, message: str) -> None:
+        """A frame of this message was not believed: what it would have said is not known, so no run goes over it."""
+        if not self.is_open:
+            return
+        self._refusals[message] += 1
+        for by_message in self._sources.values():
+            if message in by_message:
+                by_message[message].run = 0
 
     def _take(self, wanted: Feedback, reading: Reading) -> None:
         source = self._sources[wanted.path].setdefault(reading.message, _Source(reading))
@@ -92,9 +121,12 @@ class FeedbackWatch:
         )
 
     def _is_confirmed(self, wanted: Feedback, source: _Source) -> bool:
-        if source.is_contradictory or source.run < wanted.confirmations:
+        if source.is_contradictory or self._is_doubtful(source) or source.run < wanted.confirmations:
             return False
         return wanted.confirmations == 1 or source.last.at_s - source.run_since_s >= self._run_s_min
+
+    def _is_doubtful(self, source: _Source) -> bool:
+        return self._refusals[source.last.message] > REFUSALS_MAX
 
     def verdict(self) -> tuple[Stage, Reason, Executed]:
         """What is to be said at the end of the window."""
@@ -103,12 +135,14 @@ class FeedbackWatch:
         sources = [source for by_message in self._sources.values() for source in by_message.values()]
         has_asked = any(source.asked is not None for source in sources)
         has_other = any(source.other is not None for source in sources)
-        if has_asked and has_other:
+        if has_asked and (has_other or any(self._is_doubtful(source) for source in sources)):
             return Stage.FAILED, Reason.CONFLICTING_STATE, Executed.UNKNOWN
-        # "Unchanged" needs every source to say so last, and after our last frame: one silent since then may have
-        # changed, and one that shows no state at all (its motors run) is about to.
+        # "Unchanged" needs every source to say so last, after our last frame, and to the end of the window: one silent
+        # since then may have changed, and one that shows no state at all (its motors run) is about to.
+        needed_after_s = max(self._sent_last_s, self.ends_s - self._window_s * _LAST_WORD)
         is_unchanged = all(self._sources.values()) and all(
-            source.last is source.other and source.last.at_s > self._sent_last_s for source in sources
+            source.last is source.other and source.last.at_s > needed_after_s and not self._is_doubtful(source)
+            for source in sources
         )
         if has_other and is_unchanged:
             return Stage.FAILED, Reason.NO_STATE_CHANGE, Executed.NO
@@ -127,6 +161,10 @@ class FeedbackWatch:
                     yield from (source.asked, source.other)
             if not by_message:
                 yield Reading(path, None, None, self._sent_first_s, Quality.UNKNOWN, "not_received")
+
+
+# The last part of the window in which a source must still have spoken for its silence not to count.
+_LAST_WORD = 1 / 3
 
 
 def _is_equal(value: Value | None, wanted: Value) -> bool:

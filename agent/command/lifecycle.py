@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from agent.command.evidence import evidence_of
 from agent.command.feedback import FeedbackWatch
-from agent.command.phases import TRANSITIONS, Finish, Phase, Progress, Send, Signal, Step, Steps
+from agent.command.phases import TRANSITIONS, Finish, Permits, Phase, Progress, Send, Signal, Step, Steps
 from agent.command.recipe import Repetition
+from agent.command.wake import WakeCall
 from agent.model.command import Command, Executed, Outcome, Reason, Stage
 from agent.model.frame import Frame
 from agent.model.reading import Quality, Reading
@@ -30,9 +31,6 @@ __all__ = ["TRANSITIONS", "Finish", "Lifecycle", "Permits", "Phase", "Progress",
 
 SEND_ANSWER_S_MAX: Final = 1.0
 """How long past deadline and window a frame may stay unanswered; then the command ends without the answer (SR-10)."""
-
-Permits = Callable[[float, float | None], tuple[Reason | None, tuple[Reading, ...]]]
-"""`policy.permits.permit` for one recipe and the car's state: (now_s, since_s) → reason to refuse, readings used."""
 
 
 class Lifecycle:
@@ -54,6 +52,7 @@ class Lifecycle:
         is_bus_asleep: bool,
         permits: Permits,
         tokens: Iterator[int] | None = None,
+        settled_at_s: float = -math.inf,
     ) -> None:
         wake = recipe.wake
         if not recipe.frames or (is_bus_asleep and (wake is None or not wake.frames)):
@@ -66,17 +65,19 @@ class Lifecycle:
         self._phase = Phase.STORING_INTENT
         self._stage = Stage.ACCEPTED
 
-        # Of a car that was asleep only what it says from now on counts; None: it was awake (amendment A3).
-        self._since_s = now_s if is_bus_asleep else None
-        self._woken_at_s: float | None = None
-        self._settle_s = wake.settle_s if wake else 0.0
-        self._waking = Repetition(wake.frames, wake.tries_max, wake.interval_s) if wake else Repetition((), 0, 0.0)
-
-        self._acting = Repetition(recipe.frames, recipe.repeats_max, recipe.interval_s)
+        self._wake = WakeCall.of(recipe.wake, now_s if is_bus_asleep else None)
+        # A lock unit still busy with another wish may ignore this one: go on asking until that is over.
+        extra_rounds = math.ceil(max(0.0, settled_at_s - now_s) / recipe.interval_s)
+        self._acting = Repetition(recipe.frames, recipe.repeats_max + extra_rounds, recipe.interval_s)
         self._rounds_complete = 0
         self._unanswered: int | None = None
         self._may_have_left = False
-        self._watch = FeedbackWatch(recipe.feedback, window_s=recipe.feedback_window_s, run_s_min=recipe.interval_s)
+        self._watch = FeedbackWatch(
+            recipe.feedback,
+            window_s=recipe.feedback_window_s,
+            run_s_min=recipe.interval_s,
+            settled_at_s=settled_at_s,
+        )
         self._used: tuple[Reading, ...] = ()
 
     @property
@@ -92,10 +93,10 @@ class Lifecycle:
         """The intent is durable. A slow card may have taken long over it, so the deadline comes first (H87)."""
         if self._phase is Phase.ENDING:
             return ()
-        if self._since_s is None:
+        if self._wake.since_s is None:
             signal = Signal.STORED_AWAKE
         else:
-            signal = Signal.STORED_ASLEEP if self._woken_at_s is None else Signal.STORED_WOKEN
+            signal = Signal.STORED_ASLEEP if self._wake.woken_at_s is None else Signal.STORED_WOKEN
         self._move(signal)
         if now_s > self.deadline_s:
             return self._refuse(Reason.EXPIRED, now_s)
@@ -103,9 +104,9 @@ class Lifecycle:
 
     def bus_awake(self, now_s: float) -> Steps:
         """A frame came on the recipe's bus; only the first of a car that was asleep means anything."""
-        if self._since_s is None or self._woken_at_s is not None:
+        if self._wake.since_s is None or self._wake.woken_at_s is not None:
             return ()
-        self._woken_at_s = now_s
+        self._wake.woken_at_s = now_s
         if self._phase is not Phase.WAKING:
             return ()
         self._unanswered = None  # the call was heard; what became of its last frame no longer matters
@@ -120,6 +121,22 @@ class Lifecycle:
             return ()
         self._watch.receive(readings)
         return self._conclude(now_s)
+
+    def refused(self, message: str) -> None:
+        """A frame of this message came and was not believed (length, checksum, counter)."""
+        self._watch.refused(message)
+
+    def may_leave(self, token: int, now_s: float) -> bool:
+        """Whether a frame asked for is still wanted, in time and permitted, now that all that came before is known."""
+        if token != self._unanswered or now_s > self.deadline_s:
+            return False
+        return self._phase is Phase.WAKING or self._permits(now_s, self._wake.since_s)[0] is None
+
+    def bus_failed(self, reason: Reason, now_s: float) -> Steps:
+        """The bus is off, down or gone: what left is lost from sight (H99). Before that, a failed send tells more."""
+        if self._phase is Phase.ENDING or not self._may_have_left:
+            return ()
+        return self._finish(Stage.FAILED, reason, Executed.UNKNOWN, now_s)
 
     def frame_sent(self, token: int, at_s: float) -> Steps:
         """The frame left; `at_s` was read after the call that sent it returned."""
@@ -137,22 +154,24 @@ class Lifecycle:
         return (*progress, *self._act(at_s))
 
     def frame_not_sent(self, token: int, reason: Reason, now_s: float) -> Steps:
-        """The frame did not leave. After `timeout` the next round tries, if there is one; the rest ends it.
+        """The frame did not leave. After `timeout` and `expired` the next round tries, if there is one.
 
         `executed = no` is said only where no frame of the action can have left: the interface was down from the
-        first on, or each was held back for its deadline (`expired`).  Of one that timed out nobody can be sure (A4).
+        first on, or each was held back (`expired`: too late, or no longer permitted).  Of one that timed out nobody
+        can be sure (A4).
         """
         if token != self._unanswered:
             return ()
         self._unanswered = None
         if self._phase is Phase.WAKING:
-            self._waking = self._waking.abandon_round()
+            self._wake.calls = self._wake.calls.abandon_round()
             if reason is Reason.CAN_DOWN:
                 return self._finish(Stage.FAILED, reason, Executed.NO, now_s)
-            return self._call(now_s) if reason is Reason.TIMEOUT else self._refuse(reason, now_s)
+            may_try_again = reason in (Reason.TIMEOUT, Reason.EXPIRED)
+            return self._call(now_s) if may_try_again else self._refuse(reason, now_s)
         self._acting = self._acting.abandon_round()
         if reason is Reason.EXPIRED:
-            return self._end_sending(reason, now_s)
+            return self._act(now_s)
         if reason is Reason.CAN_DOWN and not self._may_have_left:
             return self._finish(Stage.FAILED, reason, Executed.NO, now_s)
         self._may_have_left = True
@@ -181,9 +200,11 @@ class Lifecycle:
             case Phase.WAKING if self._unanswered is not None:
                 return self.deadline_s
             case Phase.WAKING:
-                return min(self.deadline_s, self._call_ends_s if self._waking.is_over else self._waking.due_s)
+                return min(
+                    self.deadline_s, self._wake.calls_end_s if self._wake.calls.is_over else self._wake.calls.due_s
+                )
             case Phase.SETTLING:
-                return min(self.deadline_s, self._settled_at_s)
+                return min(self.deadline_s, self._wake.settled_at_s)
             case Phase.ACTING if self._unanswered is not None:
                 return self._gives_up_at_s
             case Phase.ACTING:
@@ -215,18 +236,18 @@ class Lifecycle:
             return self._refuse(Reason.EXPIRED, now_s)
         if self._unanswered is not None:
             return ()
-        if self._waking.is_over:
-            return self._refuse(Reason.BUS_ASLEEP, now_s) if now_s >= self._call_ends_s else ()
-        if not self._waking.is_due(now_s):
+        if self._wake.calls.is_over:
+            return self._refuse(Reason.BUS_ASLEEP, now_s) if now_s >= self._wake.calls_end_s else ()
+        if not self._wake.calls.is_due(now_s):
             return ()
-        frame, self._waking = self._waking.next_frame(now_s)
+        frame, self._wake.calls = self._wake.calls.next_frame(now_s)
         return (self._send(frame),)
 
     def _settle(self, now_s: float) -> Steps:
         """SETTLING: on to acting once every precondition is known from the woken car, or has had its time."""
-        _, self._used = self._permits(now_s, self._since_s)
+        _, self._used = self._permits(now_s, self._wake.since_s)
         is_known = all(reading.quality is Quality.OK for reading in self._used)
-        if not is_known and now_s < self._settled_at_s:
+        if not is_known and now_s < self._wake.settled_at_s:
             return self._refuse(Reason.EXPIRED, now_s) if now_s >= self.deadline_s else ()
         self._move(Signal.SETTLED)
         return self._act(now_s)
@@ -244,7 +265,7 @@ class Lifecycle:
         if not self._acting.is_due(now_s):
             return ()
         if not self._acting.is_within_round:
-            refusal, self._used = self._permits(now_s, self._since_s)
+            refusal, self._used = self._permits(now_s, self._wake.since_s)
             if refusal is not None:
                 return self._end_sending(refusal, now_s)
         frame, self._acting = self._acting.next_frame(now_s)
@@ -274,7 +295,12 @@ class Lifecycle:
     def _break_off(self, stage: Stage, reason: Reason, now_s: float) -> Steps:
         if self._phase is Phase.ENDING:
             return ()
-        return self._finish(stage, reason, Executed.UNKNOWN, now_s) if self._has_begun else self._refuse(reason, now_s)
+        if not self._has_begun:
+            return self._refuse(reason, now_s)
+        if self._unanswered is not None:
+            self._watch.frame_in_doubt(now_s)
+        self._may_have_left = True
+        return self._finish(stage, reason, Executed.UNKNOWN, now_s)
 
     def _refuse(self, reason: Reason, now_s: float) -> Steps:
         return self._finish(Stage.REJECTED, reason, Executed.NO, now_s)
@@ -293,17 +319,14 @@ class Lifecycle:
         self._phase = TRANSITIONS[self._phase, signal]
 
     @property
+    def effect_until_s(self) -> float:
+        """Until when frames of this command may still take effect; in the past if none can have left."""
+        return self._watch.effect_until_s if self._may_have_left else -math.inf
+
+    @property
     def _has_begun(self) -> bool:
         """Whether a command frame left, may have left, or may leave yet. Wake frames are not the action (A3)."""
         return self._may_have_left or (self._phase is Phase.ACTING and self._unanswered is not None)
-
-    @property
-    def _call_ends_s(self) -> float:
-        return self._waking.round_at_s + max(self._waking.interval_s, self._settle_s)
-
-    @property
-    def _settled_at_s(self) -> float:
-        return math.inf if self._woken_at_s is None else self._woken_at_s + self._settle_s
 
     @property
     def _gives_up_at_s(self) -> float:

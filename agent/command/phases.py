@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from agent.model.command import Outcome, Stage
+from agent.model.command import Outcome, Reason, Stage
 from agent.model.frame import Frame
+from agent.model.reading import Reading
 
 
 class Phase(StrEnum):
@@ -75,3 +76,6 @@ class Finish:
 
 Step = Send | Progress | Finish
 Steps = tuple[Step, ...]
+
+Permits = Callable[[float, float | None], tuple[Reason | None, tuple[Reading, ...]]]
+"""`policy.permits.permit` for one recipe and the car's state: (now_s, since_s) → reason to refuse, readings used."""

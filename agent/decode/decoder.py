@@ -38,6 +38,11 @@ class Decoder:
         stream = self._by_bus.get(frame.bus, _NOTHING).get(_key(frame.arbitration_id, frame.is_extended_id))
         return stream.receive(frame.data, frame.received_at_s) if stream is not None else ()
 
+    def message_of(self, frame: Frame) -> str | None:
+        """The DBC message of a frame, None if nobody wants it."""
+        stream = self._by_bus.get(frame.bus, _NOTHING).get(_key(frame.arbitration_id, frame.is_extended_id))
+        return None if stream is None else stream.message
+
     def refused_last(self, message: str) -> bool:
         """Whether the newest frame of a message was refused; False before the first one."""
         return self._streams[message].screen.is_refused_last
@@ -126,6 +131,7 @@ class _Stream:
 
     def __init__(self, plan: MessagePlan) -> None:
         self.screen = Screen(plan)
+        self.message = plan.name
         units = {
             signal.path: _Unit(signal, signal.unit_choice) for signal in plan.signals if signal.unit_choice is not None
         }

@@ -35,7 +35,7 @@ class FrameSent:
 
 @dataclass(frozen=True, slots=True)
 class FrameNotSent:
-    """The frame did not leave: can_down, bus_off, timeout (no buffer, or too late), internal (not on the list)."""
+    """The frame did not leave: can_down, bus_off, expired (held back), timeout (no room), internal (not on list)."""
 
     token: int
     reason: Reason

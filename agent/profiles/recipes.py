@@ -196,8 +196,10 @@ def _check_action(
     wake = wake_ups.get(table.wake) if table.wake is not None else None
     if table.wake is not None and table.wake not in tables.wake:
         told.add((*place, "wake"), f"unknown wake-up {table.wake!r}", expected_of(tables.wake, table.wake))
-    elif wake is not None and frames and wake.bus not in {"", *(frame.bus for frame in frames)}:
-        told.add((*place, "wake"), f"{table.wake} wakes a bus this action sends nothing on", f"one for {frames[0].bus}")
+    elif wake is not None and frames and wake.bus not in ("", frames[0].bus):
+        # Whether the car is awake is judged by the bus of the first frame.
+        problem = f"{table.wake} wakes {wake.bus}, and this action waits on {frames[0].bus}"
+        told.add((*place, "wake"), problem, f"a wake-up of {frames[0].bus}")
     if word == "disable_drive":
         _check_disable_drive(table, place, lookup)
 

@@ -38,7 +38,6 @@ FAULTS = (
     ("pwrite64", "ENOSPC"),
     ("fdatasync", "EIO"),
     ("fsync", "EIO"),
-    ("ftruncate", "EIO"),
 )
 
 AT_ONCE = 4
@@ -110,5 +109,6 @@ def test_whichever_call_fails_the_run_ends_as_it_says_h88(
                 break
     with capsys.disabled():
         sys.stdout.write(f"\n{call} fails with {error}: {outcomes.total()} runs: {dict(outcomes)}\n")
-    # Only the log is cut off after a write that is durable already, so that failing there fails nothing.
-    assert outcomes.keys() - {"failed"} == {"degraded", "written"}
+    assert outcomes["degraded"] and outcomes["written"]
+    # The files are open and their names durable by then.
+    assert bool(outcomes["failed"]) == (call not in ("openat", "fsync"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
@@ -74,6 +75,8 @@ def is_honest(reading: Reading) -> bool:
     if reading.quality is not Quality.OK:
         return reading.value is None and reading.reason is not None
     datatype = vss.PATHS[reading.path].datatype
+    if isinstance(reading.value, float) and not math.isfinite(reading.value):
+        return False
     return reading.value is not None and reading.reason is None and fits_datatype(reading.value, datatype)
 
 

@@ -11,9 +11,10 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, product
 
 import pytest
 
@@ -36,7 +37,7 @@ UNBELIEVED = {
 }
 """With these the lock does not move, or nothing that can be believed says so: no result may be `verified`."""
 
-AFTERWARDS_S = 2.0  # how long after its last word a new agent is watched for frames that nobody asked for
+AFTERWARDS_S = 1.0  # how long after its last word a new agent is watched for frames that nobody asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,9 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The power goes before an effect: the broker had been told so many messages, and this is left."""
+    """The power goes before the effect of this number: so many messages have been told, and this is left."""
 
+    number: int
     told: int
     remains: Remains
 
@@ -75,11 +77,11 @@ class Life:
     def sent(self) -> list[Frame]:
         return self.pair.sent
 
-    def distinct_cuts(self) -> Iterator[tuple[Remains, list[int]]]:
-        """Each remains once, with how much had been told at each of the cuts that leave it."""
+    def distinct_cuts(self) -> Iterator[tuple[Remains, list[Cut]]]:
+        """Each remains once, with the cuts that leave it."""
         for _, cuts in groupby(self.cuts, lambda cut: id(cut.remains)):
             alike = list(cuts)
-            yield alike[0].remains, [cut.told for cut in alike]
+            yield alike[0].remains, alike
 
 
 class Watch:
@@ -96,7 +98,8 @@ class Watch:
         if self._is_cut:
             is_new = self._has_changed or pair.now_s != self._at_s
             self._at_s, self._has_changed = pair.now_s, isinstance(effect, Persist | SendFrame)
-            self.cuts.append(Cut(len(pair.published), pair.remains() if is_new else self.cuts[-1].remains))
+            remains = pair.remains() if is_new else self.cuts[-1].remains
+            self.cuts.append(Cut(len(self.cuts), len(pair.published), remains))
         match effect:
             case Publish(topic, payload) if topic.endswith("/res") and result_in(payload).stage is Stage.VERIFIED:
                 assert pair.car.lock.is_locked is not self._scenario.is_locked_at_first, "verified, and was not"
@@ -140,7 +143,7 @@ def first_life(scenario: Scenario) -> tuple[Life, bytes]:
     pair.before_effect = watch = Watch(scenario, is_cut=True)
     pair.deliver("cmd", raw)
     insist(pair, raw)
-    watch.cuts.append(Cut(len(pair.published), pair.remains()))
+    watch.cuts.append(Cut(len(watch.cuts), len(pair.published), pair.remains()))  # behind the last effect
     return Life(pair, watch.cuts), raw
 
 
@@ -200,6 +203,16 @@ def judge_numbers(told: list[Publish]) -> None:
             assert seen.setdefault(number, content) == content, "a sequence number twice"
 
 
+@contextmanager
+def placed(*cuts: Cut) -> Iterator[None]:
+    """Whatever is found wrong is told with the place of the cuts."""
+    try:
+        yield
+    except AssertionError as error:
+        error.add_note("cut before effect " + ", then before effect ".join(str(cut.number) for cut in cuts))
+        raise
+
+
 @dataclass(slots=True)
 class Tally:
     """How much was tried, over all scenarios of this file's run."""
@@ -234,19 +247,22 @@ def test_no_two_cuts_lead_to_a_second_actuation_a_false_verified_or_a_second_end
     judge(scenario, first.told, first.pair)
     TALLY.scenarios += 1
     TALLY.lives += 1
-    for remains, told_first in first.distinct_cuts():
-        second = next_life(scenario, raw, remains, is_cut=True)
-        TALLY.cuts_once += len(told_first)
+    for remains, cuts in first.distinct_cuts():
+        with placed(cuts[0]):
+            second = next_life(scenario, raw, remains, is_cut=True)
         TALLY.lives += 1
-        for told in told_first:
-            judge(scenario, first.told[:told] + second.told, second.pair)
-        for remains_again, told_second in second.distinct_cuts():
-            third = next_life(scenario, raw, remains_again, is_cut=False)
-            TALLY.cuts_twice += len(told_first) * len(told_second)
+        for cut in cuts:
+            TALLY.cuts_once += 1
+            with placed(cut):
+                judge(scenario, first.told[: cut.told] + second.told, second.pair)
+        for remains_again, cuts_again in second.distinct_cuts():
+            with placed(cuts[0], cuts_again[0]):
+                third = next_life(scenario, raw, remains_again, is_cut=False)
             TALLY.lives += 1
-            for told in told_first:
-                for told_again in told_second:
-                    judge(scenario, first.told[:told] + second.told[:told_again] + third.told, third.pair)
+            for cut, again in product(cuts, cuts_again):
+                TALLY.cuts_twice += 1
+                with placed(cut, again):
+                    judge(scenario, first.told[: cut.told] + second.told[: again.told] + third.told, third.pair)
     TALLY.took_s += time.perf_counter() - began_s
 
 

@@ -22,6 +22,10 @@ class LinkListener:
     def __init__(self) -> None:
         self._deliveries: asyncio.Queue[Delivery] = asyncio.Queue()
         self._events: asyncio.Queue[LinkEvent] = asyncio.Queue()
+        self.refusals: list[tuple[str, str]] = []
+
+    def on_refused(self, kind: str, reason: str) -> None:
+        self.refusals.append((kind, reason))
 
     def on_delivery(self, delivery: Delivery) -> None:
         self._deliveries.put_nowait(delivery)
@@ -71,6 +75,7 @@ async def running_broker(
         subscriptions=subscriptions,
         on_delivery=listener.on_delivery,
         on_event=listener.on_event,
+        on_refused=listener.on_refused,
         jitter=jitter,
     )
     async with asyncio.TaskGroup() as group:

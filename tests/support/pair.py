@@ -305,7 +305,7 @@ class Pair:
             case SendFrame(frame, token, not_after_s):
                 if self.send_refusal is not None:
                     link(FrameNotSent(token, self.send_refusal), self.now_s)
-                elif self.now_s > not_after_s:
+                elif self.now_s > not_after_s or not self.engine.may_send(token, self.now_s):
                     link(FrameNotSent(token, Reason.EXPIRED), self.now_s)
                 else:
                     self.sent.append(frame)

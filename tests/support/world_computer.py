@@ -7,7 +7,7 @@ to the disk takes its time, frames and deliveries go on reaching the engine, and
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -77,19 +77,22 @@ class WorldDisk(Disk):
 class StampedQueue(deque[Effect]):
     """The engine's own queue, with the time at which each effect was asked for."""
 
-    def __init__(self, effects: deque[Effect], clock: Callable[[], float]) -> None:
+    def __init__(self, effects: Iterable[Effect], clock: Callable[[], float]) -> None:
         super().__init__()
         self._clock = clock
         self._stamps_s: deque[float] = deque()
         self.asked_at_s = 0.0
-        for effect in effects:
-            self.append(effect)
+        self.extend(effects)
 
     def append(self, effect: Effect) -> None:
         if len(self) >= EFFECTS_WAITING_MAX:
             raise BrokenRuleError(f"SR-09: more than {EFFECTS_WAITING_MAX} effects wait")
         super().append(effect)
         self._stamps_s.append(self._clock())
+
+    def extend(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            self.append(effect)
 
     def popleft(self) -> Effect:
         self.asked_at_s = self._stamps_s.popleft()
@@ -338,8 +341,9 @@ class Computer:
         world = self._world
         world.mark("send", effect.frame.data, effect.token)
         sending = world.judge.asked_to_send(effect.frame, self._queue.asked_at_s)
-        if world.now_s > effect.not_after_s:
-            self.tell(FrameNotSent(effect.token, Reason.TIMEOUT))  # as `adapters/can_bus.py` has it
+        assert self.engine is not None
+        if world.now_s > effect.not_after_s or not self.engine.may_send(effect.token, world.now_s):
+            self.tell(FrameNotSent(effect.token, Reason.EXPIRED))  # as `adapters/can_bus.py` has it
         elif self.bus_state is BusState.BUS_OFF:
             self.tell(FrameNotSent(effect.token, Reason.BUS_OFF))
         elif self.bus_state in (BusState.DOWN, BusState.GONE):

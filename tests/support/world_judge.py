@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from tests.support.world import World
 
 CONFIRMATIONS: Final = 2
-FEEDBACK_WINDOW_S: Final = 3.0
+WATCHING_S_MAX: Final = 2 * 3.0
+"""The feedback window, which begins only when that of a command before it has ended."""
+
 SPEED_FRESHNESS_S: Final = 0.5
-"""As the demo hatchback's profile has them."""
+"""As the demo hatchback's profile has it, and the figures above."""
 
 SEND_WITHIN_S: Final = 0.5
 """How long after its preconditions were asked a frame may leave."""
@@ -212,7 +214,7 @@ class Judge:
         if any(other.sid == sid for other in self._books.running.values()):
             raise BrokenRuleError(f"SR-02: two commands at once: {intent}")
         self._books.running[intent.cid] = intent
-        self._books.due_s[intent.cid] = self._deadline_s(intent) + FEEDBACK_WINDOW_S + SEND_ANSWER_S_MAX + SLACK_S
+        self._books.due_s[intent.cid] = self._deadline_s(intent) + WATCHING_S_MAX + SEND_ANSWER_S_MAX + SLACK_S
         self._world.count("command accepted")
 
     def _done(self, done: Done) -> None:
@@ -429,9 +431,12 @@ class Judge:
         if not -1.0 <= lag_ms <= MAPPING_LAG_MS_MAX:
             raise BrokenRuleError(f"H52: a backend is {lag_ms:.0f} ms behind: {mapping}")
 
-    def changed(self, changes: Iterable[Change]) -> None:
-        """A backend sees a change of the car's: no store is ever rolled back here (H93)."""
-        if Change.EVENTS_WENT_BACK in changes:
+    def changed(self, sid: bytes, changes: Iterable[Change]) -> None:
+        """A backend sees a change in a hello of session `sid`: no store is ever rolled back here (H93).
+
+        A hello of a session that is over, and that this backend had never heard of, may come late and look like it.
+        """
+        if Change.EVENTS_WENT_BACK in changes and sid == self._world.computer.sid:
             raise BrokenRuleError("SR-07: a backend sees numbers go back")
 
     def ended(self, conversation: Conversation, result: CommandResult) -> None:

@@ -407,6 +407,45 @@ async def test_a_message_larger_than_the_broker_takes_is_refused_here_and_the_co
         assert await listener.published() == Published(2, None)
 
 
+async def test_a_refusal_that_nobody_waits_for_is_counted_and_told_once_a_type_and_connection_h64() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        for _ in range(4):
+            packet_id = (await peer.expect(mqtt5.PublishPacket)).packet_id
+            assert packet_id is not None
+            await peer.send(mqtt5.PubAckPacket(packet_id, reason_code=mqtt5.PubAckReasonCode.NOT_AUTHORIZED))
+
+    listener = LinkListener()
+    state, caps = RESULTS.replace("/res", "/state"), RESULTS.replace("/res", "/caps")
+    async with scripted_broker(script) as port, running_broker(listener, to_port(port)) as broker:
+        for _ in range(2):
+            await listener.up()
+            for topic in (state, state, caps):
+                assert broker.publish(Publish(topic, b"")) is None
+            broker.publish(Publish(RESULTS, b"", token=1))
+            assert await listener.published() == Published(1, "Not authorized")
+            await listener.down()
+        assert listener.refusals == [("state", "Not authorized"), ("caps", "Not authorized")] * 2
+        assert broker.refused_counts == {"state": 4, "caps": 2}
+
+
+async def test_what_is_not_even_sent_and_nobody_waits_for_is_told_too() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.expect(mqtt5.ConnectPacket)
+        await peer.send(mqtt5.ConnAckPacket(max_packet_size=256))
+        subscribe = await peer.expect(mqtt5.SubscribePacket)
+        await peer.send(mqtt5.SubAckPacket(subscribe.packet_id, [mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE]))
+        await peer.until_closed()
+
+    listener = LinkListener()
+    async with scripted_broker(script) as port, running_broker(listener, to_port(port)) as broker:
+        await listener.up()
+        assert broker.publish(Publish(PRESENCE, bytes(300))) is not None
+        assert broker.publish(Publish(PRESENCE, bytes(300), token=1)) is not None
+        assert listener.refusals == [("presence", "larger than the 256 bytes the broker takes")]
+        assert broker.refused_counts == {"presence": 1}
+
+
 async def test_the_link_ends_with_its_will_spoken() -> None:
     ended: list[mqtt5.Packet | None] = []
 

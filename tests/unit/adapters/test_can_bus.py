@@ -20,6 +20,7 @@ from agent.errors import ConfigurationError
 from agent.model.command import Reason
 from agent.model.frame import BusState, Frame, SendRule
 from tests.support.can_listener import CanListener, running_bus, until
+from tests.support.failing_bus import INTERFACE, trip
 
 UNLOCK = Frame("body", 0x4A0, bytes.fromhex("02"))
 SEND_LIST = [SendRule("body", 0x4A0, False, False, value=b"\x02", mask=b"\xff")]
@@ -109,7 +110,7 @@ async def test_a_frame_is_not_sent_after_its_time_sr_03(car: can.BusABC, channel
     async with running_bus(listener, interface="virtual", channel=channel, send_list=SEND_LIST) as bus:
         with pytest.raises(FrameRefused) as refusal:
             bus.send(UNLOCK, not_after_s=boot_s() - 0.001)
-        assert refusal.value.reason is Reason.TIMEOUT
+        assert refusal.value.reason is Reason.EXPIRED
         assert car.recv(0) is None
 
 
@@ -120,7 +121,7 @@ async def test_no_more_frames_leave_in_a_second_than_the_cap_allows(car: can.Bus
             bus.send(UNLOCK, not_after_s=boot_s() + 5)
         with pytest.raises(FrameRefused) as refusal:
             bus.send(UNLOCK, not_after_s=boot_s() + 5)
-        assert refusal.value.reason is Reason.TIMEOUT
+        assert refusal.value.reason is Reason.EXPIRED
         assert sum(1 for _ in iter(lambda: car.recv(0), None)) == FRAMES_PER_S_MAX
 
 
@@ -176,6 +177,18 @@ async def test_what_a_listener_raises_ends_run(car: can.BusABC, channel: str) ->
     car.send(status())
     with pytest.raises(AssertionError, match="engine is broken"):
         await asyncio.wait_for(bus.run(), 10)
+
+
+async def test_a_reading_thread_that_trips_over_a_driver_is_a_failure_of_the_bus_which_is_opened_again_h98(
+    channel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(can.interfaces.BACKENDS, "failing", INTERFACE)
+    listener = CanListener()
+    async with running_bus(listener, interface="failing", channel=channel) as bus:
+        trip.set()
+        assert await listener.state() is BusState.DOWN
+        assert await listener.state() is BusState.UP
+        assert bus.counts.reopened == 1
 
 
 async def test_an_interface_python_can_does_not_know_is_a_fault_of_the_configuration(channel: str) -> None:

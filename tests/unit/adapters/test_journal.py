@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -167,3 +168,50 @@ def test_a_text_cannot_begin_a_line_of_its_own(value: str) -> None:
     written = Written()
     assert written.one(text=value)["text"] == value
     assert len(written.lines()) == 1
+
+
+class Broken(io.StringIO):
+    """A stream that takes nothing while `error` is set; what it raises while flushing is `flush_error`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error: Exception | None = None
+        self.flush_error: Exception | None = None
+
+    def write(self, text: str) -> int:
+        if self.error is not None:
+            raise self.error
+        return super().write(text)
+
+    def flush(self) -> None:
+        if self.flush_error is not None:
+            raise self.flush_error
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(errno.ENOSPC, "full"), ValueError("closed file")])
+@pytest.mark.parametrize("is_flushing", [False, True])
+def test_a_line_that_cannot_be_written_is_counted_and_ends_nothing(error: Exception, is_flushing: bool) -> None:
+    clock, stream = Clock(), Broken()
+    journal = Journal(lambda: stream, has_priorities=False, clock=clock)
+    setattr(stream, "flush_error" if is_flushing else "error", error)
+    for _ in range(3):
+        journal.write(Log(Level.INFO, "lost"))
+    # Neither are the lost forgotten if the line that tells of them is lost too.
+    clock.now_s += WINDOW_S
+    journal.write(Log(Level.INFO, "lost"))
+    stream.error = stream.flush_error = None
+    clock.now_s += WINDOW_S
+    journal.write(Log(Level.INFO, "event"))
+    told, event = [json.loads(line) for line in stream.getvalue().splitlines()[-2:]]
+    assert (told["event"], told["count"], event["event"]) == ("log_lines_dropped", 4, "event")
+
+
+def test_a_stream_that_is_closed_ends_nothing() -> None:
+    stream = io.StringIO()
+    stream.close()
+    Journal(lambda: stream, has_priorities=True).write(Log(Level.ERROR, "event"))
+
+
+def test_no_stream_at_all_ends_nothing() -> None:
+    """Python has no `sys.stderr` if descriptor 2 was closed when it started."""
+    Journal(lambda: None, has_priorities=False).write(Log(Level.ERROR, "event"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.adapters.clock import boot_s
 from agent.adapters.store import Stores
 from agent.adapters.store_file import SET_ASIDE_MAX, require_durable
 from agent.adapters.store_schema import JOURNAL_ROWS_MAX, SESSIONS_MAX
@@ -441,6 +443,54 @@ async def test_a_disk_that_takes_no_more_is_found_out_at_start_h86(tmp_path: Pat
     assert recovered.is_degraded
     assert recovered.journal == ()
     assert len(recovered_from(later).journal) == 20
+
+
+async def test_a_card_that_stalls_does_not_hold_up_the_end_and_the_store_stays_ours_h92(tmp_path: Path) -> None:
+    """Another connection's lock stands for the card: SQLite waits five seconds for it."""
+    stores = Stores(tmp_path, CAR)
+    stores.open()
+    stalling = sqlite3.connect(tmp_path / AUTHORITY, isolation_level=None)
+    stalling.execute("BEGIN IMMEDIATE")
+    writing = asyncio.create_task(stores.write([intent(1)]))
+    await asyncio.sleep(0)
+    before_s = boot_s()
+    assert not stores.close(within_s=0.1)
+    assert boot_s() - before_s < 2.0
+    with pytest.raises(StoreError, match="in use by another agent"):
+        Stores(tmp_path, CAR).open()
+    stalling.execute("ROLLBACK")
+    stalling.close()
+    await writing
+    assert stores.close()
+    assert [entry.intent for entry in recovered_from(tmp_path).journal] == [intent(1)]
+
+
+async def test_what_was_being_written_is_there_after_closing(tmp_path: Path) -> None:
+    stores = Stores(tmp_path, CAR)
+    stores.open()
+    writing = asyncio.create_task(stores.write([intent(1)]))
+    await asyncio.sleep(0)
+    assert stores.close()
+    await writing
+    assert [entry.intent for entry in recovered_from(tmp_path).journal] == [intent(1)]
+
+
+def test_a_writer_that_never_returns_does_not_keep_the_process_h92(tmp_path: Path) -> None:
+    program = """
+import sys, threading
+from pathlib import Path
+from agent.adapters.store import Stores
+stores = Stores(Path(sys.argv[1]), bytes(8))
+stores.open()
+stores._writer.submit(threading.Event().wait)
+print(stores.close(within_s=0.1))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], timeout=10, check=True, capture_output=True, text=True
+    )
+    assert ended.stdout == "False\n"
+    assert ended.stderr == ""
+    assert not recovered_from(tmp_path, bytes(8)).is_degraded
 
 
 async def test_the_outbox_file_cannot_outgrow_its_bound_sr_09(tmp_path: Path) -> None:

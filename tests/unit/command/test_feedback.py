@@ -66,7 +66,7 @@ OLD, NEW, BAD = True, False, Quality.INVALID
     ],
 )
 def test_sr_04_verdict_rests_on_frames_after_ours(shown: list[Shown], verdict: object) -> None:
-    frames = [(11.5 + number * 0.125, A, LOCKED, value) for number, value in enumerate(shown)]
+    frames = [(12.1 + number * 0.125, A, LOCKED, value) for number, value in enumerate(shown)]
     assert after(*frames).verdict() == verdict
 
 
@@ -170,16 +170,73 @@ def test_unchanged_is_not_said_while_one_path_is_silent() -> None:
     ]
 
 
-def test_unchanged_is_not_said_of_a_source_that_fell_silent_before_the_last_frame() -> None:
-    """ "To the end of the window" (A4): it said locked after the first frame, and nothing after the one that worked."""
+def test_unchanged_is_not_said_of_a_source_that_fell_silent_before_the_end() -> None:
+    """ "To the end of the window" (A4): it said locked for a while, and nothing once the locks may have moved."""
     assert after((10.5, A, LOCKED, OLD)).verdict() == SILENT
-    assert after((11.0, A, LOCKED, OLD)).verdict() == SILENT
-    assert after((11.0001, A, LOCKED, OLD)).verdict() == UNCHANGED
-    assert after((10.5, A, LOCKED, OLD), (11.5, B, LOCKED, OLD)).verdict() == SILENT
+    assert after((12.0, A, LOCKED, OLD)).verdict() == SILENT
+    assert after((12.0001, A, LOCKED, OLD)).verdict() == UNCHANGED
+    assert after((10.5, A, LOCKED, OLD), (12.5, B, LOCKED, OLD)).verdict() == SILENT
+
+
+def test_unchanged_is_not_said_of_a_source_whose_motors_run_at_the_end() -> None:
+    """A4: it reported the old state, and then none at all, which is what a lock on its way reports."""
+    assert after((12.5, A, LOCKED, OLD), (12.9, A, LOCKED, BAD)).verdict() == SILENT
+
+
+def test_unchanged_needs_a_word_after_a_frame_that_may_have_left_late() -> None:
+    found = after((12.5, A, LOCKED, OLD))
+    found.frame_in_doubt(12.6)
+    assert found.verdict() == SILENT
+
+
+def test_a_frame_that_was_not_believed_breaks_the_run() -> None:
+    """H96: between two frames that show the asked state another was refused; what it would have said is not known."""
+    found = after((12.1, A, LOCKED, NEW))
+    found.refused(A)
+    found.receive([reading(LOCKED, NEW, 12.3, message=A)])
+    assert not found.is_verified
+    found.receive([reading(LOCKED, NEW, 12.5, message=A)])
+    assert found.is_verified
+
+
+def test_a_sender_that_pushes_the_true_one_out_of_step_verifies_nothing() -> None:
+    """H96: spoofed frames with a running counter make the lock unit's own frames fail theirs, again and again."""
+    found = watch()
+    for number in range(20):
+        at_s = 11.1 + number * 0.05
+        found.receive([reading(LOCKED, NEW, at_s, message=A)])
+        if number % 5 == 4:
+            found.refused(A)
+    assert found.verdict() == CONFLICT
+
+
+def test_refused_frames_of_other_messages_and_before_our_frame_mean_nothing() -> None:
+    found = FeedbackWatch((IS_UNLOCKED,), window_s=3.0, run_s_min=0.1)
+    for _ in range(5):
+        found.refused(A)
+    found.frame_sent(10.0)
+    for _ in range(5):
+        found.refused(B)
+    for at_s in (10.1, 10.3):
+        found.receive([reading(LOCKED, NEW, at_s, message=A)])
+    assert found.is_verified
+
+
+def test_nothing_counts_while_an_earlier_command_may_still_take_effect() -> None:
+    """SR-04: a lock seen right after an unlock was superseded may be the state before the unlock took effect."""
+    found = FeedbackWatch((IS_UNLOCKED,), window_s=3.0, run_s_min=0.1, settled_at_s=12.0)
+    found.frame_sent(10.0)
+    assert found.ends_s == 15.0
+    for at_s in (10.1, 10.3, 11.9, 12.0):
+        found.receive([reading(LOCKED, NEW, at_s, message=A)])
+    assert not found.is_verified
+    for at_s in (12.1, 12.3):
+        found.receive([reading(LOCKED, NEW, at_s, message=A)])
+    assert found.is_verified
 
 
 def test_truth_and_number_are_different_states() -> None:
-    assert after(*[(11.1 + n, A, LOCKED, 0) for n in range(3)]).verdict() == UNCHANGED
+    assert after(*[(12.1 + n / 4, A, LOCKED, 0) for n in range(3)]).verdict() == UNCHANGED
     number = Feedback(LOCKED, equals=0)
     assert after((11.1, A, LOCKED, 0.0), feedback=(number,)).is_verified
 

@@ -573,8 +573,43 @@ def test_frame_held_back_for_its_deadline_has_not_left() -> None:
 
 def test_wake_frame_held_back_for_its_deadline_ends_the_wake_up() -> None:
     run = waking()
+    run.now_s = DEADLINE_S
     run.not_sent(Reason.EXPIRED)
     assert run.verdict == (Stage.REJECTED, Reason.EXPIRED, NO)
+
+
+def test_frame_held_back_before_the_deadline_is_tried_again_in_the_next_round() -> None:
+    """A slow card held it up for longer than its preconditions were good for; nothing left (H87)."""
+    run = Run()
+    run.stored()
+    run.not_sent(Reason.EXPIRED)
+    assert run.verdict is None
+    run.at(run.now_s + 0.5)
+    assert len(run.sends) == 2
+
+
+def test_bus_that_fails_after_a_frame_left_ends_the_command_unknown() -> None:
+    """H99"""
+    run = Run()
+    run.stored()
+    assert run.lifecycle.bus_failed(Reason.BUS_OFF, run.now_s) == ()
+    run.sent()
+    (finish,) = run.lifecycle.bus_failed(Reason.BUS_OFF, run.now_s)
+    assert isinstance(finish, Finish)
+    outcome = finish.outcome
+    assert (outcome.stage, outcome.reason, outcome.executed) == (Stage.FAILED, Reason.BUS_OFF, Executed.UNKNOWN)
+
+
+def test_frame_asked_for_may_leave_only_while_it_is_wanted_and_in_time() -> None:
+    """SR-06: asked at the moment of sending, after everything that came before was taken in."""
+    run = Run()
+    run.stored()
+    (send,) = run.sends
+    assert run.lifecycle.may_leave(send.token, run.now_s)
+    assert not run.lifecycle.may_leave(send.token + 1, run.now_s)
+    assert not run.lifecycle.may_leave(send.token, DEADLINE_S + 0.001)
+    run.lifecycle.supersede(run.now_s)
+    assert not run.lifecycle.may_leave(send.token, run.now_s)
 
 
 def test_round_torn_apart_by_the_deadline_is_still_verified() -> None:

@@ -232,7 +232,21 @@ def test_a_wake_up_of_a_bus_the_action_does_not_use_is_a_fault() -> None:
     other = '\n[buses.drive]\ndbc = ["small.dbc"]\nbitrate_bps = 500_000\nfd = true\nsilent_after_s = 1.0\n'
     text = (HEAD + other + SIGNALS + RULES).replace("message = ", 'bus = "body"\nmessage = ')
     found = faults(text + WAKE.replace("wake.body", "wake.drive") + UNLOCK.replace('wake = "body"', 'wake = "drive"'))
-    assert [(fault.key, "sends nothing on" in fault.problem) for fault in found] == [("actions.unlock.wake", True)]
+    assert [(fault.key, "waits on body" in fault.problem) for fault in found] == [("actions.unlock.wake", True)]
+
+
+def test_a_wake_up_of_another_bus_than_the_action_waits_on_is_a_fault() -> None:
+    """The agent waits for the bus of the first frame: another that wakes up would never be noticed."""
+    other = '\n[buses.drive]\ndbc = ["small.dbc"]\nbitrate_bps = 500_000\nfd = true\nsilent_after_s = 1.0\n'
+    text = (HEAD + other + SIGNALS + RULES).replace("message = ", 'bus = "body"\nmessage = ')
+    second = ', { bus = "drive", message = "Wide", values = { Cell = 0.5, Energy = 1.5 } } ]\nrepeats'
+    unlock_both = UNLOCK.replace(" ]\nrepeats", second, 1)
+    assert unlock_both != UNLOCK
+    assert parsed(text + WAKE + unlock_both).recipes[Action.UNLOCK].bus == "body"
+    (fault,) = faults(
+        text + WAKE.replace("wake.body", "wake.drive") + unlock_both.replace('wake = "body"', 'wake = "drive"')
+    )
+    assert (fault.key, fault.problem) == ("actions.unlock.wake", "drive wakes drive, and this action waits on body")
 
 
 def test_a_wake_frame_on_another_bus_is_a_fault() -> None:
