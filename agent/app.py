@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from agent.adapters.can_bus import CanBus, FrameRefused
 from agent.adapters.clock import boot_s, unix_offset
 from agent.adapters.journal import write_log
 from agent.adapters.status_socket import StatusSocket
-from agent.adapters.store import Stores
+from agent.adapters.store import CLOSE_WAIT_S, Stores
 from agent.adapters.supervisor import Supervisor
 from agent.engine import Engine
 from agent.errors import StoreError
@@ -115,7 +115,7 @@ class App:
             now_s=boot_s(),
         )
         self._broker = self._make_broker(directory, identity.sid)
-        self._status = StatusSocket(directory / config.status.socket, lambda: self._engine.status(boot_s()))
+        self._status = StatusSocket(directory / config.status.socket, self._status_document)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set; raises AgentError if the agent cannot go on."""
@@ -139,7 +139,9 @@ class App:
                     task.cancel()
         finally:
             self._supervisor.notify("STOPPING=1")
-            self._stores.close()
+            # In a thread, and not waited for without limit: closing syncs, and the card may stall (H92).
+            if not await asyncio.to_thread(self._stores.close):
+                write_log(Log(Level.ERROR, "store_not_closed", {"waited_s": CLOSE_WAIT_S}))
         if self._stopped is not None:
             raise StoreError(self._stopped.reason)
 
@@ -159,6 +161,14 @@ class App:
     def _link(self, event: LinkEvent) -> None:
         self._engine.receive_link(event, boot_s())
         self._wake.set()
+
+    def _status_document(self) -> dict[str, object]:
+        """What the engine says of itself, and what only the edge can count."""
+        return {
+            **self._engine.status(boot_s()),
+            "can": {name: asdict(bus.counts) for name, bus in self._buses.items()},
+            "broker": {"dropped": self._broker.dropped_count, "refused": dict(self._broker.refused_counts)},
+        }
 
     # --- what the engine asks -----------------------------------------------------------------------------------
 
@@ -273,6 +283,9 @@ class App:
             subscriptions=subscriptions,
             on_delivery=self._delivery,
             on_event=self._link,
+            on_refused=lambda kind, reason: write_log(
+                Log(Level.WARNING, "publish_refused", {"type": kind, "reason": reason})
+            ),
         )
 
 

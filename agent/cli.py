@@ -155,15 +155,41 @@ def _check(options: argparse.Namespace) -> int:
         try:
             config, text = load_config(options.config)
             _key_records(config, text, source=str(options.config))
+            problems += _file_problems(config, options.config.parent)
             profile = load_profile(options.config.parent / config.car.profile)
             if faults := check_against_profile(config, profile, text, source=str(options.config)):
                 raise ConfigurationError(_listed(faults))
-            print(f"{options.config}: ok: car {config.car.id}, profile {profile.name}")
+            if not problems:
+                print(f"{options.config}: ok: car {config.car.id}, profile {profile.name}")
         except ConfigurationError as error:
             problems.append(str(error))
     if problems:
         raise ConfigurationError("\n".join(problems))
     return EXIT_DONE
+
+
+def _file_problems(config: Config, directory: Path) -> list[str]:
+    """What `run` would refuse about the files and addresses the configuration names."""
+    from agent.adapters.dial import require_loopback, tls_context
+    from agent.adapters.files import read_key_file
+
+    def credentials() -> None:
+        broker = config.broker
+        if broker.ca_file is None:
+            require_loopback(broker.host)
+        else:
+            located = [
+                None if name is None else directory / name for name in (broker.certificate_file, broker.key_file)
+            ]
+            tls_context(directory / broker.ca_file, *located)
+
+    problems = []
+    for look in (lambda: read_key_file(directory / config.car.key_file), credentials):
+        try:
+            look()
+        except ConfigurationError as error:
+            problems.append(str(error))
+    return problems
 
 
 def _decode(options: argparse.Namespace) -> int:
@@ -185,6 +211,8 @@ def _readings(profile: Profile, options: argparse.Namespace) -> Iterator[dict[st
     else:
         yield from replay.run(read_log(options.log))
         yield from replay.never_received()
+    if not replay.has_readings:
+        print(f"carshare-agent: no frame in {options.log} gave a reading of {profile.name}", file=sys.stderr)
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -55,6 +55,11 @@ class Replay:
         for path in self._profile.paths:
             yield _document(self._tracker.reading(path, end_s), end_s)
 
+    @property
+    def has_readings(self) -> bool:
+        """Whether any frame gave a reading."""
+        return bool(self._told)
+
     def never_received(self) -> Iterator[dict[str, object]]:
         """The paths the log said nothing of."""
         end_s = self._end_s or 0.0

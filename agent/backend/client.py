@@ -260,7 +260,7 @@ class Backend:
     def _receive_telemetry(self, line: CarLine, kind: str, delivery: Delivery) -> None:
         if not self._watches:
             return
-        report = parse_report(kind, line.car.name, delivery.payload)
+        report = parse_report(kind, line.car.name, delivery.payload, is_retained=delivery.is_retained)
         if report is None:
             self.ignored.add(Ignored.MALFORMED)
         else:

@@ -94,8 +94,8 @@ def report_document(report: Report, received_at_unix_s: float) -> dict[str, obje
     """One line of `watch`: `type`, `car` where it concerns one, and what was told."""
     document = {"received_at_unix_s": round(received_at_unix_s, 3)}
     match report:
-        case StateReport(car, told):
-            return {**document, "type": "state", "car": car, "document": told}
+        case StateReport(car, told, is_retained):
+            return {**document, "type": "state", "car": car, "is_retained": is_retained, "document": told}
         case EventReport(car, told):
             return {**document, "type": "event", "car": car, "document": told}
         case PresenceReport(car, is_online, sid):

@@ -18,10 +18,14 @@ WAITING_MAX = 256
 
 @dataclass(frozen=True, slots=True)
 class StateReport:
-    """The car's retained snapshot; `document` as `agent.uplink.wire.state_document` writes it."""
+    """The car's snapshot; `document` as `agent.uplink.wire.state_document` writes it.
+
+    `is_retained` if the broker had kept it: it tells how the car was then, its ages are counted to that moment.
+    """
 
     car: str
     document: Mapping[str, object]
+    is_retained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,9 @@ class Watch:
         return report
 
 
-def parse_report(kind: str, car: str, payload: bytes) -> StateReport | EventReport | PresenceReport | None:
+def parse_report(
+    kind: str, car: str, payload: bytes, *, is_retained: bool = False
+) -> StateReport | EventReport | PresenceReport | None:
     """A telemetry payload of topic level `kind` (`state`, `evt`, `presence`); None if it is not what it should be.
 
     It is unsigned, so as trustworthy as the broker (A15): good to show, never to decide on.
@@ -115,7 +121,7 @@ def parse_report(kind: str, car: str, payload: bytes) -> StateReport | EventRepo
     if document is None:
         return None
     if kind == "state":
-        return StateReport(car, document)
+        return StateReport(car, document, is_retained)
     if kind == "evt":
         return EventReport(car, document)
     is_online, sid = document.get("online"), document.get("sid")

@@ -68,7 +68,7 @@ REASON_WORDS: Mapping[Reason, str] = {
     Reason.BUS_OFF: "the CAN controller went bus-off",
     Reason.NO_STATE_CHANGE: "the car reports its state, and that did not change",
     Reason.CONFLICTING_STATE: "the car reports contradictory states",
-    Reason.TIMEOUT: "the CAN bus did not take the frames in time",
+    Reason.TIMEOUT: "the car did not answer in time",
     Reason.SUPERSEDED: "a newer command took its place",
     Reason.BUSY: "the car is busy with another command",
     Reason.RATE_LIMITED: "too many commands in a minute",
@@ -180,6 +180,9 @@ class ReportWords:
 
     def lines(self, report: Report) -> list[str]:
         match report:
+            case StateReport(car, document, True):
+                # What the broker kept says how the car was when it said so, which may be long ago (SR-05).
+                return [f"{car} {line} [as last told; may be old]" for line in self._document_lines(car, document)]
             case StateReport(car, document) | EventReport(car, document):
                 return [f"{car} {line}" for line in self._document_lines(car, document)]
             case PresenceReport(car, is_online, sid):

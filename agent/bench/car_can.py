@@ -17,6 +17,7 @@ from agent.model.frame import Frame
 IDLE_S_MAX = 0.5  # a car that waits for nothing is still looked at: its physics may be changed from outside
 SEND_TIMEOUT_S = 0.05  # a full transmit queue is told of, not waited for: the next cycle brings newer values
 RECEIVE_POLL_S = 0.2  # how long the reading thread of a bus without a file descriptor takes to notice the end
+FAILURES_MAX = 10  # failed readings in a row after which the interface counts as gone
 FRAMES_A_TURN_MAX = 256  # a flooded bus must not keep the car from sending
 
 
@@ -33,6 +34,7 @@ class CarOnBus:
         self._changed = asyncio.Event()
         self._is_sending = True
         self._is_closing = False
+        self._failures = 0
 
     @staticmethod
     def now_s() -> float:
@@ -55,6 +57,8 @@ class CarOnBus:
         try:
             while True:
                 self._changed.clear()
+                if self._failures >= FAILURES_MAX:
+                    raise BusError(f"the CAN interface {self._interface}:{self._channel} is gone")
                 self._step(bus)
                 await self._wait()
         finally:
@@ -120,10 +124,15 @@ class CarOnBus:
         try:
             for _ in range(FRAMES_A_TURN_MAX):
                 if (message := bus.recv(timeout=0)) is None:
-                    return
+                    break
                 self._receive(message)
-        except can.CanError as error:  # the interface went down; the kernel reports that once
+            self._failures = 0
+        except can.CanError as error:  # an interface that went down says so once, one that is gone at every turn
+            self._failures += 1
             self._on_event(CarEvent("receive_failed", self.now_s(), {"problem": str(error)}))
+            if self._failures >= FAILURES_MAX:
+                asyncio.get_running_loop().remove_reader(bus.fileno())
+                self._changed.set()
 
     def _read(self, bus: can.BusABC, loop: asyncio.AbstractEventLoop) -> None:
         while not self._is_closing:

@@ -51,6 +51,8 @@ class FeedbackWatch:
         self._run_s_min = run_s_min
         self._sources: dict[str, dict[str, _Source]] = {wanted.path: {} for wanted in feedback}
         self._settled_at_s = settled_at_s
+        # Shown before then it verifies nothing, and yet "unchanged" would not be true any more.
+        self._has_shown_early = False
         self._refusals: Counter[str] = Counter()
         self._sent_first_s = math.inf
         self._sent_last_s = math.inf
@@ -82,11 +84,15 @@ class FeedbackWatch:
     def receive(self, readings: Iterable[Reading]) -> None:
         """Take in readings; those of frames received no later than our first one left do not count (H97)."""
         for reading in readings:
-            if reading.at_s <= max(self._sent_first_s, self._settled_at_s):
+            if reading.at_s <= self._sent_first_s:
                 continue
             for wanted in self._feedback:
-                if wanted.path == reading.path:
+                if wanted.path != reading.path:
+                    continue
+                if reading.at_s > self._settled_at_s:
                     self._take(wanted, reading)
+                elif reading.quality is Quality.OK and _is_equal(reading.value, wanted.equals):
+                    self._has_shown_early = True
 
     def refused(self, message: str) -> None:
         """A frame of this message was not believed: what it would have said is not known, so no run goes over it."""
@@ -133,7 +139,7 @@ class FeedbackWatch:
         if self.is_verified:
             return Stage.VERIFIED, Reason.OK, Executed.YES
         sources = [source for by_message in self._sources.values() for source in by_message.values()]
-        has_asked = any(source.asked is not None for source in sources)
+        has_asked = self._has_shown_early or any(source.asked is not None for source in sources)
         has_other = any(source.other is not None for source in sources)
         if has_asked and (has_other or any(self._is_doubtful(source) for source in sources)):
             return Stage.FAILED, Reason.CONFLICTING_STATE, Executed.UNKNOWN

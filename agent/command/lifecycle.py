@@ -29,8 +29,7 @@ from agent.model.recipe import Recipe
 
 __all__ = ["TRANSITIONS", "Finish", "Lifecycle", "Permits", "Phase", "Progress", "Send", "Signal", "Step", "Steps"]
 
-SEND_ANSWER_S_MAX: Final = 1.0
-"""How long past deadline and window a frame may stay unanswered; then the command ends without the answer (SR-10)."""
+SEND_ANSWER_S_MAX: Final = 1.0  # past deadline and window; then a command ends without the answer (SR-10)
 
 
 class Lifecycle:
@@ -154,11 +153,9 @@ class Lifecycle:
         return (*progress, *self._act(at_s))
 
     def frame_not_sent(self, token: int, reason: Reason, now_s: float) -> Steps:
-        """The frame did not leave. After `timeout` and `expired` the next round tries, if there is one.
+        """The frame did not leave. After `timeout` and `expired` (held back) the next round tries, if there is one.
 
-        `executed = no` is said only where no frame of the action can have left: the interface was down from the
-        first on, or each was held back (`expired`: too late, or no longer permitted).  Of one that timed out nobody
-        can be sure (A4).
+        `executed = no` is said only where no frame can have left; of one that timed out nobody can be sure (A4).
         """
         if token != self._unanswered:
             return ()

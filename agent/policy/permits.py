@@ -12,7 +12,7 @@ from agent.model.reading import Quality, Reading, Value
 from agent.model.recipe import Precondition
 
 Verdict = tuple[Reason | None, tuple[Reading, ...]]
-"""The reason to refuse, None if allowed; and the readings it rests on, one for each precondition, in their order."""
+"""The reason to refuse, None if allowed; and a reading for each precondition, the decisive one first."""
 
 
 def permit(
@@ -28,16 +28,24 @@ def permit(
     """
     used = tuple(_since(readings(rule.path), now_s, since_s) for rule in preconditions)
     pairs = tuple(zip(preconditions, used, strict=True))
-    refusals = [_forbids(rule, reading) for rule, reading in pairs]
-    refusals += [_misses(rule, reading) for rule, reading in pairs]
-    return next((reason for reason in refusals if reason is not None), None), used
+    forbidden = [(_forbids(rule, reading), reading) for rule, reading in pairs]
+    missing = [(_misses(rule, reading), reading) for rule, reading in pairs]
+    return _verdict([*forbidden, *missing], used)
 
 
 def permit_asleep(preconditions: Sequence[Precondition], readings: Callable[[str], Reading]) -> Verdict:
     """First asking on a sleeping bus: a fresh value that forbids refuses, a missing one is asked for after the wake."""
     used = tuple(readings(rule.path) for rule in preconditions)
-    refusals = (_forbids(rule, reading) for rule, reading in zip(preconditions, used, strict=True))
-    return next((reason for reason in refusals if reason is not None), None), used
+    pairs = zip(preconditions, used, strict=True)
+    return _verdict([(_forbids(rule, reading), reading) for rule, reading in pairs], used)
+
+
+def _verdict(judged: Sequence[tuple[Reason | None, Reading]], used: tuple[Reading, ...]) -> Verdict:
+    for reason, decisive in judged:
+        if reason is not None:
+            # A result has room for six readings, and the one it hangs on must be among them.
+            return reason, (decisive, *(reading for reading in used if reading is not decisive))
+    return None, used
 
 
 def _since(reading: Reading, now_s: float, since_s: float | None) -> Reading:

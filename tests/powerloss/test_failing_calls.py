@@ -19,10 +19,8 @@ import pytest
 from agent.model.records import Recovered
 from tests.support.power_loss import Image, after_all_of
 from tests.support.store_history import history, states
-from tests.support.store_rebuilt import found_in, laid_out, memory, traced
+from tests.support.store_rebuilt import found_in, laid_out, traced
 from tests.support.syscall_trace import Said, said_with_fault
-
-__all__ = ["memory"]
 
 FIRST = len(history()) - 6
 """The step of the life at which the failing run begins: six writes to both files, one of which empties a log."""

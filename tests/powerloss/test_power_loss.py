@@ -22,10 +22,8 @@ import pytest
 from agent.model.records import AuthorityRecord, Recovered, TelemetryRecord
 from tests.support.power_loss import Disk, after_all_of, losses
 from tests.support.store_history import Restart, history, numbers_used, states
-from tests.support.store_rebuilt import found_in, laid_out, memory, traced
+from tests.support.store_rebuilt import found_in, laid_out, traced
 from tests.support.syscall_trace import Call, Removed, Renamed, Said, Synced, Truncated, Written
-
-__all__ = ["memory"]
 
 SEED = int(os.environ.get("POWER_LOSS_SEED", "1"))
 

@@ -16,6 +16,10 @@ trip = threading.Event()
 class FailingBus(can.BusABC):
     """A bus on which nothing is ever said."""
 
+    def __init__(self, channel: str, *, bitrate: int) -> None:
+        super().__init__(channel)
+        self.channel_info = f"failing {channel} at {bitrate}"
+
     def send(self, msg: can.Message, timeout: float | None = None) -> None:
         raise NotImplementedError
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,15 +14,6 @@ from agent.model.records import Recovered
 from tests.support.power_loss import Image
 from tests.support.store_records import CAR
 from tests.support.syscall_trace import Call, is_traceable, record
-
-
-@pytest.fixture
-def memory() -> Iterator[Path]:
-    """A folder in memory if there is one: here a sync need not reach any disk."""
-    shared = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(dir=shared if shared.is_dir() else None))
-    yield folder
-    shutil.rmtree(folder)
 
 
 def traced(state: Path, *options: str) -> tuple[Call, ...]:

@@ -431,12 +431,14 @@ class Judge:
         if not -1.0 <= lag_ms <= MAPPING_LAG_MS_MAX:
             raise BrokenRuleError(f"H52: a backend is {lag_ms:.0f} ms behind: {mapping}")
 
-    def changed(self, sid: bytes, changes: Iterable[Change]) -> None:
-        """A backend sees a change in a hello of session `sid`: no store is ever rolled back here (H93).
+    def changed(self, sid: bytes, before: SessionMapping | None, changes: Iterable[Change]) -> None:
+        """A backend sees a change in the first hello of session `sid`: no store is ever rolled back here (H93).
 
-        A hello of a session that is over, and that this backend had never heard of, may come late and look like it.
+        A hello of a session that is over, and that this backend had never heard of, may come late and look like it;
+        and so may two of one millisecond that change places.
         """
-        if Change.EVENTS_WENT_BACK in changes and sid == self._world.computer.sid:
+        is_first = before is None or before.sid != sid
+        if Change.EVENTS_WENT_BACK in changes and is_first and sid == self._world.computer.sid:
             raise BrokenRuleError("SR-07: a backend sees numbers go back")
 
     def ended(self, conversation: Conversation, result: CommandResult) -> None:

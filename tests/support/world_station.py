@@ -93,7 +93,7 @@ class Station:
                 world.count(f"backend ignored {hello.value} hello")
                 return
             before = self.session.mapping(self.clock_s())
-            world.judge.changed(hello.sid, self.session.receive(hello, self.clock_s()).changes)
+            world.judge.changed(hello.sid, before, self.session.receive(hello, self.clock_s()).changes)
             world.mark("hello received", raw, self.name)
             if (mapping := self.session.mapping(self.clock_s())) is not None and mapping is not before:
                 world.judge.session_mapped(mapping)

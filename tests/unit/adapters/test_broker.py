@@ -480,6 +480,7 @@ async def test_what_a_listener_raises_ends_run() -> None:
             subscriptions=[Subscription(COMMANDS)],
             on_delivery=refuse,
             on_event=listener.on_event,
+            on_refused=listener.on_refused,
         )
         with pytest.raises(AssertionError, match="engine is broken"):
             await asyncio.wait_for(broker.run(), 10)
@@ -565,6 +566,7 @@ def test_a_plain_link_that_would_leave_this_machine_is_not_made() -> None:
             subscriptions=[],
             on_delivery=listener.on_delivery,
             on_event=listener.on_event,
+            on_refused=listener.on_refused,
         )
 
 

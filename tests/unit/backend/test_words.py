@@ -213,7 +213,17 @@ def test_named_events_show_their_fields() -> None:
         (
             StateReport("demo", {"kind": "state", "readings": {}}),
             [],
-            {"type": "state", "car": "demo", "document": {"kind": "state", "readings": {}}},
+            {"type": "state", "car": "demo", "is_retained": False, "document": {"kind": "state", "readings": {}}},
+        ),
+        (
+            StateReport("demo", {"kind": "state", "readings": {"A": {"value": 1, "quality": "ok"}}}, is_retained=True),
+            ["demo A 1 [as last told; may be old]"],
+            {
+                "type": "state",
+                "car": "demo",
+                "is_retained": True,
+                "document": {"kind": "state", "readings": {"A": {"value": 1, "quality": "ok"}}},
+            },
         ),
     ],
 )

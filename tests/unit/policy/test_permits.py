@@ -154,9 +154,9 @@ def test_value_that_forbids_is_told_before_a_value_that_is_missing() -> None:
     assert asked(rules, ok(SPEED, 0.0))[0] is STALE
 
 
-def test_evidence_has_one_reading_for_each_rule_in_their_order() -> None:
+def test_evidence_has_one_reading_for_each_rule_with_the_decisive_one_first() -> None:
     speed, ignition = ok(SPEED, 0.0), ok(IGNITION, True)
-    assert asked(DISABLE_DRIVE, ignition, speed) == (Reason.IGNITION_ON, (speed, ignition))
+    assert asked(DISABLE_DRIVE, ignition, speed) == (Reason.IGNITION_ON, (ignition, speed))
 
 
 @pytest.mark.parametrize(
