@@ -174,22 +174,26 @@ class App:
 
     async def _perform_all(self) -> None:
         """Perform effects in order until a `Stop`; in between wait for news or for the engine's next timer."""
-        while self._stopped is None:
-            self._wake.clear()
-            self._engine.handle_timer(boot_s())
-            while self._stopped is None and (effect := self._engine.next_effect()) is not None:
-                await self._perform(effect)
+        try:
+            while self._stopped is None:
+                self._wake.clear()
+                self._engine.handle_timer(boot_s())
+                while self._stopped is None and (effect := self._engine.next_effect()) is not None:
+                    await self._perform(effect)
+                    self._marks.mark("engine", boot_s())
                 self._marks.mark("engine", boot_s())
-            self._marks.mark("engine", boot_s())
-            if not self._engine.is_commanding:
-                self._idle.set()
-            wait_s = min(max(self._engine.next_timer() - boot_s(), 0.0), TICK_S_MAX)
-            if wait_s > 0 and not self._wake.is_set():
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(wait_s):
-                        await self._wake.wait()
-            else:
-                await asyncio.sleep(0)
+                if not self._engine.is_commanding:
+                    self._idle.set()
+                wait_s = min(max(self._engine.next_timer() - boot_s(), 0.0), TICK_S_MAX)
+                if wait_s > 0 and not self._wake.is_set():
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(wait_s):
+                            await self._wake.wait()
+                else:
+                    await asyncio.sleep(0)
+        finally:
+            # Nothing is performed any more, however it ended: nobody need wait for it.
+            self._idle.set()
 
     async def _perform(self, effect: Effect) -> None:
         match effect:
@@ -251,6 +255,8 @@ class App:
         await self._ask_to_stop(is_final=True, within_s=FLUSH_S)
 
     async def _ask_to_stop(self, *, is_final: bool, within_s: float) -> None:
+        if self._stopped is not None:
+            return  # nothing is performed any more
         self._idle.clear()
         self._link(StopAsked(is_final))
         with contextlib.suppress(TimeoutError):

@@ -133,7 +133,10 @@ class Stores:
 
     def _take_directory(self) -> None:
         """Make the directory and lock it, itself: that works on a read-only card too, and leaves no file behind."""
+        made = [folder for folder in (self._directory, *self._directory.parents) if not folder.is_dir()]
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in made:
+            sync_names(folder.parent)
         self._lock = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -155,7 +158,6 @@ class Stores:
         return authority, outbox
 
     def _sync_directory(self) -> None:
-        """Names of new files are durable only once their directory is."""
         os.fsync(self._lock)
 
     def _close_files(self) -> None:
@@ -169,3 +171,12 @@ class Stores:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+
+def sync_names(directory: Path) -> None:
+    """Names in a directory, those of new directories too, are durable only once it is synced itself."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

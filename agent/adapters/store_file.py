@@ -134,9 +134,11 @@ def _found(
                 f"{path}: written by a newer version (schema {version}, this one knows {SCHEMA_VERSION}); "
                 "install that version, or move the file away and lose what it holds"
             )
-        (finding,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if finding != "ok":
-            raise DamagedFileError(f"was damaged ({finding})")
+        if _finding(connection) != "ok":
+            # A page that the disk did not give is a finding too, told in words: only what can be read is damaged.
+            _read_through(path)
+            if (finding := _finding(connection)) != "ok":
+                raise DamagedFileError(f"was damaged ({finding})")
         owners = [owner for (owner,) in connection.execute("SELECT car FROM identity LIMIT 2")]
         if owners != [car]:
             whose = "car " + owners[0].hex() if len(owners) == 1 else f"{len(owners)} cars"
@@ -148,9 +150,24 @@ def _found(
         found = StoreFile(connection, None)
         with found.transaction():
             # A card that is full or failing is found out now, while commands can still run on memory (csa1 A12).
+            # It also makes durable what a killed run had written but not synced, which is believed from now on.
             # It must be a change: SQLite does not write what is the same.
             connection.execute("UPDATE identity SET start_count = start_count + 1")
         return found, contents
+
+
+def _finding(connection: sqlite3.Connection) -> str:
+    """The first fault SQLite finds in the file, or "ok"."""
+    (finding,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    return str(finding)
+
+
+def _read_through(path: Path) -> None:
+    """OSError if the disk does not give all of the file and its log."""
+    for ending in ("", "-wal"):
+        with contextlib.suppress(FileNotFoundError), path.with_name(path.name + ending).open("rb") as file:
+            while file.read(1 << 20):
+                pass
 
 
 def _made(

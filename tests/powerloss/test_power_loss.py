@@ -23,7 +23,7 @@ from agent.model.records import AuthorityRecord, Recovered, TelemetryRecord
 from tests.support.power_loss import Disk, after_all_of, losses
 from tests.support.store_history import Restart, history, numbers_used, states
 from tests.support.store_rebuilt import found_in, laid_out, traced
-from tests.support.syscall_trace import Call, Removed, Renamed, Said, Synced, Truncated, Written
+from tests.support.syscall_trace import Call, FolderMade, Removed, Renamed, Said, Synced, Truncated, Written
 
 SEED = int(os.environ.get("POWER_LOSS_SEED", "1"))
 
@@ -158,6 +158,15 @@ def test_nothing_acknowledged_is_lost_to_a_power_cut_h79_h80(memory: Path, capsy
         sys.stdout.write(f"\npower loss: {done}: {len(done.findings)} broken promises\n")
     assert done.findings[:5] == []
     assert done.points == len(calls) > 700
+
+
+def test_a_folder_that_the_agent_made_is_not_lost_with_all_that_is_in_it_h79(memory: Path) -> None:
+    """systemd makes the folder on a car; elsewhere the agent does, and its name is durable only with its parent."""
+    calls = traced(memory / "state", is_there=False)
+    assert FolderMade() in calls
+    done = Replay()
+    replay(calls, Disk(None), Promises(), memory / "rebuilt", done=done, every=9)
+    assert done.findings[:5] == []
 
 
 def test_the_life_has_what_can_go_wrong(memory: Path) -> None:

@@ -16,11 +16,12 @@ from tests.support.store_records import CAR
 from tests.support.syscall_trace import Call, is_traceable, record
 
 
-def traced(state: Path, *options: str) -> tuple[Call, ...]:
-    """What the store's life does to its folder, which is there before it, as systemd makes it."""
+def traced(state: Path, *options: str, is_there: bool = True) -> tuple[Call, ...]:
+    """What the store's life does to its folder, which is there before it, as systemd makes it, or is not."""
     if not is_traceable():
         pytest.skip("strace: not here, or not allowed to trace: apt-get install strace")
-    state.mkdir(exist_ok=True)
+    if is_there:
+        state.mkdir(exist_ok=True)
     return record([sys.executable, "-m", "tests.support.store_history", state, *options], state)
 
 

@@ -1,0 +1,113 @@
+"""The composition root in this process: what it tells of the edge, and how it ends when the edge does not help."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.adapters.clock import boot_s
+from agent.adapters.files import read_key_file
+from agent.adapters.status_socket import read_status
+from agent.adapters.store import CLOSE_WAIT_S
+from agent.app import App, new_identity
+from agent.bench.broker import BenchBroker
+from agent.cli import load_config, load_profile
+from agent.errors import AgentError
+from agent.model.effects import Stop
+from tests.support.installation import install
+
+WAIT_S = 15.0
+
+
+def app_in(folder: Path, broker_port: int) -> App:
+    """The demo car's agent on an in-process bus."""
+    installed = install(folder, broker_port=broker_port, interface="virtual", channel=f"test-{uuid.uuid4()}")
+    path = installed.files.agent_toml
+    config, _ = load_config(path)
+    key = Ed25519PrivateKey.from_private_bytes(read_key_file(path.parent / config.car.key_file))
+    profile = load_profile(path.parent / config.car.profile)
+    return App(config, profile, new_identity(key), {}, directory=path.parent, environ={})
+
+
+@asynccontextmanager
+async def running(app: App) -> AsyncIterator[asyncio.Event]:
+    """The agent at work; it is asked to stop at the end."""
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(app.run(stop))
+        yield stop
+        stop.set()
+
+
+async def status_once(folder: Path, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The first status document for which `condition` holds; fails after a bounded wait."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            try:
+                document: dict[str, Any] = await asyncio.to_thread(read_status, folder / "car" / "status.sock")
+            except AgentError:
+                document = {}
+            if document and condition(document):
+                return document
+
+
+async def test_the_status_counts_what_the_edge_dropped_and_what_the_broker_refused_h64(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with BenchBroker() as broker:
+        broker.faults.refused_topics.add("v1/+/+/state")
+        async with running(app_in(tmp_path / "bench", broker.port)):
+            document = await status_once(
+                tmp_path / "bench", lambda document: document["broker"]["refused"].get("state", 0) >= 2
+            )
+    assert document["can"] == {
+        "body": dict.fromkeys(("received", "unwanted", "garbled", "dropped", "sent", "refused", "reopened"), 0)
+    }
+    assert document["broker"]["dropped"] == 0
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    # Twice refused, once told.
+    assert [line for line in lines if line["event"] == "publish_refused"] == [
+        {"level": "warning", "event": "publish_refused", "type": "state", "reason": "Not authorized"}
+    ]
+
+
+async def test_a_card_that_stalls_does_not_hold_up_the_end_h92(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.app.STOP_GRACE_S", 0.1)
+    monkeypatch.setattr("agent.app.FLUSH_S", 0.1)
+    card = threading.Event()
+    async with BenchBroker() as broker:
+        app = app_in(tmp_path / "bench", broker.port)
+        async with running(app) as stop:
+            await status_once(tmp_path / "bench", lambda document: document["is_connected"])
+            app._stores._writer.submit(card.wait)
+            before_s = boot_s()
+            stop.set()
+    assert boot_s() - before_s < CLOSE_WAIT_S + 3.0
+    card.set()
+    assert app._stores.close()
+    assert "store_not_closed" in capsys.readouterr().err
+
+
+async def test_nobody_waits_for_a_performer_that_has_ended_h92(tmp_path: Path) -> None:
+    """A store that fails while the agent winds down ends it at once: the grace is for a command that still runs."""
+    async with BenchBroker() as broker:
+        app = app_in(tmp_path / "bench", broker.port)
+        waiting = asyncio.create_task(app._ask_to_stop(is_final=False, within_s=60.0))
+        await asyncio.sleep(0)
+        app._stopped = Stop("the store failed")
+        async with asyncio.timeout(WAIT_S):
+            await app._perform_all()
+            await waiting
+            await app._ask_to_stop(is_final=True, within_s=60.0)
+    app._stores.close()
