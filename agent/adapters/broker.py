@@ -115,7 +115,7 @@ class Broker:
         """Hand a message over at QoS 1: None if taken (then `Published` follows, given a token), else why not."""
         refusal = "not connected" if self._link is None else self._link.publish_soon(effect)
         if refusal is not None and effect.token is None:
-            pass
+            self._note_refusal(Refused(effect.topic, refusal))
         return refusal
 
     def acknowledge(self, delivery_id: int) -> None:

@@ -26,7 +26,7 @@ from tests.support.world_computer import Computer, WorldDisk
 from tests.support.world_station import Station
 
 COMMANDS = 100_000
-PROCESSES = 2
+PROCESSES = os.cpu_count() or 1
 
 # Whatever its seeds, a run of this size has seen each of these; one that has not tests less than it says.
 SEEN = (

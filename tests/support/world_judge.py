@@ -37,11 +37,6 @@ WATCHING_S_MAX: Final = 2 * 3.0
 SPEED_FRESHNESS_S: Final = 0.5
 """As the demo hatchback's profile has it, and the figures above."""
 
-SEND_WITHIN_S: Final = 0.5
-"""How long after its preconditions were asked a frame may leave."""
-
-STOOD_S_MAX: Final = SPEED_FRESHNESS_S + SEND_WITHIN_S + 1e-6
-
 READBACK_S: Final = 1.5
 """After a start the bus gets so long to show what an interrupted command left behind."""
 
@@ -303,7 +298,7 @@ class Judge:
             raise BrokenRuleError(f"SR-03: a frame left at {now_s:.3f}, too late for {signed}")
         if cid in self._denied:
             raise BrokenRuleError(f"A4: a frame of {cid.hex()} left, of which it was said that nothing was executed")
-        if intent.action == Action.UNLOCK and now_s - self.truths.stood_at_s > STOOD_S_MAX:
+        if intent.action == Action.UNLOCK and now_s - self.truths.stood_at_s > SPEED_FRESHNESS_S + 1e-6:
             raise BrokenRuleError(f"SR-06: unlocked at {now_s:.3f}; the car last stood at {self.truths.stood_at_s:.3f}")
         acted = self._acted.get(cid)
         if acted is None:

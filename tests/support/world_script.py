@@ -32,6 +32,8 @@ class Script:
         self._wishes_left = WISHES
         self._gap_s = chance.choice((0.2, 0.6, 1.2))
         self._waits = chance.choice((0.0, 0.7, 0.9))
+        # In some worlds one key asks for one thing more often than it may.
+        self._is_lopsided = chance.random() < 0.06
         self._turn = 0
         self._names = [name for name in FAULTS if chance.random() < 0.4]
         self._weights = [RARE.get(name, 1.0) for name in self._names]
@@ -48,10 +50,10 @@ class Script:
     def _next_wish(self) -> None:
         world, chance = self._world, self._world.chance
         self._wishes_left -= 1
-        station = chance.choices(world.stations, (3, 3, 6, 1))[0]
+        station = chance.choices(world.stations, (0, 0, 1, 0) if self._is_lopsided else (3, 3, 6, 1))[0]
         actions = (Action.UNLOCK, Action.LOCK, Action.REPORT, Action.LOCATE)
         # The last station's key may only read, and its people do not all know that.
-        weights = (1, 1, 6, 0) if station is world.stations[-1] else (48, 46, 5, 1)
+        weights = (1, 1, 6, 0) if station is world.stations[-1] else (48, 2 if self._is_lopsided else 46, 5, 1)
         station.wish(Wish(chance.choices(actions, weights)[0]))
         faults = self._faults_a_wish
         while self._names and chance.random() < faults:
