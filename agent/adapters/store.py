@@ -36,6 +36,10 @@ CLOSE_WAIT_S = 2.0
 """A sync takes up to a second on a tired card; one that takes longer at the end is not waited for (H92)."""
 
 
+# Twice this is still exact in every JSON number.
+_NUMBERS_AFTER_LOSS = 2**51
+
+
 class Stores:
     """The stores of one car in one directory; `open` first, then `write`, `close` at the end.
 
@@ -80,6 +84,9 @@ class Stores:
             *(entry.done.sequence + 1 for entry in authority.journal if entry.done is not None),
             *(record.sequence + 1 for record in outbox),
         ]
+        if is_degraded or (self._authority is not None and self._authority.note):
+            # What the lost file had given out is not known: begin where no car ever comes to, each time elsewhere.
+            given.append(_NUMBERS_AFTER_LOSS + secrets.randbelow(_NUMBERS_AFTER_LOSS))
         return Recovered(
             store_id=authority.store_id,
             journal=authority.journal,

@@ -101,7 +101,7 @@ async def test_a_reserved_number_never_falls_sr_07(tmp_path: Path) -> None:
 async def test_numbers_outlive_the_file_that_reserved_them_sr_07(tmp_path: Path) -> None:
     await written(tmp_path, [SequenceReserved(500)], [OutboxStored(450, 0, b"x")])
     (tmp_path / AUTHORITY).write_bytes(b"junk" * 1000)
-    assert recovered_from(tmp_path).sequence_next == 451
+    assert recovered_from(tmp_path).sequence_next >= 451
 
 
 async def test_a_write_is_all_or_nothing(tmp_path: Path) -> None:
@@ -282,6 +282,7 @@ async def test_a_damaged_file_is_set_aside_and_made_anew_h82(
     if name == AUTHORITY:
         assert after.journal == ()
         assert after.store_id != before.store_id
+        assert after.sequence_next > 2**51  # SR-07: the lost file's numbers are not known, so none of them comes again
         assert after.outbox == before.outbox
     else:
         assert after.outbox == ()
@@ -391,6 +392,7 @@ async def test_a_store_that_cannot_be_written_is_replaced_by_memory_and_said_so_
     with closed_directory(mode) as directory:
         with as_nobody(), opened(directory) as (stores, recovered):
             assert recovered.is_degraded
+            assert recovered.sequence_next > 2**51
             (note,) = recovered.notes
             assert "storage cannot be used" in note
             await stores.write([SessionStarted(SID), intent(1), done(1)])
