@@ -9,7 +9,11 @@ from agent.adapters.daemon_thread import DaemonThread
 
 def test_calls_are_made_one_after_another_in_order_in_one_thread() -> None:
     thread, made = DaemonThread("test"), list[tuple[int, str]]()
-    answers = [thread.submit(lambda n=n: made.append((n, threading.current_thread().name))) for n in range(100)]
+
+    def make(number: int) -> None:
+        made.append((number, threading.current_thread().name))
+
+    answers = [thread.submit(make, number) for number in range(100)]
     for answer in answers:
         answer.result(10)
     assert made == [(number, "test") for number in range(100)]
