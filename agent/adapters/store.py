@@ -35,9 +35,8 @@ from agent.model.records import AuthorityRecord, OutboxStored, Record, Recovered
 CLOSE_WAIT_S = 2.0
 """A sync takes up to a second on a tired card; one that takes longer at the end is not waited for (H92)."""
 
-
-# Twice this is still exact in every JSON number.
-_NUMBERS_AFTER_LOSS = 2**51
+NUMBERS_AFTER_LOSS = 2**51
+"""Where numbering goes on when it is not known what was given out; twice this is still exact in every JSON number."""
 
 
 class Stores:
@@ -86,7 +85,7 @@ class Stores:
         ]
         if is_degraded or (self._authority is not None and self._authority.note):
             # What the lost file had given out is not known: begin where no car ever comes to, each time elsewhere.
-            given.append(_NUMBERS_AFTER_LOSS + secrets.randbelow(_NUMBERS_AFTER_LOSS))
+            given.append(NUMBERS_AFTER_LOSS + secrets.randbelow(NUMBERS_AFTER_LOSS))
         return Recovered(
             store_id=authority.store_id,
             journal=authority.journal,

@@ -19,6 +19,7 @@ from typing import Protocol, get_args
 
 import pytest
 
+from agent.adapters.store import NUMBERS_AFTER_LOSS
 from agent.model.records import AuthorityRecord, Recovered, TelemetryRecord
 from tests.support.power_loss import Disk, after_all_of, losses
 from tests.support.store_history import Restart, history, numbers_used, states
@@ -72,7 +73,10 @@ class Promises:
             return f"degraded: {found.notes}"
         if self.store_id is None:
             # The first start is under way. A file half made is made anew, and said to be; nobody was told of it.
-            return None if replace(found, store_id=b"", notes=()) == states()[0] else "torn: a store never filled"
+            # What it had given out cannot be known, so the new one's numbers begin where none was ever given.
+            if not (found.sequence_next == 1 or (found.notes and found.sequence_next >= NUMBERS_AFTER_LOSS)):
+                return f"reused: sequence numbers from {found.sequence_next}"
+            return None if replace(found, store_id=b"", notes=(), sequence_next=1) == states()[0] else "torn: not empty"
         if found.notes:
             return f"damaged: {found.notes}"
         if found.store_id != self.store_id:
