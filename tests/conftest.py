@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -52,6 +53,12 @@ CAPABILITIES = (
     Capability("vcan", has_vcan, "no vcan0 here; ./test runs these tests in user-mode Linux"),
     Capability("broker", has_mosquitto, "no Mosquitto here: apt-get install mosquitto"),
 )
+
+
+def pytest_configure() -> None:
+    # A shell starts what runs in its background with SIGINT ignored, and so would be every program a test interrupts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
