@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 IS_CI = os.environ.get("CI") == "true"
@@ -59,6 +60,10 @@ def pytest_configure() -> None:
     # A shell starts what runs in its background with SIGINT ignored, and so would be every program a test interrupts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not IS_CI:
+        # No test is timed: how long an example takes says how busy the machine is. CI's own profile has this and more.
+        hypothesis.settings.register_profile("untimed", deadline=None)
+        hypothesis.settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
