@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 IS_CI = os.environ.get("CI") == "true"
@@ -52,6 +54,16 @@ CAPABILITIES = (
     Capability("vcan", has_vcan, "no vcan0 here; ./test runs these tests in user-mode Linux"),
     Capability("broker", has_mosquitto, "no Mosquitto here: apt-get install mosquitto"),
 )
+
+
+def pytest_configure() -> None:
+    # A shell starts what runs in its background with SIGINT ignored, and so would be every program a test interrupts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not IS_CI:
+        # No test is timed: how long an example takes says how busy the machine is. CI's own profile has this and more.
+        hypothesis.settings.register_profile("untimed", deadline=None)
+        hypothesis.settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

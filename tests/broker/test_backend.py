@@ -502,9 +502,13 @@ async def test_watch_prints_json_lines_until_it_is_interrupted(broker: Mosquitto
             stderr=subprocess.PIPE,
         )
         assert process.stdout is not None
-        async with asyncio.timeout(WAIT_S):
-            line = json.loads(await process.stdout.readline())
-            process.send_signal(signal.SIGINT)
-            _, err = await process.communicate()
+        try:
+            async with asyncio.timeout(WAIT_S):
+                line = json.loads(await process.stdout.readline())
+                process.send_signal(signal.SIGINT)
+                _, err = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
     assert (line["type"], line["car"], line["is_online"]) == ("presence", "demo", True)
     assert (process.returncode, err) == (0, b"")

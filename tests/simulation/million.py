@@ -30,8 +30,11 @@ WORLDS_A_TASK = 4
 TASKS_WAITING = 3
 """For each process: enough that none waits, few enough that little is thrown away at the end."""
 
-COLLECT_EVERY = 16
-"""Worlds between two collections: what a world leaves is in cycles, and looking for it at every turn costs a tenth."""
+COLLECT_EVERY = 4
+"""Tasks between two collections: what a world leaves is in cycles, and looking for it at every turn costs a tenth."""
+
+_tasks = count(1)
+"""Of this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,7 @@ def _begin() -> None:
 
 def _live_some(start: int) -> list[Lived]:
     some = [live(seed) for seed in range(start, start + WORLDS_A_TASK)]
-    if start // WORLDS_A_TASK % (COLLECT_EVERY // WORLDS_A_TASK) == 0:
+    if next(_tasks) % COLLECT_EVERY == 0:
         gc.collect()
     return some
 

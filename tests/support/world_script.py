@@ -17,7 +17,7 @@ from tests.support.world_station import Wish
 if TYPE_CHECKING:
     from tests.support.world import World
 
-WISHES: Final = 25
+WISHES: Final = 30
 
 PATIENCE_S: Final = 1.5
 """How long people wait for one another in worlds where they do."""
@@ -30,7 +30,7 @@ class Script:
         chance = world.chance
         self._world = world
         self._wishes_left = WISHES
-        self._gap_s = chance.choice((0.2, 0.6, 1.2))
+        self._gap_s = chance.choice((0.1, 0.4, 1.0))
         self._waits = chance.choice((0.0, 0.7, 0.9))
         # In some worlds one key asks for one thing more often than it may.
         self._is_lopsided = chance.random() < 0.06
@@ -45,7 +45,7 @@ class Script:
     def begin(self) -> None:
         if "weather" in self._names:
             self._world.broker.weather = draw_weather(self._world.chance)
-        self._world.after(self._world.chance.uniform(0.0, 3.0), self._next_wish)
+        self._world.after(self._world.chance.uniform(0.0, 1.5), self._next_wish)
 
     def _next_wish(self) -> None:
         world, chance = self._world, self._world.chance
@@ -61,7 +61,7 @@ class Script:
             world.after(chance.expovariate(2.0), self._strike, chance.choices(self._names, self._weights)[0])
         self._turn += 1
         if not self._wishes_left:
-            world.after(2.0, self._end)
+            world.after(1.0, self._end)
         elif chance.random() < self._waits:
             world.after(PATIENCE_S, self._go_on, self._turn)
         else:
