@@ -154,6 +154,12 @@ class VirtualCar:
         self.body.set_opening(opening, is_open=is_open)
         self._note("opened" if is_open else "closed", opening=opening.value)
 
+    def set_ignition(self, now_s: float, *, is_on: bool) -> None:
+        """Switch the parked car on or off; raises `CarRefusesError` while it drives."""
+        self._touch(now_s)
+        self.body.set_ignition(is_on=is_on)
+        self._note("switched_on" if is_on else "switched_off")
+
     def charge(self, now_s: float, *, charger_kw: float = 7.4) -> None:
         """Plug in and charge; raises `CarRefusesError` while the car drives."""
         self._touch(now_s)

@@ -20,6 +20,7 @@ USAGE: Mapping[str, str] = {
     "unplug": "unplug",
     "fob": "fob lock | unlock",
     "immobiliser": "immobiliser release | engage",
+    "ignition": "ignition on | off",
     "wake": "wake",
     "sleep": "sleep",
     "fault": f"fault {_FAULTS}",
@@ -54,6 +55,7 @@ def state(car: VirtualCar) -> dict[str, object]:
         "flashes_seen": car.lamps.flashes_seen,
         "wake_frames_seen": car.wake_frames_seen,
         "frames_sent": car.frames_sent,
+        "ignition": body.ignition.value,
         "odometer_m": round(body.odometer_m, 1),
         "speed_kmh": round(body.speed_kmh, 2),
         "state_of_charge_percent": round(body.state_of_charge_percent, 2),
@@ -105,6 +107,11 @@ def _immobiliser(car: VirtualCar, arguments: Sequence[str], now_s: float) -> Non
     car.switch_immobiliser(now_s, is_drive_enabled=is_drive_enabled)
 
 
+def _ignition(car: VirtualCar, arguments: Sequence[str], now_s: float) -> None:
+    _only(arguments, 1)
+    car.set_ignition(now_s, is_on=_word(arguments, "on", "off") == "on")
+
+
 def _wake(car: VirtualCar, arguments: Sequence[str], now_s: float) -> None:
     _only(arguments, 0)
     car.rouse(now_s)
@@ -140,6 +147,7 @@ _VERBS: Mapping[str, Callable[[VirtualCar, Sequence[str], float], None]] = {
     "unplug": _unplug,
     "fob": _fob,
     "immobiliser": _immobiliser,
+    "ignition": _ignition,
     "wake": _wake,
     "sleep": _sleep,
     "fault": _fault,

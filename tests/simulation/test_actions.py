@@ -119,7 +119,7 @@ def test_disable_drive_with_a_speed_600_ms_old_is_refused() -> None:
 def test_disable_drive_with_the_ignition_on_is_refused() -> None:
     """SR-06"""
     pair = awake()
-    pair.car.body.ignition = Ignition.ON
+    pair.car.set_ignition(pair.now_s, is_on=True)
     pair.run(1.0)
     assert said(pair.ask(Action.DISABLE_DRIVE)) == (Stage.REJECTED, Reason.IGNITION_ON, Executed.NO)
     assert no_drive_frame_left(pair)
@@ -131,7 +131,7 @@ def test_disable_drive_stops_asking_as_soon_as_the_car_is_switched_on() -> None:
     pair.car.set_fault(CarFault.IMMOBILISER_IGNORES, pair.now_s, is_on=True)
     pair.deliver("cmd", pair.command(Action.DISABLE_DRIVE))
     pair.run(0.25)
-    pair.car.body.ignition = Ignition.ON
+    pair.car.set_ignition(pair.now_s, is_on=True)
     pair.run(0.25)
     frames = len(pair.sent)
     assert 0 < frames < 10

@@ -119,35 +119,47 @@ def test_every_command_has_a_usage_and_does_what_it_says() -> None:
     for now_s, line in enumerate(
         [
             *("wake", "fob unlock", "open driver_door", "close driver_door"),
-            *("immobiliser engage", "immobiliser release", "drive 0.5 80", "", "charge 11", "unplug"),
+            *(
+                "immobiliser engage",
+                "immobiliser release",
+                "ignition on",
+                "ignition off",
+                "drive 0.5 80",
+                "",
+                "charge 11",
+                "unplug",
+            ),
         ]
     ):
         perform(car, line, now_s * 4.0)
         car.step(now_s * 4.0 + 4.0)
-    perform(car, "fault lock_dead", 48.0)
+    perform(car, "fault lock_dead", 56.0)
     assert state(car)["faults"] == ["lock_dead"]
-    perform(car, "mend all", 48.0)
+    perform(car, "mend all", 56.0)
     assert state(car)["faults"] == []
-    perform(car, "sleep", 49.0)
+    perform(car, "sleep", 57.0)
     assert state(car)["asleep"]
     done = [event.name for event in car.drain_events()]
     assert done == [
-        *(
-            "woke",
-            "lock_moved",
-            "opened",
-            "closed",
-            "immobiliser_changed",
-            "immobiliser_changed",
-            "drive_started",
-            "drive_ended",
-            "charge_started",
-            "unplugged",
-        ),
+        *("woke", "lock_moved", "opened", "closed", "immobiliser_changed", "immobiliser_changed"),
+        *("switched_on", "switched_off", "drive_started", "drive_ended", "charge_started", "unplugged"),
         *("fault", "mended", "slept"),
     ]
     assert set(USAGE) == {
-        *("open", "close", "drive", "charge", "unplug", "fob", "immobiliser", "wake", "sleep", "fault", "mend"),
+        *(
+            "open",
+            "close",
+            "drive",
+            "charge",
+            "unplug",
+            "fob",
+            "immobiliser",
+            "ignition",
+            "wake",
+            "sleep",
+            "fault",
+            "mend",
+        ),
     }
 
 
