@@ -38,6 +38,7 @@ from agent.uplink.wire import Topics
 # Readings reported on request: what fits beside the rest in one envelope.
 REPORT_PATHS = (
     "Vehicle.Carshare.CentralLock.IsLocked",
+    "Vehicle.Carshare.IsDriveEnabled",
     "Vehicle.Powertrain.TractionBattery.StateOfCharge.Displayed",
     "Vehicle.TraveledDistance",
     "Vehicle.Speed",
@@ -137,6 +138,8 @@ class Commanding:
             self._reject(key, command, reason, evidence, now_s)
         elif command.action == Action.REPORT:
             self._report(key, command, now_s)
+        elif command.action == Action.CHECK_RETURN:
+            self._confirm(key, command, evidence, now_s)
         else:
             # Only here: a refusal changes nothing, so no refused command can shut out another.
             self._counters[command.kid] = command.counter
@@ -148,6 +151,8 @@ class Commanding:
             return self._refuse_all, ()
         if command.action == Action.REPORT:
             return None, ()
+        if command.action == Action.CHECK_RETURN:
+            return self._return_now(now_s)
         recipe = self._profile.recipes.get(Action(command.action))
         if recipe is None:
             return Reason.UNSUPPORTED_ACTION, ()
@@ -160,6 +165,16 @@ class Commanding:
         if reason is None and not self._has_rate(command, now_s):
             reason = Reason.RATE_LIMITED
         return reason, evidence
+
+    def _return_now(self, now_s: float) -> tuple[Reason | None, tuple[Reading, ...]]:
+        """Why no rental may end now, None if it may; and the reading of every condition, the decisive one first."""
+        if not self._profile.return_conditions:
+            return Reason.UNSUPPORTED_ACTION, ()
+
+        def read(path: str) -> Reading:
+            return self._telemetry.reading(path, now_s)
+
+        return permit(self._profile.return_conditions, read, now_s)
 
     def _first_asking(self, recipe: Recipe, now_s: float) -> tuple[Reason | None, tuple[Reading, ...]]:
         """Amendment A3: a fresh value that forbids refuses; on a sleeping bus missing values do not."""
@@ -190,18 +205,16 @@ class Commanding:
         return self._ledger.has_room()
 
     def _report(self, key: Key, command: Command, now_s: float) -> None:
-        """Action 6 asks for no frame and changes nothing: it is answered, not journalled."""
         readings = [self._telemetry.reading(path, now_s) for path in REPORT_PATHS if path in self._profile.paths]
-        outcome = Outcome(
-            Stage.EXECUTED_UNVERIFIED,
-            Reason.OK,
-            Executed.YES,
-            evidence_of(readings, now_s),
-        )
+        self._confirm(key, command, readings, now_s)
+        self._telemetry.state_wanted()
+
+    def _confirm(self, key: Key, command: Command, readings: Iterable[Reading], now_s: float) -> None:
+        """Actions 6 and 7 ask for no frame and change nothing: they are answered, not journalled."""
+        outcome = Outcome(Stage.EXECUTED_UNVERIFIED, Reason.OK, Executed.YES, evidence_of(readings, now_s))
         result = self._answers.result(key[0], command.cid, command.digest, outcome, now_s)
         self._remember(key, command, result, now_s)
         self._answers.say(key[0], result)
-        self._telemetry.state_wanted()
 
     def _repeat(self, entry: JournalEntry, command: Command, key: Key, now_s: float) -> None:
         """Amendment A2: a command the journal holds is never judged again; its answer stands."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from agent import __version__
 from agent.config import Config
 from agent.decode.decoder import Decoder
+from agent.model.command import Action
 from agent.model.effects import Level
 from agent.model.events import BusChanged, ClockSet
 from agent.model.frame import BusState, Frame
@@ -291,6 +292,8 @@ class Telemetry:
             action.name.lower(): "verified" if recipe.feedback else "executed_unverified"
             for action, recipe in self._profile.recipes.items()
         }
+        if self._profile.return_conditions:
+            actions[Action.CHECK_RETURN.name.lower()] = "executed_unverified"
         unsupported = {action.name.lower(): words for action, words in self._profile.unsupported.items()}
         return wire.capabilities_document(
             __version__, self._profile.name, self._profile.vss_release, actions, unsupported, self._profile.paths

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from agent.command.scan import Limits
-from agent.model.command import Executed, Reason, Stage
+from agent.model.command import EVIDENCE_MAX, Executed, Reason, Stage
 from agent.model.events import ClockTrust
 
 VERSION: Final = 1
@@ -19,7 +19,6 @@ CAR_BYTES: Final = 8
 COMMAND_KID_BYTES: Final = 4
 NONCE_BYTES: Final = 16
 DIGEST_BYTES: Final = 8
-EVIDENCE_MAX: Final = 6
 COUNTERS_MAX: Final = 8
 EXTENSION_KEY_MIN: Final = 128
 """Payload keys from here on may be ignored by who does not know them; below, an unknown key refuses the message."""
@@ -45,7 +44,7 @@ class MessageKind(StrEnum):
 
     @property
     def limits(self) -> Limits:
-        """Six pieces of evidence are 78 items, so a result may have more of them than the rest."""
+        """Eight pieces of evidence are 104 items, so a result may have more of them than the rest."""
         return Limits(items_max=160 if self is MessageKind.RES else 64, depth_max=4)
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, cast
 
-from agent.command.fields import CAR_BYTES, ENVELOPE_BYTES_MAX, EVIDENCE_MAX, VERSION
+from agent.command.fields import CAR_BYTES, ENVELOPE_BYTES_MAX, VERSION
 from agent.command.scan import encode_canonical
-from agent.model.command import Evidence, Executed, Reason, Stage
+from agent.model.command import EVIDENCE_MAX, Evidence, Executed, Reason, Stage
 from agent.model.events import ClockTrust
 from agent.model.reading import Quality, Value
 

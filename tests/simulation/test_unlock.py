@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -175,11 +177,13 @@ def test_older_counter_is_refused() -> None:
 def test_refused_command_leaves_the_counter_as_it_was() -> None:
     """SR-03: a refusal changes nothing, so an older command that is still in time is judged on its own."""
     pair = awake()
-    unlock, refused = pair.command(Action.UNLOCK), pair.command(Action.LOCATE)
+    pair.car.set_opening(Opening.TRUNK, pair.now_s, is_open=True)
+    pair.run(1.0)
+    unlock, refused = pair.command(Action.UNLOCK), pair.command(Action.LOCK)
     pair.deliver("cmd", refused)
     pair.deliver("cmd", unlock)
     pair.run(5.0)
-    assert [result.reason for result in pair.final_results()] == [Reason.UNSUPPORTED_ACTION, Reason.OK]
+    assert [result.reason for result in pair.final_results()] == [Reason.DOOR_OPEN, Reason.OK]
 
 
 def test_command_after_its_deadline_is_refused() -> None:
@@ -379,8 +383,11 @@ def test_report_is_answered_with_readings_and_sends_no_frame() -> None:
 
 def test_action_without_a_recipe_is_unsupported() -> None:
     pair = awake()
-    assert pair.ask(Action.LOCATE).reason is Reason.UNSUPPORTED_ACTION
-    assert pair.ask(Action.CHECK_RETURN).reason is Reason.UNSUPPORTED_ACTION
+    pair.profile = replace(pair.profile, recipes={})
+    pair.restart()
+    pair.run(1.0)
+    for action in (Action.UNLOCK, Action.LOCATE):
+        assert pair.ask(action).reason is Reason.UNSUPPORTED_ACTION
 
 
 def test_result_that_was_not_acknowledged_is_offered_again_after_a_restart() -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -330,6 +331,12 @@ class Pair:
 
     def states(self) -> list[dict[str, object]]:
         return [json.loads(effect.payload) for effect in self.published if effect.topic.endswith("/state")]
+
+    def capabilities(self) -> dict[str, Any]:
+        """What the car said last that it can do."""
+        payloads = [effect.payload for effect in self.published if effect.topic.endswith("/caps")]
+        document: dict[str, Any] = json.loads(payloads[-1])
+        return document
 
     def ask(self, action: Action, seconds: float = 10.0) -> Result:
         """Send a command and run until its final result."""
