@@ -1,4 +1,4 @@
-"""The numbered hazards of `tests/hazards.toml`, the marker by which a test claims one, and the table of what came of it.
+"""The numbered hazards of `tests/hazards.toml`, how a test claims one, and the table of what came of it.
 
     python -m tests.support.hazards REPORT…
 
