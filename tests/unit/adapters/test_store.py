@@ -13,7 +13,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -202,6 +204,25 @@ def test_a_connection_that_does_not_sync_is_refused_h81(tmp_path: Path) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     require_durable(connection)
     connection.close()
+
+
+class LessDurable(sqlite3.Connection):
+    """Somebody's mistake: SQLite's usual advice for WAL in place of what the store asks for."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        return super().execute(sql.replace("synchronous = FULL", "synchronous = NORMAL"), parameters)
+
+
+@pytest.mark.hazard("H81")
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_store_that_would_not_sync_is_not_opened_h81(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_new: bool
+) -> None:
+    if not is_new:
+        recovered_from(tmp_path)
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=LessDurable))
+    with pytest.raises(StoreError, match=r"synchronous 1, expected 2 \(FULL\)"):
+        Stores(tmp_path, CAR).open()
 
 
 def corrupt_header(path: Path) -> None:

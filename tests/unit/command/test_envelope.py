@@ -363,6 +363,38 @@ def test_h27_signature_of_zeros_or_of_another_key_is_dropped() -> None:
     assert is_dropped(sign_by_hand(CMD, BODY, key=VEHICLE_KEY))
 
 
+@pytest.mark.hazard("H33")
+def test_h33_grant_presented_as_a_command_is_dropped() -> None:
+    """What a phone would show at the reader, and the payload of a command signed as a grant."""
+    grant = {
+        1: b"\x01",
+        2: byte_string(CAR),
+        3: byte_string(bytes(8)),
+        4: head(0, OPERATOR),
+        5: head(0, 1_790_000_000),
+        6: head(0, 1_790_086_400),
+        7: b"\xa3\x01\x01\x20\x06\x21" + byte_string(VEHICLE_KEY.public_key().public_bytes_raw()),
+        8: b"\x03",
+        9: b"\x14",
+        10: b"\x01",
+        11: b"\x00",
+    }
+    assert is_dropped(sign_by_hand("grant", map_by_hand(grant)))
+    assert is_dropped(sign_by_hand(CMD, map_by_hand(grant)))
+    assert is_dropped(sign_by_hand("grant", BODY))
+
+
+@pytest.mark.hazard("H140")
+def test_h140_unknown_key_and_bad_signature_are_equally_silent() -> None:
+    """`is_dropped` sees to it that no answer, no event and no line of the log tells one from the other."""
+    told = attacked.agent().events
+    attacked.agent().now_s += 7200.0  # an event would be due
+    assert is_dropped(sign_by_hand(CMD, BODY, protected=protected_header(kid=b"\xc0\xde\x00\x02")))
+    assert is_dropped(sign_by_hand(CMD, BODY, key=VEHICLE_KEY))
+    assert is_dropped(GOLDEN[:-64] + bytes(64))
+    assert attacked.agent().events == told
+
+
 def drop_time_s(raw: bytes) -> float:
     """How long a drop takes at best, other processes being at work too."""
     times_s = []
