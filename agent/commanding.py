@@ -46,6 +46,9 @@ REPORT_PATHS = (
 
 _REJECTED_AFTER_S = 300
 
+# A backend that sends JSON is to be found out, and a stranger who sends noise is not to fill the outbox (H20).
+_MALFORMED_TOLD_EVERY_S = 3600.0
+
 
 class Commanding:
     """Verdicts on deliveries: dropped, answered again, refused, or handed to `Acting`."""
@@ -77,6 +80,7 @@ class Commanding:
         self._bucket = inbound_bucket(now_s)
         self._buckets = {(kid, is_lock): command_bucket(now_s) for kid in keys for is_lock in (False, True)}
         self._refuse_all: Reason | None = None
+        self._malformed_told_at_s = float("-inf")
         self.dropped: Counter[str] = Counter()
 
     def refuse_all(self, reason: Reason) -> None:
@@ -90,14 +94,14 @@ class Commanding:
         self._bucket, has_room = self._bucket.take(now_s)
         addressed = self._topics.parse(delivery.topic)
         if not has_room:
-            self._drop("flood")
+            self._drop("flood", now_s)
         elif addressed is None or addressed[1] not in (MessageKind.CMD, MessageKind.PING):
-            self._drop("topic")
+            self._drop("topic", now_s)
         else:
             operator, kind = addressed[0], MessageKind(addressed[1])
             found = verify(kind, delivery.payload, is_retained=delivery.is_retained, keys=self._keys)
             if isinstance(found, Dropped):
-                self._drop(found.why)
+                self._drop(found.why, now_s)
             elif isinstance(found.message, Ping):
                 self._ping(found.message, found.record, operator, now_s)
             else:
@@ -107,7 +111,7 @@ class Commanding:
     def _ping(self, ping: Ping, record: KeyRecord, operator: int, now_s: float) -> None:
         reason = authorise(ping, record, topic_operator=operator, car=self._car, floor_unix_s=0)
         if reason is not None:
-            self._drop(f"ping_{reason.name.lower()}")
+            self._drop(f"ping_{reason.name.lower()}", now_s)
             return
         self._greet(record.operator, now_s, ping.nonce)
 
@@ -266,9 +270,12 @@ class Commanding:
         counters = {kid: counter for kid, counter in self._counters.items() if self._keys[kid].operator == operator}
         self._answers.greet(operator, counters, now_s, nonce)
 
-    def _drop(self, why: str) -> None:
-        """Not answered and not quoted: only counted."""
+    def _drop(self, why: str, now_s: float) -> None:
+        """Not answered and not quoted: only counted. What no backend of csa1 sends is told too, once an hour."""
         self.dropped[why] += 1
+        if why == "malformed" and now_s - self._malformed_told_at_s >= _MALFORMED_TOLD_EVERY_S:
+            self._malformed_told_at_s = now_s
+            self._telemetry.tell("malformed", {"count": self.dropped[why]}, now_s)
 
 
 def _supersedes(command: Command, running: Command) -> bool:

@@ -206,6 +206,7 @@ async def test_a_cancelled_caller_leaves_nothing_behind(broker: Mosquitto, backe
 # --- what is not believed -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.hazard("H51")
 async def test_a_retained_or_replayed_answer_is_never_used(broker: Mosquitto, backend: Backend) -> None:
     """H51: the broker repeats an old hello; and H70: it keeps one."""
     car = ScriptedCar(verifies)

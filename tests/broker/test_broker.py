@@ -53,6 +53,7 @@ async def test_a_command_arrives_and_a_result_leaves(broker: Mosquitto) -> None:
         assert await listener.published() == Published(1, None)
 
 
+@pytest.mark.hazard("H56")
 async def test_a_retained_command_waiting_at_the_broker_is_not_delivered_h56(broker: Mosquitto) -> None:
     listener = LinkListener()
     async with WireClient(broker.port) as backend:

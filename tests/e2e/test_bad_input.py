@@ -140,6 +140,7 @@ def test_missing_configuration_is_named(tmp_path: Path) -> None:
     assert "agent.toml: no such file" in ended.message
 
 
+@pytest.mark.hazard("H135")
 def test_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
     """H135."""
     configuration = install(tmp_path, broker_port=1883).files.agent_toml

@@ -153,6 +153,7 @@ def replay(
                 done.findings.append((f"call {point} ({type(call).__name__}), found again: {loss.words}", broken))
 
 
+@pytest.mark.hazard("H79", "H80")
 def test_nothing_acknowledged_is_lost_to_a_power_cut_h79_h80(memory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """H79, H80: after every call, what was acknowledged is there in full, and of the next write all or nothing."""
     calls = traced(memory / "state")
@@ -164,6 +165,7 @@ def test_nothing_acknowledged_is_lost_to_a_power_cut_h79_h80(memory: Path, capsy
     assert done.points == len(calls) > 700
 
 
+@pytest.mark.hazard("H79")
 def test_a_folder_that_the_agent_made_is_not_lost_with_all_that_is_in_it_h79(memory: Path) -> None:
     """systemd makes the folder on a car; elsewhere the agent does, and its name is durable only with its parent."""
     calls = traced(memory / "state", is_there=False)
@@ -189,6 +191,7 @@ def test_the_life_has_what_can_go_wrong(memory: Path) -> None:
     assert len(set(states())) > len(history()) * 0.9
 
 
+@pytest.mark.hazard("H79")
 @pytest.mark.parametrize("cause", ["power", "kill"])
 def test_a_cut_while_the_store_recovers_loses_no_more_h79(
     memory: Path, capsys: pytest.CaptureFixture[str], cause: str
@@ -247,6 +250,7 @@ class SettingAside:
         return None
 
 
+@pytest.mark.hazard("H82")
 def test_a_cut_while_a_damaged_file_is_set_aside_brings_nothing_of_it_back_h82(memory: Path) -> None:
     """H82: the renames and the new file become durable in any order; a log must never meet another file's pages."""
     image = after_all_of(traced(memory / "state")[:-40])

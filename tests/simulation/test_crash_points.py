@@ -234,6 +234,7 @@ class Tally:
 TALLY = Tally()
 
 
+@pytest.mark.hazard("H73", "H74", "H75", "H76", "H77", "H78")
 @pytest.mark.parametrize("is_asleep", [False, True], ids=["awake", "asleep"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault or "sound")
 @pytest.mark.parametrize("action", Action, ids=lambda action: action.name.lower())
@@ -272,6 +273,7 @@ def test_counts_of_cuts_are_told(capsys: pytest.CaptureFixture[str]) -> None:
         sys.stdout.write(f"\n{TALLY}\n")
 
 
+@pytest.mark.hazard("H76")
 def test_interrupted_command_is_reported_with_the_state_read_back() -> None:
     """H76: cut after the actuation, before the end is durable; the read-back shows the lock open."""
     pair = Pair()

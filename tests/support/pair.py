@@ -34,6 +34,7 @@ from agent.command.envelope import (
     open_unverified,
     seal,
 )
+from agent.command.fields import VERSION
 from agent.command.verify import KeyRecord
 from agent.config import Config, parse_config
 from agent.engine import Engine
@@ -160,8 +161,12 @@ class Pair:
         is_locked: bool = True,
         remains: Remains | None = None,
         before_effect: BeforeEffect | None = None,
+        profile: Profile | None = None,
+        keys: Mapping[bytes, KeyRecord] = KEYS,
     ) -> None:
-        self.profile, database = vehicle()
+        own_profile, database = vehicle()
+        self.profile = profile or own_profile
+        self._keys = keys
         if remains is None:
             car = VirtualCar(
                 self.profile, database, now_s=1000.0, is_asleep=is_asleep, is_locked=is_locked, sleep_after_s=1e9
@@ -195,7 +200,7 @@ class Pair:
             self.disk.recover(),
             sid=sha256(b"session %d" % self._session).digest()[:8],
             vehicle_key=VEHICLE_KEY,
-            keys=KEYS,
+            keys=self._keys,
             now_s=self.now_s,
         )
         self.perform()
@@ -296,6 +301,8 @@ class Pair:
         sid: bytes | None = None,
         counter: int | None = None,
         car: bytes = CAR,
+        operator: int = 1,
+        version: int = VERSION,
     ) -> bytes:
         """Signed bytes of a command for the present session."""
         hello = self.ping()
@@ -303,11 +310,12 @@ class Pair:
         payload = CommandPayload(
             car=car,
             cid=cid or sha256(b"command %d" % self._counter).digest()[:16],
-            operator=1,
+            operator=operator,
             sid=sid or hello.sid,
             counter=self._counter if counter is None else counter,
             deadline_ms=hello.session_ms + lifetime_ms,
             action=int(action),
+            version=version,
         )
         return seal(MessageKind.CMD, encode_command(payload), key, KID)
 

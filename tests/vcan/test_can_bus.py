@@ -129,6 +129,7 @@ async def test_what_the_agent_sends_others_hear_and_it_does_not_sr_04(wire: Wire
         assert listener.frames_so_far() == []
 
 
+@pytest.mark.hazard("H97")
 async def test_a_frame_sent_before_ours_is_given_before_it_and_older_than_it_h97(wire: Wire) -> None:
     listener = CanListener()
     async with running_bus(listener, interface="socketcan", channel="vcan0", send_list=SEND_LIST) as bus:
@@ -153,6 +154,7 @@ async def test_nothing_unlisted_reaches_the_bus_sr_01(wire: Wire) -> None:
         assert wire.is_silent()
 
 
+@pytest.mark.hazard("H99")
 async def test_error_frames_tell_the_controllers_state_h99(wire: Wire) -> None:
     listener = CanListener()
     async with running_bus(listener, interface="socketcan", channel="vcan0", send_list=SEND_LIST) as bus:
@@ -167,6 +169,7 @@ async def test_error_frames_tell_the_controllers_state_h99(wire: Wire) -> None:
         assert await listener.state() is BusState.UP
 
 
+@pytest.mark.hazard("H105")
 async def test_an_error_frame_storm_gives_no_frames_and_leaves_the_bus_usable_h105(wire: Wire) -> None:
     listener = CanListener()
     async with running_bus(listener, interface="socketcan", channel="vcan0", send_list=SEND_LIST) as bus:
@@ -191,6 +194,7 @@ async def test_fd_frames_pass_both_ways(link: str) -> None:
     wire.close()
 
 
+@pytest.mark.hazard("H98")
 async def test_a_link_taken_down_is_told_and_comes_back_by_itself_h98(link: str) -> None:
     listener = CanListener()
     async with running_bus(listener, interface="socketcan", channel=link, send_list=SEND_LIST) as bus:
@@ -204,6 +208,7 @@ async def test_a_link_taken_down_is_told_and_comes_back_by_itself_h98(link: str)
         bus.send(UNLOCK, not_after_s=boot_s() + 5)
 
 
+@pytest.mark.hazard("H98")
 async def test_a_send_is_the_first_to_notice_a_link_that_went_down_h98(link: str) -> None:
     listener = CanListener()
     async with running_bus(listener, interface="socketcan", channel=link, send_list=SEND_LIST) as bus:
@@ -214,6 +219,7 @@ async def test_a_send_is_the_first_to_notice_a_link_that_went_down_h98(link: str
         assert await listener.state() is BusState.DOWN
 
 
+@pytest.mark.hazard("H98")
 async def test_an_interface_taken_away_is_gone_and_is_found_again_h98(link: str) -> None:
     listener = CanListener()
     async with running_bus(listener, interface="socketcan", channel=link, send_list=SEND_LIST) as bus:
@@ -225,6 +231,7 @@ async def test_an_interface_taken_away_is_gone_and_is_found_again_h98(link: str)
         bus.send(UNLOCK, not_after_s=boot_s() + 5)
 
 
+@pytest.mark.hazard("H100")
 async def test_a_full_send_queue_is_tried_again_and_then_refused_h100(link: str) -> None:
     administer("tc", "qdisc", "add", "dev", link, "root", "pfifo", "limit", "0")
     listener = CanListener()

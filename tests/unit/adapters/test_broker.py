@@ -107,6 +107,7 @@ async def test_a_captive_portal_is_no_broker_h67() -> None:
     assert "before accepting it" in await detail_of(script)
 
 
+@pytest.mark.hazard("H18")
 async def test_a_packet_larger_than_announced_is_refused_before_it_is_read_h18() -> None:
     async def script(peer: Peer) -> None:
         await peer.accept()
@@ -120,6 +121,7 @@ async def test_a_packet_larger_than_announced_is_refused_before_it_is_read_h18()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory_before < 64 * 1024
 
 
+@pytest.mark.hazard("H71")
 async def test_user_properties_of_60_kib_end_the_connection_and_not_the_agent_h71() -> None:
     async def script(peer: Peer) -> None:
         await peer.accept()
@@ -129,6 +131,7 @@ async def test_user_properties_of_60_kib_end_the_connection_and_not_the_agent_h7
     assert "8192 were allowed" in await detail_of(script)
 
 
+@pytest.mark.hazard("H71")
 async def test_a_topic_that_is_not_utf_8_ends_the_connection_for_both_and_not_the_agent_h71() -> None:
     closed = asyncio.Event()
 

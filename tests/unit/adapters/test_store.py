@@ -13,7 +13,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -189,6 +191,7 @@ def test_a_directory_open_to_others_is_closed(tmp_path: Path) -> None:
     assert tmp_path.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.hazard("H81")
 def test_a_connection_that_does_not_sync_is_refused_h81(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "x")
     with pytest.raises(StoreError, match="journal_mode 'delete'"):
@@ -201,6 +204,25 @@ def test_a_connection_that_does_not_sync_is_refused_h81(tmp_path: Path) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     require_durable(connection)
     connection.close()
+
+
+class LessDurable(sqlite3.Connection):
+    """Somebody's mistake: SQLite's usual advice for WAL in place of what the store asks for."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        return super().execute(sql.replace("synchronous = FULL", "synchronous = NORMAL"), parameters)
+
+
+@pytest.mark.hazard("H81")
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_store_that_would_not_sync_is_not_opened_h81(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_new: bool
+) -> None:
+    if not is_new:
+        recovered_from(tmp_path)
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=LessDurable))
+    with pytest.raises(StoreError, match=r"synchronous 1, expected 2 \(FULL\)"):
+        Stores(tmp_path, CAR).open()
 
 
 def corrupt_header(path: Path) -> None:
@@ -246,6 +268,7 @@ def drop_identity(path: Path) -> None:
     connection.close()
 
 
+@pytest.mark.hazard("H82")
 @pytest.mark.parametrize("name", [AUTHORITY, TELEMETRY])
 @pytest.mark.parametrize(
     ("damage", "words"),
@@ -290,6 +313,7 @@ async def test_a_damaged_file_is_set_aside_and_made_anew_h82(
     assert recovered_from(tmp_path).notes == ()
 
 
+@pytest.mark.hazard("H82")
 async def test_damage_where_nothing_is_read_at_start_is_found_too_h82(tmp_path: Path) -> None:
     await written(tmp_path, [intent(number) for number in range(500)])
     connection = sqlite3.connect(tmp_path / AUTHORITY)
@@ -304,6 +328,7 @@ async def test_damage_where_nothing_is_read_at_start_is_found_too_h82(tmp_path: 
     assert "was damaged" in note
 
 
+@pytest.mark.hazard("H82")
 async def test_a_row_that_makes_no_sense_counts_as_damage_h82(tmp_path: Path) -> None:
     await written(tmp_path, [intent(1), done(1)])
     connection = sqlite3.connect(tmp_path / AUTHORITY)
@@ -314,6 +339,7 @@ async def test_a_row_that_makes_no_sense_counts_as_damage_h82(tmp_path: Path) ->
     assert "99 is not a valid Stage" in note
 
 
+@pytest.mark.hazard("H82")
 async def test_a_log_cut_off_in_the_middle_loses_no_more_than_its_end_h82(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with opened(state) as (stores, _):
@@ -331,6 +357,7 @@ async def test_a_log_cut_off_in_the_middle_loses_no_more_than_its_end_h82(tmp_pa
     assert recovered.notes == ()
 
 
+@pytest.mark.hazard("H83")
 async def test_the_store_of_another_car_is_set_aside_h83(tmp_path: Path) -> None:
     before = await written(tmp_path, [intent(1)])
     after = recovered_from(tmp_path, OTHER_CAR)
@@ -387,6 +414,7 @@ def closed_directory(mode: int) -> Iterator[Path]:
         shutil.rmtree(parent)
 
 
+@pytest.mark.hazard("H86")
 @pytest.mark.parametrize("mode", [0o555, 0o000])
 async def test_a_store_that_cannot_be_written_is_replaced_by_memory_and_said_so_h86(mode: int) -> None:
     with closed_directory(mode) as directory:
@@ -400,6 +428,7 @@ async def test_a_store_that_cannot_be_written_is_replaced_by_memory_and_said_so_
         assert [*directory.iterdir()] == []
 
 
+@pytest.mark.hazard("H86")
 def test_a_directory_that_is_a_file_is_replaced_by_memory_and_said_so_h86(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
     recovered = recovered_from(tmp_path / "state")
@@ -420,6 +449,7 @@ def no_file_may_grow_beyond(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, ignored)
 
 
+@pytest.mark.hazard("H84", "H85")
 async def test_a_disk_that_fails_fails_the_write_and_loses_nothing_before_it_h84_h85(tmp_path: Path) -> None:
     with opened(tmp_path) as (stores, _):
         await stores.write([intent(1)])
@@ -432,6 +462,7 @@ async def test_a_disk_that_fails_fails_the_write_and_loses_nothing_before_it_h84
     assert [entry.intent for entry in journal] == [intent(number + 1) for number in range(len(journal))]
 
 
+@pytest.mark.hazard("H86")
 async def test_a_disk_that_takes_no_more_is_found_out_at_start_h86(tmp_path: Path) -> None:
     state, later = tmp_path / "state", tmp_path / "later"
     with opened(state) as (stores, _):
@@ -447,6 +478,7 @@ async def test_a_disk_that_takes_no_more_is_found_out_at_start_h86(tmp_path: Pat
     assert len(recovered_from(later).journal) == 20
 
 
+@pytest.mark.hazard("H92")
 async def test_a_card_that_stalls_does_not_hold_up_the_end_and_the_store_stays_ours_h92(tmp_path: Path) -> None:
     """Another connection's lock stands for the card: SQLite waits five seconds for it."""
     stores = Stores(tmp_path, CAR)
@@ -477,6 +509,7 @@ async def test_what_was_being_written_is_there_after_closing(tmp_path: Path) -> 
     assert [entry.intent for entry in recovered_from(tmp_path).journal] == [intent(1)]
 
 
+@pytest.mark.hazard("H92")
 def test_a_writer_that_never_returns_does_not_keep_the_process_h92(tmp_path: Path) -> None:
     program = """
 import sys, threading
