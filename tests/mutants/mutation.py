@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.mutants.run import PYTEST_FAILED, ROOT, TIMEOUT_S, TREE, in_tree
+from tests.mutants.run import ROOT, TREE, in_tree
 from tests.mutants.values import value_faults
 
 MODULES = {
@@ -130,7 +130,9 @@ def shown(name: str, diff: str) -> Survivor:
         " ".join(line[1:].strip() for line in diff.splitlines() if re.match(rf"\{sign}(?!\{sign}\{sign})", line))
         for sign in "-+"
     )
-    return Survivor(f"{module}.{function.replace('ǁ', '.')}", without_comment(added or f"without {removed}"))
+    # Of an argument that stood on a line of its own only the bracket after it shows up as added.
+    change = added if re.search(r"\w", added) else f"without {removed.removesuffix(f' {added}')}"
+    return Survivor(f"{module}.{function.replace('ǁ', '.')}", without_comment(change))
 
 
 def without_comment(line: str) -> str:
