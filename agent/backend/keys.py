@@ -13,6 +13,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from agent.command.keys import load_public_key
 from agent.errors import ConfigurationError
 
 # What a new key may ask for. Driving is never among them unasked: a person has to add it in the car's own file.
@@ -98,6 +99,11 @@ def read_request(path: Path) -> CarRequest:
         for key, digits in (("car", 16), ("public_key", 64))
         if not _is_hex(document.get(key), digits)
     ]
+    if not problems and load_public_key(bytes.fromhex(document["public_key"])) is None:
+        problems.append(
+            f"{path}: public_key: is no proper Ed25519 public key; the file is damaged, or not what carshare-agent "
+            "provision wrote: do not register the car, and fetch it again"
+        )
     if problems:
         raise ConfigurationError("\n".join(problems))
     return CarRequest(document["car"], document["public_key"])

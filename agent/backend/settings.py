@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from agent.backend.keys import key_id, read_key
+from agent.command.keys import load_public_key
 from agent.config import HexCar, HexKey
 from agent.errors import ConfigurationError
 from agent.faults import Fault, dotted, toml_line
@@ -206,6 +208,8 @@ def _cross_faults(document: Mapping[str, object], text: str, source: str) -> lis
                 add(("broker",), "certificate_file without ca_file", "the CA file that signed the broker's certificate")
             elif isinstance(host, str) and not is_loopback(host):
                 add(("broker", "host"), f"a plain connection to {host!r:.60}", "ca_file (TLS), or a loopback address")
+    for index, key in _improper_keys(document.get("cars")):
+        add(("cars", index, "public_key"), f"{key} is no proper Ed25519 public key", "what the car's request.json says")
     for key, index, value in _repeated(document.get("cars")):
         add(("cars", index, key), f"{value!r:.60} stands here twice", f"a distinct {key} for each car")
     return faults
@@ -220,6 +224,14 @@ def _repeated(cars: object) -> Iterator[tuple[str, int, str]]:
                 if value in seen:
                     yield key, index, value
                 seen.add(value)
+
+
+def _improper_keys(cars: object) -> Iterator[tuple[int, str]]:
+    """Keys in the right form that no car can have: under some, one signature would fit many messages (H25)."""
+    for index, car in enumerate(cars if isinstance(cars, list) else ()):
+        key = car.get("public_key") if isinstance(car, dict) else None
+        if isinstance(key, str) and re.fullmatch(r"[0-9a-f]{64}", key) and load_public_key(bytes.fromhex(key)) is None:
+            yield index, key
 
 
 def _operator_key(document: Mapping[str, object], folder: Path) -> tuple[Ed25519PrivateKey | None, str]:

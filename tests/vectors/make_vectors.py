@@ -1,7 +1,8 @@
 """The protocol's test vectors, made from fixed keys: `python -m tests.vectors.make_vectors` writes them anew.
 
 `envelopes.json` holds messages to be accepted, with every step on the way; `refused.json` holds bytes to be dropped,
-most of them with a good signature, each with what is wrong with it.  Both are plain JSON for other implementations.
+most of them with a good signature, each with what is wrong with it; `public_keys.json` holds keys that must not be
+taken.  All are plain JSON for other implementations.
 The section of `agent/PROTOCOL.md` between its markers is written from the first.
 """
 
@@ -19,6 +20,7 @@ from agent.command.envelope import MessageKind, open_unverified, seal
 from agent.command.payloads import Payload, encode_command, encode_hello, encode_ping, encode_result
 from agent.command.scan import encode_canonical
 from agent.model.command import Action, Executed, Reason, Stage
+from tests.support import edwards
 from tests.support import envelopes as by_hand
 
 HERE = Path(__file__).resolve().parent
@@ -146,6 +148,34 @@ def refused() -> list[Document]:
     return [{"hazard": hazard, "what": what, "kind": "cmd", "envelope_hex": raw.hex()} for hazard, what, raw in cases]
 
 
+def public_keys() -> Document:
+    """Public keys that no end may take (H25), and some that both take."""
+    small = sorted(edwards.small_order_points())
+    cases = {raw: _small(raw) for point in small for raw in edwards.encodings(point)}
+    for y in (edwards.P + 2, edwards.P + 3, edwards.P + 18):
+        cases[y.to_bytes(32, "little")] = f"y is the field prime and {y - edwards.P}"
+        cases[(y | 1 << 255).to_bytes(32, "little")] = f"y is the field prime and {y - edwards.P}, with the other sign"
+    without_x = [y for y in range(2, 40) if edwards.x_of(y) is None]
+    for y in (without_x[0], without_x[-1]):
+        cases[y.to_bytes(32, "little")] = f"no point has the y {y}"
+        cases[(y | 1 << 255).to_bytes(32, "little")] = f"no point has the y {y}, with the other sign"
+    return {
+        "refused": [{"hazard": "H25", "what": what, "public_hex": raw.hex()} for raw, what in cases.items()],
+        "accepted": [_public(key).hex() for key in (by_hand.COMMAND_KEY, by_hand.VEHICLE_KEY)],
+    }
+
+
+def _small(raw: bytes) -> str:
+    """What an encoding of a point of small order is."""
+    whole = int.from_bytes(raw, "little")
+    sign, y = whole >> 255, whole & (1 << 255) - 1
+    x = edwards.x_of(y % edwards.P)
+    assert x is not None
+    point = (x if x & 1 == sign else -x % edwards.P, y % edwards.P)
+    oddities = [", y not below the field prime"] * (y >= edwards.P) + [", a sign where x is 0"] * (x == 0 and sign)
+    return f"order {edwards.order_of(point)}, x {'odd' if point[0] & 1 else 'even'}{''.join(oddities)}"
+
+
 def page(document: Document) -> str:
     """The accepted vectors as the protocol's page prints them."""
     keys = cast("dict[str, dict[str, str]]", document["keys"])
@@ -182,4 +212,5 @@ def text(document: object) -> str:
 if __name__ == "__main__":
     (HERE / "envelopes.json").write_text(text(envelopes()))
     (HERE / "refused.json").write_text(text(refused()))
+    (HERE / "public_keys.json").write_text(text(public_keys()))
     PROTOCOL.write_text(with_page(PROTOCOL.read_text(), envelopes()))

@@ -17,7 +17,7 @@ from agent.backend.settings import load_settings
 from agent.model.command import Action, Executed, Reason, Stage
 
 COMMANDS = ["unlock", "lock", "report", "ping", "watch", "sample", "keys new", "keys show", "keys add-car"]
-REQUEST = {"car": "0123456789abcdef", "public_key": "ab" * 32}
+REQUEST = {"car": "0123456789abcdef", "public_key": "11" * 32}
 
 
 @pytest.fixture

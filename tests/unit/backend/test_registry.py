@@ -12,8 +12,8 @@ from agent.backend.registry import add_car, make_configuration
 from agent.backend.settings import Operator, load_settings
 from agent.errors import ConfigurationError
 
-FIRST = CarRequest("0123456789abcdef", "ab" * 32)
-SECOND = CarRequest("fedcba9876543210", "cd" * 32)
+FIRST = CarRequest("0123456789abcdef", "11" * 32)
+SECOND = CarRequest("fedcba9876543210", "22" * 32)
 
 
 @pytest.fixture
