@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent import __version__
 
-_STATUS = """exit status: 0 verified (report, ping: answered), 1 failed or rejected, 2 wrong use or configuration,
+_STATUS = """exit status: 0 verified (report, check-return, locate, ping: answered), 1 failed or rejected, 2 wrong use or configuration,
 3 not verified, interrupted, or no answer: what happened is not known, unless the text says so"""
 
 _OVERVIEW = f"""A first set-up:
@@ -43,6 +43,10 @@ def argument_parser() -> argparse.ArgumentParser:
         ("unlock", "unlock a car, and say whether it was verified"),
         ("lock", "lock a car, and say whether it was verified"),
         ("report", "have a car report its state, signed"),
+        ("check-return", "ask a car whether a rental could end now: doors, windows, ignition, as far as it knows"),
+        ("locate", "have a car show where it is, by its lights or horn"),
+        ("enable-drive", "let a car be driven"),
+        ("disable-drive", "keep a car from being driven; refused unless it stands with its ignition off"),
     ):
         _car(add(name, summary, f"carshare-backend {name} demo\ncarshare-backend {name} demo --json --timeout 20"))
     ping = add("ping", "ask a car whether it is there", "carshare-backend ping demo")

@@ -19,12 +19,15 @@ from agent.backend.outcome import CommandResult, Progress, Step
 from agent.backend.registry import add_car, example_text, make_configuration
 from agent.backend.settings import Operator, Settings, load_settings
 from agent.errors import EXIT_DONE, EXIT_FAILED, EXIT_UNKNOWN, AgentError, LinkError
-from agent.model.command import Action, Stage
+from agent.model.command import Action, Executed, Stage
 
 # Every other end (executed_unverified, interrupted, no answer) leaves open what happened.
 EXIT_BY_STAGE = {Stage.VERIFIED: EXIT_DONE, Stage.FAILED: EXIT_FAILED, Stage.REJECTED: EXIT_FAILED}
 
-ACTIONS = {"unlock": Action.UNLOCK, "lock": Action.LOCK, "report": Action.REPORT}
+ACTIONS = {action.name.lower().replace("_", "-"): action for action in Action}
+
+# A question has no target state, and nothing on the bus shows that a horn has sounded: the answer is all there is.
+ENDS_UNVERIFIED = frozenset({Action.REPORT, Action.CHECK_RETURN, Action.LOCATE})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,8 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def exit_status(result: CommandResult) -> int:
-    """A report has no target state to verify: answering is all there is to it."""
-    if result.action is Action.REPORT and result.stage is Stage.EXECUTED_UNVERIFIED:
+    """0 for what was verified, or answered where there is nothing to verify; else what is known of it."""
+    is_known = result.stage is Stage.EXECUTED_UNVERIFIED and result.executed is not Executed.UNKNOWN
+    if is_known and result.action in ENDS_UNVERIFIED:
         return EXIT_DONE
     return EXIT_UNKNOWN if result.stage is None else EXIT_BY_STAGE.get(result.stage, EXIT_UNKNOWN)
 
