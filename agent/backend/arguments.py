@@ -9,8 +9,9 @@ from pathlib import Path
 
 from agent import __version__
 
-_STATUS = """exit status: 0 verified (report, check-return, locate, ping: answered), 1 failed or rejected, 2 wrong use or configuration,
-3 not verified, interrupted, or no answer: what happened is not known, unless the text says so"""
+_STATUS = """exit status: 0 verified (report, check-return, locate, ping: answered), 1 failed or rejected,
+2 wrong use or configuration, 3 not verified, interrupted, or no answer: what happened is not known, unless the text
+says so"""
 
 _OVERVIEW = f"""A first set-up:
   carshare-backend keys new ops --operator 1               (prints what the car's agent.toml needs)

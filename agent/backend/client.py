@@ -105,7 +105,7 @@ class Backend:
     async def locate(
         self, car: str, *, timeout_s: float | None = None, on_progress: OnProgress | None = None
     ) -> CommandResult:
-        """Have the car of that name show where it is, by its lights or horn. Ends within `timeout_s` (default: 45 s)."""
+        """Have the car of that name show where it is, by its lights or horn."""
         return await self.command(car, Action.LOCATE, timeout_s=timeout_s, on_progress=on_progress)
 
     async def enable_drive(
@@ -117,7 +117,7 @@ class Backend:
     async def disable_drive(
         self, car: str, *, timeout_s: float | None = None, on_progress: OnProgress | None = None
     ) -> CommandResult:
-        """Keep the car of that name from being driven; refused unless it stands (SR-06). Ends within 135 s by default."""
+        """Keep the car of that name from being driven; it refuses unless it stands with its ignition off (SR-06)."""
         return await self.command(car, Action.DISABLE_DRIVE, timeout_s=timeout_s, on_progress=on_progress)
 
     async def command(
