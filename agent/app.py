@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from agent.adapters.broker import Broker, BrokerSettings, Subscription
 from agent.adapters.can_bus import CanBus, FrameRefused
 from agent.adapters.clock import boot_s, unix_offset
+from agent.adapters.files import key_path
 from agent.adapters.journal import write_log
 from agent.adapters.status_socket import StatusSocket
 from agent.adapters.store import CLOSE_WAIT_S, Stores
@@ -282,7 +283,7 @@ class App:
                 keep_alive_s=table.keep_alive_s,
                 ca_file=located(table.ca_file),
                 certificate_file=located(table.certificate_file),
-                key_file=located(table.key_file),
+                key_file=None if table.key_file is None else key_path(directory, table.key_file),
             ),
             client_id=self._config.car.id,
             will=(topics.presence, presence_document(sid, is_online=False)),

@@ -23,7 +23,7 @@ ENGINE = {"engine", "commanding", "acting", "telemetry", "pending", "ledger", "a
 """The engine and the parts it was cut into: the only modules that know more than one stage."""
 
 BELOW_THE_EDGE = SHAPES | STAGES | {"command"} | ENGINE
-CAR = BELOW_THE_EDGE | {"adapters", "app", "cli"}
+CAR = BELOW_THE_EDGE | {"adapters", "app", "cli", "enrolment", "provisioning"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -36,6 +36,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "command": {"model"},
     **dict.fromkeys(ENGINE, BELOW_THE_EDGE),
     "adapters": {"model", "errors"},
+    "provisioning": NOUNS | {"adapters", "command"},
+    "enrolment": CAR - {"app", "cli"},
     "app": BELOW_THE_EDGE | {"adapters"},
     "cli": CAR,
     "__main__": CAR,
