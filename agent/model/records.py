@@ -69,6 +69,16 @@ class JournalPruned:
 
 
 @dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A key that stood in an earlier trust bundle and stands in none now: known, and revoked."""
+
+    kid: bytes
+    operator: int
+    public_key: bytes
+    role: int
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxStored:
     """One numbered record waiting for the broker. Priority 0 is dropped last."""
 
