@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from agent.backend.files import read_object
 from agent.backend.keys import raw_public
 from agent.backend.settings import BrokerAddress
-from agent.command.enrolment import REQUEST_FORMAT, proof_bytes
+from agent.command.enrolment import ANSWER_FORMAT, REQUEST_FORMAT, proof_bytes
 from agent.command.keys import load_public_key
 from agent.errors import ConfigurationError
-
-ANSWER_FORMAT = 1
 
 # A request is about 700 bytes; the answer, with two certificates and a bundle, up to 10 KiB.
 _REQUEST_BYTES_MAX = 16 * 1024
@@ -57,7 +56,7 @@ def read_enrol_request(path: Path) -> EnrolRequest:
     return EnrolRequest(raw_public(vehicle_key), tls_public_key)
 
 
-def answer_document(
+def answer_text(
     *,
     car: bytes,
     certificate: x509.Certificate,
@@ -65,9 +64,9 @@ def answer_document(
     bundle: bytes,
     broker: BrokerAddress,
     operator: int,
-) -> dict[str, object]:
-    """What the car is told: nothing in it is secret."""
-    return {
+) -> str:
+    """What the car is told, as JSON; nothing in it is secret."""
+    document = {
         "format": ANSWER_FORMAT,
         "car": car.hex(),
         "operator": operator,
@@ -76,6 +75,7 @@ def answer_document(
         "ca": authority_pem.decode(),
         "bundle": base64.b64encode(bundle).decode(),
     }
+    return json.dumps(document, indent=1) + "\n"
 
 
 def _vehicle_key(document: dict[str, object]) -> Ed25519PublicKey | str:

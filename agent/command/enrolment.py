@@ -12,6 +12,7 @@ from agent.command.scan import encode_canonical
 
 REQUEST_CONTEXT: Final = b"csa1/request"
 REQUEST_FORMAT: Final = 1
+ANSWER_FORMAT: Final = 1
 
 
 def proof_bytes(request_der: bytes) -> bytes:
