@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 
@@ -230,11 +231,18 @@ def _provision(options: argparse.Namespace) -> int:
 
     print(json.dumps(provision(options.directory, is_standalone=options.standalone)))
     folder, command = options.directory, "keys add-car" if options.standalone else "enroll"
-    print(
-        f"wrote {folder}/vehicle.key and {folder}/tls.key, which stay on the car, and {folder}/request.json",
-        file=sys.stderr,
-    )
+    print(f"wrote vehicle.key and tls.key, which stay on the car, and {folder}/request.json", file=sys.stderr)
     print(f"next, at the operator's: carshare-backend {command} … request.json", file=sys.stderr)
+    return EXIT_DONE
+
+
+def _accept(options: argparse.Namespace) -> int:
+    from agent.enrolment import accept
+
+    accepted = accept(options.answer, options.directory, load_profile(options.profile), options.profile)
+    print(json.dumps(asdict(accepted)))
+    print(f"wrote {options.directory}/agent.toml; set the channel of each bus in it", file=sys.stderr)
+    print("compare fleet and roots with the operator's: carshare-backend bundle show", file=sys.stderr)
     return EXIT_DONE
 
 
@@ -307,4 +315,14 @@ def _parser() -> argparse.ArgumentParser:
     provision.add_argument(
         "--standalone", action="store_true", help="draw the car's id here, for a car without a fleet (keys add-car)"
     )
+
+    accept = add(
+        "accept",
+        _accept,
+        "Take the operator's answer: certificate, trust bundle, and a first configuration.",
+        "carshare-agent accept demo.answer.json /etc/carshare-agent --profile dbc/demo_hatchback",
+    )
+    accept.add_argument("answer", type=Path, metavar="ANSWER.json", help="as `carshare-backend enroll` wrote it")
+    accept.add_argument("directory", type=Path, metavar="DIR", help="where `provision` put the car's keys")
+    accept.add_argument("--profile", type=Path, required=True, metavar="PROFILE_DIR", help="the vehicle's profile")
     return parser

@@ -15,7 +15,7 @@ from agent.backend.keys import CarRequest
 from agent.backend.registry import add_car, require_new_car, revoke_car
 from agent.backend.settings import load_settings
 from agent.backend.signing import read_bundle
-from agent.backend.told import Told, bundle_document, bundle_words
+from agent.backend.told import Told, bundle_document, bundle_words, counted
 from agent.command.fields import CAR_BYTES
 from agent.command.trust import has_own_threshold
 from agent.errors import ConfigurationError
@@ -90,7 +90,7 @@ def revoke_one_car(config: Path, name: str) -> Told:
     listed = fleet.revocation_list_file
     return Told(
         {"name": name, "car": car.id.hex(), "certificates": count, "revocation_list": str(listed)},
-        f"{name}: car {car.id.hex()} is revoked, and {count} certificates of it",
+        f"{name}: car {car.id.hex()} is revoked, and {counted(count, 'certificate')} of it",
         (
             f"Bring {listed} to the broker and start the broker anew: it reads the list at the start, and that also",
             "ends the connection the car may have.",

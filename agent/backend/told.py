@@ -86,9 +86,12 @@ def draft_words(draft: Draft) -> str:
 
 
 def signature_words(count: int, needed: int) -> str:
-    if count >= needed:
-        return f"signed by {count} roots, {needed} are needed: complete"
-    return f"signed by {count} roots, {needed} are needed: {needed - count} more must sign"
+    rest = "complete" if count >= needed else f"{needed - count} more must sign"
+    return f"signed by {counted(count, 'root')}, {needed} needed: {rest}"
+
+
+def counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" + "s" * (count != 1)
 
 
 def _until(unix_s: int) -> str:
