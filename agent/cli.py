@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -241,8 +241,7 @@ def _accept(options: argparse.Namespace) -> int:
 
     accepted = accept(options.answer, options.directory, load_profile(options.profile), options.profile)
     print(json.dumps(asdict(accepted)))
-    print(f"wrote {options.directory}/agent.toml; set the channel of each bus in it", file=sys.stderr)
-    print("compare fleet and roots with the operator's: carshare-backend bundle show", file=sys.stderr)
+    print(f"wrote {options.directory}/agent.toml: set the channel of each bus; compare fleet and roots", file=sys.stderr)
     return EXIT_DONE
 
 
@@ -304,7 +303,11 @@ def _parser() -> argparse.ArgumentParser:
         "--socket", type=Path, metavar="PATH", help="the agent's status socket (default: as configured)"
     )
     status.add_argument("--json", action="store_true", help="one line instead of indented")
+    _add_identity_commands(add)
+    return parser
 
+
+def _add_identity_commands(add: Callable[[str, object, str, str], argparse.ArgumentParser]) -> None:
     provision = add(
         "provision",
         _provision,
@@ -325,4 +328,3 @@ def _parser() -> argparse.ArgumentParser:
     accept.add_argument("answer", type=Path, metavar="ANSWER.json", help="as `carshare-backend enroll` wrote it")
     accept.add_argument("directory", type=Path, metavar="DIR", help="where `provision` put the car's keys")
     accept.add_argument("--profile", type=Path, required=True, metavar="PROFILE_DIR", help="the vehicle's profile")
-    return parser

@@ -50,9 +50,9 @@ class Authority:
     def pem(self) -> bytes:
         return self.certificate.public_bytes(Encoding.PEM)
 
-    def issue_client(self, common_name: str, public_key: ec.EllipticCurvePublicKey) -> x509.Certificate:
-        """A certificate to connect with; the broker takes `common_name` for the user's name."""
-        return self._issue(common_name, public_key, ExtendedKeyUsageOID.CLIENT_AUTH, None)
+    def issue_client(self, subject: str, public_key: ec.EllipticCurvePublicKey) -> x509.Certificate:
+        """A certificate to connect with; the broker takes `subject` for the user's name."""
+        return self._issue(subject, public_key, ExtendedKeyUsageOID.CLIENT_AUTH, None)
 
     def issue_server(self, host: str, public_key: ec.EllipticCurvePublicKey) -> x509.Certificate:
         """The broker's certificate; `host` is the name or address by which cars reach it."""
@@ -75,13 +75,13 @@ class Authority:
 
     def _issue(
         self,
-        common_name: str,
+        subject: str,
         public_key: ec.EllipticCurvePublicKey,
         usage: x509.ObjectIdentifier,
         host: x509.GeneralName | None,
     ) -> x509.Certificate:
         builder = (
-            _builder(common_name, self.certificate.subject, public_key, CLIENT_YEARS)
+            _builder(subject, self.certificate.subject, public_key, CLIENT_YEARS)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
             .add_extension(self._key_identifier(), critical=False)
@@ -136,12 +136,10 @@ def new_tls_key(path: Path) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-def _builder(
-    common_name: str, issuer: x509.Name, key: ec.EllipticCurvePublicKey, years: int
-) -> x509.CertificateBuilder:
+def _builder(subject: str, issuer: x509.Name, key: ec.EllipticCurvePublicKey, years: int) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
