@@ -241,7 +241,9 @@ def _accept(options: argparse.Namespace) -> int:
 
     accepted = accept(options.answer, options.directory, load_profile(options.profile), options.profile)
     print(json.dumps(asdict(accepted)))
-    print(f"wrote {options.directory}/agent.toml: set the channel of each bus; compare fleet and roots", file=sys.stderr)
+    print(
+        f"wrote {options.directory}/agent.toml: set the channel of each bus; compare fleet and roots", file=sys.stderr
+    )
     return EXIT_DONE
 
 

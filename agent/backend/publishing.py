@@ -14,7 +14,7 @@ from agent.backend.keys import key_id, read_key
 from agent.backend.registry import use_key
 from agent.backend.settings import Settings, load_settings
 from agent.backend.signing import read_bundle, read_draft
-from agent.backend.told import Told
+from agent.backend.told import Told, signature_words
 from agent.backend.trust_commands import successor_file
 from agent.command.trust import BundleRefusal, SignedBundle, has_own_threshold, judge_bundle
 from agent.errors import AgentError, ConfigurationError
@@ -106,9 +106,9 @@ def _put_in_force(fleet: Fleet) -> SignedBundle:
         return present
     if refusal is not None:
         signed = len(draft.signed_by(present.bundle.roots))
+        words = signature_words(signed, present.bundle.threshold)
         raise ConfigurationError(
-            f"{fleet.draft_file}: cars would refuse it ({refusal}); {signed} roots have signed, and "
-            f"{present.bundle.threshold} are needed, see: carshare-backend bundle show"
+            f"{fleet.draft_file}: cars would refuse it ({refusal}); {words}. See: carshare-backend bundle show"
         )
     replace_file(fleet.bundle_file, offered.raw)
     fleet.draft_file.unlink()

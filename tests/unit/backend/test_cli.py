@@ -17,7 +17,10 @@ from agent.backend.registry import example_text
 from agent.backend.settings import load_settings
 from agent.model.command import Action, Executed, Reason, Stage
 
-COMMANDS = [*ACTIONS, "ping", "watch", "sample", "keys new", "keys show", "keys add-car"]
+COMMANDS = [
+    *(*ACTIONS, "ping", "watch", "sample", "keys new", "keys show", "keys add-car", "fleet init", "enroll", "rotate"),
+    *("revoke key", "revoke car", "bundle show", "bundle sign", "bundle publish", "decommission", "clock-reset"),
+]
 REQUEST = {"car": "0123456789abcdef", "public_key": "ab" * 32}
 
 
