@@ -181,7 +181,7 @@ def _cross_checks(config: Config, findings: Findings) -> None:
     if config.trust is not None and config.operators:
         findings.add(("operators",), "stands beside [trust]", "one of the two: the trust bundle has the operators")
     elif config.trust is None and not config.operators:
-        findings.add((), "no keys to trust", "a table [trust], or [[operators]] for a bench or a single car")
+        findings.add(("trust",), "nobody to take commands from", "a table [trust], or [[operators]] for one car alone")
     is_pinned = config.trust is None and bool(config.operators)
     if is_pinned and config.reporting.operator is not None and config.reporting.operator not in seen_numbers:
         expected = "one of " + ", ".join(map(str, sorted(seen_numbers)))
