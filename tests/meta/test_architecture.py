@@ -19,18 +19,12 @@ AGENT = ROOT / "agent"
 NOUNS = {"errors", "faults", "model"}
 SHAPES = NOUNS | {"profiles", "config"}
 STAGES = {"decode", "state", "policy", "uplink", "health"}
-ENGINE = {"engine", "commanding", "acting", "trusting", "telemetry"}
-ENGINE |= {"pending", "ledger", "answers", "replay", "session"}
-    "engine",
-    "commanding",
-    "acting",
-    "telemetry",
+ENGINE = {"engine", "commanding", "acting", "trusting", "telemetry"} | {
     "pending",
     "ledger",
     "answers",
     "replay",
     "session",
-    "trusting",
 }
 """The engine and the parts it was cut into: the only modules that know more than one stage."""
 
