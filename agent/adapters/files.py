@@ -19,6 +19,9 @@ DATABASE_BYTES_MAX = 32 << 20
 DATABASES_MAX = 64
 """A manufacturer's whole ARXML export is some 10 MiB; a car has a dozen buses."""
 
+DOCUMENT_BYTES_MAX = 4096
+"""The protocol's bound of what roots sign (csa1 A11)."""
+
 SEED_BYTES = 32
 
 _CREDENTIAL_MODE = stat.S_IRUSR | stat.S_IRGRP
@@ -71,6 +74,11 @@ def key_path(directory: Path, name: str) -> Path:
     if credentials is None or Path(name).name != name or beside.exists() or not (credentials / name).exists():
         return beside
     return credentials / name
+
+
+def read_document(path: Path) -> bytes:
+    """The bytes of an installed trust bundle or an order of the roots; ConfigurationError if they cannot be had."""
+    return read_bytes(path, DOCUMENT_BYTES_MAX)
 
 
 def require_private(path: Path) -> None:

@@ -164,11 +164,11 @@ def test_a_root_that_cannot_be_read_signs_nothing(
 def test_a_bundle_dated_ahead_is_not_signed(desk: FleetDesk) -> None:
     """It would raise the floor of every car, and end keys, for good."""
     present = read_bundle(desk.fleet.bundle_file).bundle
-    ahead = next_bundle(present, after=present, date_unix_s=present.date_unix_s + 3 * 86_400)
+    ahead = next_bundle(present, after=present, date_unix_s=present.date_unix_s + 3 * 86_400 + 3600)
     desk.fleet.draft_file.write_bytes(bundle_draft(ahead).raw)
     said = desk.run("bundle", "sign", desk.fleet.draft_file, *desk.root(1))
     assert said.status == 2
-    assert "dated 2 days after this machine's clock" in said.err
+    assert "dated 3 days after this machine's clock" in said.err
 
 
 def test_a_clock_that_is_behind_makes_no_draft(desk: FleetDesk) -> None:
