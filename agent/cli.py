@@ -8,7 +8,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 
@@ -73,7 +74,7 @@ async def run_agent(config_path: Path, stop: asyncio.Event) -> None:
     """Run the agent in this event loop until `stop` is set; raises AgentError if it cannot start or go on."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from agent.adapters.files import read_key_file
+    from agent.adapters.files import key_path, read_key_file
     from agent.adapters.journal import capture_libraries
     from agent.app import App, new_identity
 
@@ -84,7 +85,7 @@ async def run_agent(config_path: Path, stop: asyncio.Event) -> None:
     if faults := check_against_profile(config, profile, text, source=str(config_path)):
         raise ConfigurationError(_listed(faults))
     keys = _key_records(config, text, source=str(config_path))
-    vehicle_key = Ed25519PrivateKey.from_private_bytes(read_key_file(directory / config.car.key_file))
+    vehicle_key = Ed25519PrivateKey.from_private_bytes(read_key_file(key_path(directory, config.car.key_file)))
     app = App(config, profile, new_identity(vehicle_key), keys, directory=directory, environ=dict(os.environ))
     await app.run(stop)
 
@@ -171,20 +172,19 @@ def _check(options: argparse.Namespace) -> int:
 def _file_problems(config: Config, directory: Path) -> list[str]:
     """What `run` would refuse about the files and addresses the configuration names."""
     from agent.adapters.dial import require_loopback, tls_context
-    from agent.adapters.files import read_key_file
+    from agent.adapters.files import key_path, read_key_file
 
     def credentials() -> None:
         broker = config.broker
         if broker.ca_file is None:
             require_loopback(broker.host)
         else:
-            located = [
-                None if name is None else directory / name for name in (broker.certificate_file, broker.key_file)
-            ]
-            tls_context(directory / broker.ca_file, *located)
+            certificate = None if broker.certificate_file is None else directory / broker.certificate_file
+            key = None if broker.key_file is None else key_path(directory, broker.key_file)
+            tls_context(directory / broker.ca_file, certificate, key)
 
     problems = []
-    for look in (lambda: read_key_file(directory / config.car.key_file), credentials):
+    for look in (lambda: read_key_file(key_path(directory, config.car.key_file)), credentials):
         try:
             look()
         except ConfigurationError as error:
@@ -227,13 +227,22 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _provision(options: argparse.Namespace) -> int:
-    from agent.adapters.files import provision
+    from agent.provisioning import provision
 
-    request = provision(options.directory)
-    print(json.dumps(request))
+    print(json.dumps(provision(options.directory, is_standalone=options.standalone)))
+    folder, command = options.directory, "keys add-car" if options.standalone else "enroll"
+    print(f"wrote vehicle.key and tls.key, which stay on the car, and {folder}/request.json", file=sys.stderr)
+    print(f"next, at the operator's: carshare-backend {command} … request.json", file=sys.stderr)
+    return EXIT_DONE
+
+
+def _accept(options: argparse.Namespace) -> int:
+    from agent.enrolment import accept
+
+    accepted = accept(options.answer, options.directory, load_profile(options.profile), options.profile)
+    print(json.dumps(asdict(accepted)))
     print(
-        f"wrote {options.directory}/vehicle.key (keep it on the car) and {options.directory}/request.json",
-        file=sys.stderr,
+        f"wrote {options.directory}/agent.toml: set the channel of each bus; compare fleet and roots", file=sys.stderr
     )
     return EXIT_DONE
 
@@ -296,12 +305,28 @@ def _parser() -> argparse.ArgumentParser:
         "--socket", type=Path, metavar="PATH", help="the agent's status socket (default: as configured)"
     )
     status.add_argument("--json", action="store_true", help="one line instead of indented")
+    _add_identity_commands(add)
+    return parser
 
+
+def _add_identity_commands(add: Callable[[str, object, str, str], argparse.ArgumentParser]) -> None:
     provision = add(
         "provision",
         _provision,
-        "Make this car's key and id, and the request an operator registers.",
+        "Make this car's keys, and the request that an operator enrols it by.",
         "carshare-agent provision /etc/carshare-agent",
     )
     provision.add_argument("directory", type=Path, metavar="DIR")
-    return parser
+    provision.add_argument(
+        "--standalone", action="store_true", help="draw the car's id here, for a car without a fleet (keys add-car)"
+    )
+
+    accept = add(
+        "accept",
+        _accept,
+        "Take the operator's answer: certificate, trust bundle, and a first configuration.",
+        "carshare-agent accept demo.answer.json /etc/carshare-agent --profile dbc/demo_hatchback",
+    )
+    accept.add_argument("answer", type=Path, metavar="ANSWER.json", help="as `carshare-backend enroll` wrote it")
+    accept.add_argument("directory", type=Path, metavar="DIR", help="where `provision` put the car's keys")
+    accept.add_argument("--profile", type=Path, required=True, metavar="PROFILE_DIR", help="the vehicle's profile")

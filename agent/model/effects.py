@@ -46,6 +46,13 @@ class Persist:
 
 
 @dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Take messages of these operators from now on, and of no others; the connection may be begun anew for it."""
+
+    operators: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Notify:
     """Tell the supervisor (systemd) one `key=value` line."""
 
@@ -78,4 +85,4 @@ class Stop:
     reason: str
 
 
-Effect = SendFrame | Publish | Acknowledge | Persist | Notify | Log | Stop
+Effect = SendFrame | Publish | Acknowledge | Persist | Subscribe | Notify | Log | Stop

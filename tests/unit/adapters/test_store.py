@@ -379,7 +379,7 @@ def test_only_the_last_damaged_files_are_kept_sr_09(tmp_path: Path) -> None:
 def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     recovered_from(tmp_path)
     connection = sqlite3.connect(tmp_path / AUTHORITY)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.close()
     with pytest.raises(StoreError, match="newer version"):
         recovered_from(tmp_path)
