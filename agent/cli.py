@@ -1,4 +1,4 @@
-"""The command line of the car: run, check, decode, status, provision."""
+"""The command line of the car: run, check, decode, status, provision, decommission, clock-reset."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from agent.command.verify import KeyRecord
 from agent.config import ACTIONS, Config, check_against_profile, parse_config
 from agent.errors import EXIT_DONE, EXIT_FAILED, AgentError, ConfigurationError
 from agent.faults import Fault, dotted, toml_line
+from agent.orders import add_order_commands
 from agent.profiles.schema import Profile
 
 CONFIG_DEFAULT = "/etc/carshare-agent/agent.toml"
@@ -172,7 +173,9 @@ def _check(options: argparse.Namespace) -> int:
 def _file_problems(config: Config, directory: Path) -> list[str]:
     """What `run` would refuse about the files and addresses the configuration names."""
     from agent.adapters.dial import require_loopback, tls_context
-    from agent.adapters.files import key_path, read_key_file
+    from agent.adapters.files import key_path, read_document, read_key_file
+    from agent.model.records import RecoveredTrust
+    from agent.trusting import beginning
 
     def credentials() -> None:
         broker = config.broker
@@ -183,8 +186,14 @@ def _file_problems(config: Config, directory: Path) -> list[str]:
             key = None if broker.key_file is None else key_path(directory, broker.key_file)
             tls_context(directory / broker.ca_file, certificate, key)
 
+    def bundle() -> None:
+        if config.trust is not None:
+            path = directory / config.trust.bundle_file
+            if isinstance(begun := beginning(RecoveredTrust(), read_document(path)), str):
+                raise ConfigurationError(f"{path}: {begun}")
+
     problems = []
-    for look in (lambda: read_key_file(key_path(directory, config.car.key_file)), credentials):
+    for look in (lambda: read_key_file(key_path(directory, config.car.key_file)), credentials, bundle):
         try:
             look()
         except ConfigurationError as error:
@@ -330,3 +339,5 @@ def _add_identity_commands(add: Callable[[str, object, str, str], argparse.Argum
     accept.add_argument("answer", type=Path, metavar="ANSWER.json", help="as `carshare-backend enroll` wrote it")
     accept.add_argument("directory", type=Path, metavar="DIR", help="where `provision` put the car's keys")
     accept.add_argument("--profile", type=Path, required=True, metavar="PROFILE_DIR", help="the vehicle's profile")
+
+    add_order_commands(add, lambda path: load_config(path)[0], CONFIG_DEFAULT)
