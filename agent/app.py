@@ -20,7 +20,7 @@ from agent.engine import Engine
 from agent.errors import StoreError
 from agent.health import ProgressMarks
 from agent.model.command import Reason
-from agent.model.effects import Acknowledge, Effect, Level, Log, Notify, Persist, Publish, SendFrame, Stop
+from agent.model.effects import Acknowledge, Effect, Level, Log, Notify, Persist, Publish, Reconnect, SendFrame, Stop
 from agent.model.events import (
     BusChanged,
     ClockSet,
@@ -211,6 +211,8 @@ class App:
                     self._link(Published(token, refusal))
             case Acknowledge(delivery_id):
                 self._broker.acknowledge(delivery_id)
+            case Reconnect(reason):
+                self._broker.reconnect(reason)
             case Notify(status, is_ready):
                 self._supervisor.notify(f"STATUS={status}")
                 if is_ready:
@@ -270,7 +272,7 @@ class App:
             Subscription(topics.of(operator.number, kind))
             for operator in self._config.operators
             for kind in ("cmd", "ping")
-        ]
+        ] + [Subscription(topics.of("all", "echo"))]
 
         def located(name: str | None) -> Path | None:
             return None if name is None else directory / name
@@ -283,6 +285,7 @@ class App:
                 ca_file=located(table.ca_file),
                 certificate_file=located(table.certificate_file),
                 key_file=located(table.key_file),
+                is_unencrypted_network_allowed=table.allow_unencrypted_network,
             ),
             client_id=self._config.car.id,
             will=(topics.presence, presence_document(sid, is_online=False)),

@@ -21,6 +21,7 @@ from agent.command.replay import (
 )
 from agent.command.verify import Dropped, KeyRecord, authorise, verify
 from agent.ledger import Key, Ledger, Rejection
+from agent.link_watch import LinkProblem, LinkWatch
 from agent.model.command import Action, Command, Executed, Outcome, Reason, Stage
 from agent.model.effects import Acknowledge, Level
 from agent.model.events import Delivery
@@ -60,6 +61,7 @@ class Commanding:
         ledger: Ledger,
         answers: Answers,
         acting: Acting,
+        link_watch: LinkWatch,
         now_s: float,
     ) -> None:
         self._profile = profile
@@ -72,6 +74,7 @@ class Commanding:
         self._ledger = ledger
         self._answers = answers
         self._acting = acting
+        self._link_watch = link_watch
         self._counters: dict[bytes, int] = {}
         self._bucket = inbound_bucket(now_s)
         self._buckets = {(kid, is_lock): command_bucket(now_s) for kid in keys for is_lock in (False, True)}
@@ -89,14 +92,14 @@ class Commanding:
         self._bucket, has_room = self._bucket.take(now_s)
         addressed = self._topics.parse(delivery.topic)
         if not has_room:
-            self._drop("flood")
+            self._drop("flood", now_s)
         elif addressed is None or addressed[1] not in (MessageKind.CMD, MessageKind.PING):
-            self._drop("topic")
+            self._drop("topic", now_s)
         else:
             operator, kind = addressed[0], MessageKind(addressed[1])
             found = verify(kind, delivery.payload, is_retained=delivery.is_retained, keys=self._keys)
             if isinstance(found, Dropped):
-                self._drop(found.why)
+                self._drop(found.why, now_s)
             elif isinstance(found.message, Ping):
                 self._ping(found.message, found.record, operator, now_s)
             else:
@@ -106,7 +109,7 @@ class Commanding:
     def _ping(self, ping: Ping, record: KeyRecord, operator: int, now_s: float) -> None:
         reason = authorise(ping, record, topic_operator=operator, car=self._car, floor_unix_s=0)
         if reason is not None:
-            self._drop(f"ping_{reason.name.lower()}")
+            self._drop(f"ping_{reason.name.lower()}", now_s)
             return
         self._greet(record.operator, now_s, ping.nonce)
 
@@ -253,9 +256,10 @@ class Commanding:
         counters = {kid: counter for kid, counter in self._counters.items() if self._keys[kid].operator == operator}
         self._answers.greet(operator, counters, now_s, nonce)
 
-    def _drop(self, why: str) -> None:
-        """Not answered and not quoted: only counted."""
+    def _drop(self, why: str, now_s: float) -> None:
+        """Not answered and not quoted: only counted, and said so once an hour (H20)."""
         self.dropped[why] += 1
+        self._link_watch.note(LinkProblem.DELIVERIES_DROPPED, f"last for {why}", now_s)
 
 
 def _supersedes(command: Command, running: Command) -> bool:

@@ -17,7 +17,7 @@ from agent.adapters.dial import dial, require_loopback, tls_context
 from agent.adapters.mqtt_link import LOOSE_MAX, PUBLISHES_MAX, UNACKNOWLEDGED_MAX
 from agent.errors import ConfigurationError, LinkError
 from agent.model.effects import Publish
-from agent.model.events import BrokerUp, Delivery, Published
+from agent.model.events import BrokerDown, BrokerUp, Delivery, LinkEnd, Published
 from tests.support.link_listener import COMMANDS, PRESENCE, RESULTS, LinkListener, running_broker
 from tests.support.mosquitto import Authority, free_port
 from tests.support.scripted_broker import Peer, scripted_broker
@@ -74,13 +74,25 @@ async def test_the_connection_is_asked_for_as_the_protocol_wants_it() -> None:
         assert wish.retain_as_published
 
 
-async def test_a_broker_that_kept_a_session_is_left_h62() -> None:
+@pytest.mark.hazard("H62")
+async def test_a_broker_that_kept_a_session_is_left_and_that_is_why() -> None:
     async def script(peer: Peer) -> None:
         await peer.expect(mqtt5.ConnectPacket)
         await peer.send(mqtt5.ConnAckPacket(session_present=True))
         assert await peer.receive() is None
 
-    assert "kept a session" in await detail_of(script)
+    listener = LinkListener()
+    async with scripted_broker(script) as port, running_broker(listener, to_port(port), jitter=lambda: 1.0):
+        event = await listener.event()
+    assert isinstance(event, BrokerDown)
+    assert "kept a session" in event.detail
+    assert event.end is LinkEnd.SESSION_KEPT
+
+
+def test_a_refused_certificate_is_tried_again_slowly_h66() -> None:
+    assert back_off_s(0, 0.0, LinkEnd.CERTIFICATE_REFUSED) == 150.0
+    assert back_off_s(0, 1.0, LinkEnd.CERTIFICATE_REFUSED) == 300.0
+    assert back_off_s(0, 1.0, LinkEnd.SESSION_KEPT) == 1.0
 
 
 async def test_a_refused_connection_says_why() -> None:
@@ -213,15 +225,45 @@ async def test_some_refused_subscriptions_are_told_and_the_link_is_used_h64() ->
         assert (await listener.delivery()).topic == COMMANDS
 
 
-async def test_a_link_without_any_subscription_is_no_link_h64() -> None:
+@pytest.mark.hazard("H64")
+async def test_refused_subscriptions_are_asked_for_again_until_they_are_granted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A link without any is used all the same: what it cannot be told it can still tell."""
+    monkeypatch.setattr("agent.adapters.broker.RESUBSCRIBE_S_MIN", 0.01)
+
     async def script(peer: Peer) -> None:
         await peer.expect(mqtt5.ConnectPacket)
         await peer.send(mqtt5.ConnAckPacket())
-        subscribe = await peer.expect(mqtt5.SubscribePacket)
-        await peer.send(mqtt5.SubAckPacket(subscribe.packet_id, [mqtt5.SubAckReasonCode.NOT_AUTHORIZED]))
+        refused = mqtt5.SubAckReasonCode.NOT_AUTHORIZED
+        for reason in (refused, refused, mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE):
+            subscribe = await peer.expect(mqtt5.SubscribePacket)
+            assert [wish.pattern for wish in subscribe.topic_filters] == [COMMANDS]
+            await peer.send(mqtt5.SubAckPacket(subscribe.packet_id, [reason]))
+        await peer.send(publication(1))
         await peer.until_closed()
 
-    assert f"refuses every subscription: {COMMANDS}: Not authorized" in await detail_of(script)
+    listener = LinkListener()
+    async with scripted_broker(script) as port, running_broker(listener, to_port(port)):
+        assert (await listener.up()).refused == (f"{COMMANDS}: Not authorized",)
+        assert (await listener.up()).refused == ()
+        assert (await listener.delivery()).topic == COMMANDS
+
+
+async def test_a_connection_that_is_given_up_ends_as_a_lost_one_does() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        await peer.until_closed()
+
+    listener = LinkListener()
+    async with scripted_broker(script) as port, running_broker(listener, to_port(port)) as broker:
+        broker.reconnect("nothing to give up yet")
+        await listener.up()
+        broker.publish(Publish(RESULTS, b"never answered", token=3))
+        broker.reconnect("the echo did not come back")
+        assert await listener.published() == Published(3, "connection lost")
+        assert await listener.down() == "the echo did not come back"
+        await listener.up()
 
 
 async def test_an_end_during_the_subscription_is_noticed_at_once() -> None:
