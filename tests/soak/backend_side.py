@@ -32,7 +32,7 @@ class BackendSide:
         self._client = Client(
             CallbackAPIVersion.VERSION2, client_id="soak-backend", protocol=MQTTProtocolVersion.MQTTv5
         )
-        self._client.on_connect = lambda *_: self._client.subscribe(self._topic, qos=1)
+        self._client.on_connect = self._on_connect
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_message = self._on_message
         self._client.reconnect_delay_set(min_delay=1, max_delay=1)
@@ -48,6 +48,9 @@ class BackendSide:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+    def _on_connect(self, client: Client, *_: object) -> None:
+        client.subscribe(self._topic, qos=1)
 
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
         payload = message.payload

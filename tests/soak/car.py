@@ -41,6 +41,10 @@ def note_commits(app: App, ledger: LedgerWriter) -> None:
     app._stores.write = write_and_note  # type: ignore[method-assign]
 
 
+def waiting_max(control: Path) -> int:
+    return int(control.read_text())
+
+
 async def feed(app: App, control: Path, records: int) -> None:
     """Make so many records, never more than may wait."""
     made = 0
@@ -48,7 +52,7 @@ async def feed(app: App, control: Path, records: int) -> None:
         engine = app._engine
         waiting = engine.status(boot_s())["outbox_records"]
         assert isinstance(waiting, int)
-        if waiting >= int(control.read_text()) or engine._pending._effects:
+        if waiting >= waiting_max(control) or engine._pending._effects:
             await asyncio.sleep(0.001)
             continue
         for _ in range(min(BATCH, records - made)):

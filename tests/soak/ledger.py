@@ -32,7 +32,7 @@ class LedgerWriter:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def committed(self, records: Sequence[Record]) -> None:
-        """Note the records of one commit. Removals beside a new record made room for it; alone they were acknowledged."""
+        """Note the records of one commit. Removals beside a new record made room for it; others were acknowledged."""
         stored = [record.sequence for record in records if isinstance(record, OutboxStored)]
         entries = [(Fate.STORED, sequence) for sequence in stored]
         if stored:

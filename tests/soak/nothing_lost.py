@@ -3,8 +3,9 @@
     python -m tests.soak.nothing_lost --records 1000000 --faults 200
 
 An agent, a real Mosquitto and a backend that keeps a session, with link cuts, stalls, black holes, half-open
-connections, restarts of the broker, `kill -9` of the agent, and outages so long that the outbox overflows. Faults come at
-even shares of the records. Progress on stderr, the account as one line of JSON on stdout; exit status 1 if it is wrong.
+connections, restarts of the broker, `kill -9` of the agent, and outages so long that the outbox overflows. Faults come
+at even shares of the records. Progress on stderr, the account as one line of JSON on stdout; exit status 1 if it is
+wrong.
 """
 
 from __future__ import annotations
@@ -269,9 +270,8 @@ async def soak(options: Options) -> dict[str, object]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.soak.nothing_lost", description=(__doc__ or "").split("\n")[0]
-    )
+    summary = (__doc__ or "").partition("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m tests.soak.nothing_lost", description=summary)
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--faults", type=int, default=200)
     parser.add_argument("--outbox", type=int, default=10_000, help="records the outbox holds (default: 10000)")
