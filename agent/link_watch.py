@@ -86,6 +86,10 @@ class LinkWatch:
         self._tell_at_s: dict[LinkProblem, float] = {}
         self._counts: Counter[LinkProblem] = Counter()
 
+    @property
+    def is_connected(self) -> bool:
+        return self._connected_at_s is not None
+
     # --- in -----------------------------------------------------------------------------------------------------
 
     def connected(self, refused: tuple[str, ...], now_s: float) -> None:

@@ -163,7 +163,7 @@ async def test_an_operator_can_neither_read_nor_write_anothers_topics(sample: Sa
             topic = f"v1/2/{CAR}/{kind}"
             assert await heard(car, operator, topic) == (DENIED, False), kind
             assert await heard(operator, other, topic) == (SUCCESS, False), kind
-        assert len(await car.arrivals_before_pong()) == len(TO_CAR)
+        assert await car.arrivals_before_pong() == [f"v1/2/{CAR}/{TO_CAR[-1]}"]
         for kind in FROM_CAR:
             topic = f"v1/2/{CAR}/{kind}"
             assert await operator.publish(topic, b"I am the car") is DENIED

@@ -19,6 +19,22 @@ class Way(Enum):
     FROM_BROKER = "from_broker"
 
 
+def packet_types(chunk: bytes) -> list[int]:
+    """Types of the MQTT packets that a chunk begins with, as far as they are whole."""
+    types, at = [], 0
+    while at + 2 <= len(chunk):
+        length, shift, head = 0, 0, at + 1
+        while head < len(chunk):
+            length |= (chunk[head] & 0x7F) << shift
+            shift += 7
+            head += 1
+            if not chunk[head - 1] & 0x80:
+                break
+        types.append(chunk[at] >> 4)
+        at = head + length
+    return types
+
+
 def _open_gate() -> asyncio.Event:
     gate = asyncio.Event()
     gate.set()
@@ -71,6 +87,11 @@ class FaultProxy:
         self.swallowed.add(Way.TO_BROKER)
         for broker in self._open.values():
             broker.transport.abort()
+
+    def inject(self, raw: bytes) -> None:
+        """Say to every client what the broker never said."""
+        for client in self._open:
+            client.write(raw)
 
     def stall(self) -> None:
         """Let nothing through, either way, and keep every connection; what is sent waits."""

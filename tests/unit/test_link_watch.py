@@ -152,6 +152,7 @@ def test_an_echo_that_comes_late_but_before_the_second_is_missed_is_good_enough(
     assert link.reconnects == []
 
 
+@pytest.mark.hazard("H63")
 def test_a_strangers_message_is_no_echo_h63() -> None:
     link = Link()
     link.up()

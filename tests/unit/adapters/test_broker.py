@@ -89,6 +89,7 @@ async def test_a_broker_that_kept_a_session_is_left_and_that_is_why() -> None:
     assert event.end is LinkEnd.SESSION_KEPT
 
 
+@pytest.mark.hazard("H66")
 def test_a_refused_certificate_is_tried_again_slowly_h66() -> None:
     assert back_off_s(0, 0.0, LinkEnd.CERTIFICATE_REFUSED) == 150.0
     assert back_off_s(0, 1.0, LinkEnd.CERTIFICATE_REFUSED) == 300.0
@@ -111,6 +112,7 @@ async def test_a_connection_closed_before_its_acceptance_is_noticed_at_once() ->
     assert "before accepting it" in await asyncio.wait_for(detail_of(script), 5)
 
 
+@pytest.mark.hazard("H67")
 async def test_a_captive_portal_is_no_broker_h67() -> None:
     async def script(peer: Peer) -> None:
         await peer.expect(mqtt5.ConnectPacket)
@@ -132,6 +134,7 @@ async def test_a_packet_larger_than_announced_is_refused_before_it_is_read_h18()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory_before < 64 * 1024
 
 
+@pytest.mark.hazard("H71")
 async def test_user_properties_of_60_kib_end_the_connection_and_not_the_agent_h71() -> None:
     async def script(peer: Peer) -> None:
         await peer.accept()
@@ -141,6 +144,7 @@ async def test_user_properties_of_60_kib_end_the_connection_and_not_the_agent_h7
     assert "8192 were allowed" in await detail_of(script)
 
 
+@pytest.mark.hazard("H71")
 async def test_a_topic_that_is_not_utf_8_ends_the_connection_for_both_and_not_the_agent_h71() -> None:
     closed = asyncio.Event()
 
@@ -208,6 +212,7 @@ async def test_the_brokers_reason_for_a_disconnect_is_told() -> None:
     assert "Administrative action" in await detail_of(script)
 
 
+@pytest.mark.hazard("H64")
 async def test_some_refused_subscriptions_are_told_and_the_link_is_used_h64() -> None:
     async def script(peer: Peer) -> None:
         await peer.expect(mqtt5.ConnectPacket)
@@ -346,6 +351,7 @@ async def test_what_floods_in_at_qos_0_before_anybody_listens_is_dropped_and_cou
         assert broker.dropped_count == 5000 - LOOSE_MAX
 
 
+@pytest.mark.hazard("H68")
 async def test_a_flood_at_qos_0_while_we_listen_is_taken_as_it_comes_h68() -> None:
     async def script(peer: Peer) -> None:
         await peer.accept()
@@ -449,6 +455,7 @@ async def test_a_message_larger_than_the_broker_takes_is_refused_here_and_the_co
         assert await listener.published() == Published(2, None)
 
 
+@pytest.mark.hazard("H64")
 async def test_a_refusal_that_nobody_waits_for_is_counted_and_told_once_a_type_and_connection_h64() -> None:
     async def script(peer: Peer) -> None:
         await peer.accept()
@@ -536,6 +543,7 @@ async def test_a_port_nobody_listens_on_is_told_and_tried_again() -> None:
             assert await listener.down() == f"127.0.0.1 port {port}: Connection refused"
 
 
+@pytest.mark.hazard("H67")
 async def test_a_name_that_does_not_exist_is_told_h67(tmp_path: Path) -> None:
     listener = LinkListener()
     settings = BrokerSettings("no-such-broker.invalid", ca_file=Authority(tmp_path).ca_file)
@@ -575,6 +583,7 @@ async def test_a_peer_that_speaks_no_tls_is_told(tmp_path: Path) -> None:
             await dial("127.0.0.1", port, context)
 
 
+@pytest.mark.hazard("H65")
 async def test_a_broker_without_tls_1_3_is_refused_h65(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     server = authority.issue("broker", is_server=True, host="127.0.0.1")
