@@ -21,7 +21,19 @@ from agent.engine import Engine
 from agent.errors import ConfigurationError, StoreError
 from agent.health import ProgressMarks
 from agent.model.command import Reason
-from agent.model.effects import Acknowledge, Effect, Level, Log, Notify, Persist, Publish, SendFrame, Stop, Subscribe
+from agent.model.effects import (
+    Acknowledge,
+    Effect,
+    Level,
+    Log,
+    Notify,
+    Persist,
+    Publish,
+    Reconnect,
+    SendFrame,
+    Stop,
+    Subscribe,
+)
 from agent.model.events import (
     BusChanged,
     ClockSet,
@@ -217,6 +229,8 @@ class App:
                 self._broker.acknowledge(delivery_id)
             case Subscribe(operators):
                 self._broker.subscribe_to(self._subscriptions(operators))
+            case Reconnect(reason):
+                self._broker.reconnect(reason)
             case Notify(status, is_ready):
                 self._supervisor.notify(f"STATUS={status}")
                 if is_ready:
@@ -290,7 +304,7 @@ class App:
         if self._engine.is_rooted:
             # A bundle is a state, not a wish: the broker may keep it, and is to deliver what it keeps (csa1 A6).
             wanted += [Subscription(topics.of(operator, "bundle"), retain_handling=0) for operator in operators]
-        return wanted
+        return [*wanted, Subscription(topics.of("all", "echo"))]
 
     def _make_broker(self, directory: Path, sid: bytes) -> Broker:
         table = self._config.broker
@@ -307,6 +321,7 @@ class App:
                 ca_file=located(table.ca_file),
                 certificate_file=located(table.certificate_file),
                 key_file=None if table.key_file is None else key_path(directory, table.key_file),
+                is_unencrypted_network_allowed=table.allow_unencrypted_network,
             ),
             client_id=self._config.car.id,
             will=(topics.presence, presence_document(sid, is_online=False)),

@@ -180,7 +180,8 @@ def _file_problems(config: Config, directory: Path) -> list[str]:
     def credentials() -> None:
         broker = config.broker
         if broker.ca_file is None:
-            require_loopback(broker.host)
+            if not broker.allow_unencrypted_network:
+                require_loopback(broker.host)
         else:
             certificate = None if broker.certificate_file is None else directory / broker.certificate_file
             key = None if broker.key_file is None else key_path(directory, broker.key_file)

@@ -23,6 +23,7 @@ from agent.command.replay import (
 from agent.command.trust import BundleRefusal, DocumentKind
 from agent.command.verify import Dropped, KeyRecord, authorise, verify
 from agent.ledger import Key, Ledger, Rejection
+from agent.link_watch import LinkProblem, LinkWatch
 from agent.model.command import Action, Command, Executed, Outcome, Reason, Stage
 from agent.model.effects import Acknowledge, Level
 from agent.model.events import Delivery
@@ -49,9 +50,6 @@ REPORT_PATHS = (
 
 _REJECTED_AFTER_S = 300
 
-# A backend that sends JSON is to be found out, and a stranger who sends noise is not to fill the outbox (H20).
-_MALFORMED_TOLD_EVERY_S = 3600.0
-
 
 class Commanding:
     """Verdicts on deliveries: dropped, answered again, refused, or handed to `Acting`."""
@@ -67,6 +65,7 @@ class Commanding:
         ledger: Ledger,
         answers: Answers,
         acting: Acting,
+        link_watch: LinkWatch,
         now_s: float,
     ) -> None:
         self._profile = profile
@@ -79,11 +78,11 @@ class Commanding:
         self._ledger = ledger
         self._answers = answers
         self._acting = acting
+        self._link_watch = link_watch
         self._counters: dict[bytes, int] = {}
         self._bucket = inbound_bucket(now_s)
         self._buckets: dict[tuple[bytes, bool], TokenBucket] = {}
         self._refuse_all: Reason | None = None
-        self._malformed_told_at_s = float("-inf")
         self.dropped: Counter[str] = Counter()
 
     def refuse_all(self, reason: Reason) -> None:
@@ -305,11 +304,9 @@ class Commanding:
         )
 
     def _drop(self, why: str, now_s: float) -> None:
-        """Not answered and not quoted: only counted. What no backend of csa1 sends is told too, once an hour."""
+        """Not answered and not quoted: only counted, and said so once an hour (H20)."""
         self.dropped[why] += 1
-        if why == "malformed" and now_s - self._malformed_told_at_s >= _MALFORMED_TOLD_EVERY_S:
-            self._malformed_told_at_s = now_s
-            self._telemetry.tell("malformed", {"count": self.dropped[why]}, now_s)
+        self._link_watch.note(LinkProblem.DELIVERIES_DROPPED, f"last for {why}", now_s)
 
 
 def _supersedes(command: Command, running: Command) -> bool:

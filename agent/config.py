@@ -44,7 +44,10 @@ class BusTable(_Table):
 
 
 class BrokerTable(_Table):
-    """The MQTT broker. Without `ca_file` the connection is plain, which only a loopback address may be."""
+    """The MQTT broker. Without `ca_file` the connection is plain.
+
+    That only one to a loopback address may be, unless `allow_unencrypted_network` says in plain words that it may.
+    """
 
     host: str = Field(min_length=1)
     port: int = Field(default=8883, ge=1, le=65535)
@@ -52,6 +55,7 @@ class BrokerTable(_Table):
     certificate_file: str | None = None
     key_file: str | None = None
     keep_alive_s: int = Field(default=60, ge=5, le=1200)
+    allow_unencrypted_network: bool = False
 
 
 class CommandKeyTable(_Table):
@@ -162,6 +166,9 @@ def _cross_checks(config: Config, findings: Findings) -> None:
     if broker.certificate_file is not None and broker.ca_file is None:
         expected = "the CA file that signed the broker's certificate"
         findings.add(("broker",), "certificate_file without ca_file", expected)
+    if broker.allow_unencrypted_network and broker.ca_file is not None:
+        problem = "true beside a ca_file, which says that the connection is TLS"
+        findings.add(("broker", "allow_unencrypted_network"), problem, "one of the two")
     seen_numbers: set[int] = set()
     seen_kids: set[str] = set()
     for index, operator in enumerate(config.operators):

@@ -26,8 +26,9 @@ from agent.command.verify import KeyRecord
 from agent.commanding import Commanding
 from agent.config import Config
 from agent.ledger import Ledger
+from agent.link_watch import LinkWatch
 from agent.model.command import Action, Reason
-from agent.model.effects import Effect, Level, Notify, Stop
+from agent.model.effects import Acknowledge, Effect, Level, Notify, Stop
 from agent.model.events import (
     BrokerDown,
     BrokerUp,
@@ -88,7 +89,9 @@ class Engine:
         )
         shared = (self._session, self._pending, self._telemetry, self._ledger, self._answers)
         self._acting = Acting(profile, *shared, now_s)
-        self._commanding = Commanding(profile, car, self._trusting, *shared, self._acting, now_s)
+        buses = tuple(bus.name for bus in profile.buses)
+        self._link_watch = LinkWatch(car, buses, self._session, self._pending, self._telemetry, now_s)
+        self._commanding = Commanding(profile, car, self._trusting, *shared, self._acting, self._link_watch, now_s)
         self._has_failed = False
         self._pending.persist(SessionStarted(sid))
         for note in (*recovered.notes, *(() if trust is None else trust.notes)):
@@ -106,7 +109,10 @@ class Engine:
 
     def receive_delivery(self, delivery: Delivery, now_s: float) -> None:
         """A publication came from the broker; it is acknowledged once what to do with it is decided and durable."""
-        self._commanding.receive_delivery(delivery, now_s)
+        if self._link_watch.echo_returned(delivery):
+            self._pending.add(Acknowledge(delivery.delivery_id))
+        else:
+            self._commanding.receive_delivery(delivery, now_s)
 
     def receive_link(self, event: LinkEvent, now_s: float) -> None:
         """The edge learned something about itself."""
@@ -123,16 +129,21 @@ class Engine:
             case StoreFailed(_, detail):
                 self._fail(detail, now_s)
             case Published(token, refusal):
-                if not self._telemetry.published(token, refusal, now_s):
+                if not self._telemetry.published(token, refusal, now_s) and not self._link_watch.published(
+                    token, refusal, now_s
+                ):
                     self._result_published(token, refusal, now_s)
             case BrokerUp(refused):
                 if refused:
                     self._pending.log(Level.WARNING, "subscriptions_refused", refused=", ".join(refused))
+                self._link_watch.connected(refused, now_s)
                 self._commanding.connected(now_s)
                 self._answers.connected()
                 self._telemetry.connected(now_s)
-                self._pending.add(Notify("running; broker connected"))
-            case BrokerDown(detail):
+                lacking = f", {len(refused)} subscriptions refused" if refused else ""
+                self._pending.add(Notify(f"running; broker connected{lacking}"))
+            case BrokerDown(detail, end):
+                self._link_watch.disconnected(end, detail, now_s)
                 self._telemetry.disconnected()
                 self._answers.disconnected()
                 self._pending.log(Level.WARNING, "broker_down", detail=detail)
@@ -157,12 +168,13 @@ class Engine:
         """Time has passed; call when `next_timer` is reached, or oftener."""
         self._acting.handle_timer(now_s)
         self._answers.handle_timer(now_s)
+        self._link_watch.handle_timer(now_s)
         self._telemetry.handle_timer(now_s)
         self._trusting.handle_timer(now_s, is_awake=self._telemetry.is_any_awake(now_s))
 
     def next_timer(self) -> float:
         """Boot time at which `handle_timer` is wanted next; may lie in the past."""
-        parts = (self._telemetry, self._acting, self._answers, self._trusting)
+        parts = (self._telemetry, self._acting, self._answers, self._trusting, self._link_watch)
         return min(part.next_timer() for part in parts)
 
     def next_effect(self) -> Effect | None:
@@ -201,6 +213,7 @@ class Engine:
                 "operators": list(self._trusting.operators),
                 "floor_unix_s": self._trusting.floor_unix_s(now_s),
             },
+            "link": self._link_watch.status(),
             **self._telemetry.status(now_s),
         }
 

@@ -38,6 +38,13 @@ class Acknowledge:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconnect:
+    """Give up the connection to the broker, which looks alive and is not, and make a new one."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Persist:
     """Make the records durable, all or none, before the next effect. Answered by `Stored` or `StoreFailed`."""
 
@@ -85,4 +92,4 @@ class Stop:
     reason: str
 
 
-Effect = SendFrame | Publish | Acknowledge | Persist | Subscribe | Notify | Log | Stop
+Effect = SendFrame | Publish | Acknowledge | Reconnect | Persist | Subscribe | Notify | Log | Stop

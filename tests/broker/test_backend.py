@@ -86,7 +86,7 @@ async def test_unlock_is_verified_with_the_cars_evidence(broker: Mosquitto, back
     [
         (fails, "failed", Executed.NO),
         (gives_no_feedback, "executed_unverified", Executed.UNKNOWN),
-        (is_impersonated, "failed", Executed.NO),
+        pytest.param(is_impersonated, "failed", Executed.NO, marks=pytest.mark.hazard("H70")),
     ],
 )
 async def test_any_other_end_is_told_as_the_car_signed_it(

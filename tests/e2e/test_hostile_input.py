@@ -174,8 +174,8 @@ def test_attacked_agent_is_fed_small_and_silent_and_tells_no_secret(installed: t
         assert sum(dropped(installation).values()) == ROUNDS * len(hostile)
         assert memory_bytes[-1] - memory_bytes[0] < MEMORY_GROWTH_BYTES_MAX, memory_bytes
         assert tap.payloads(installation.topic("res")) == []
-        events = [json.loads(event)["kind"] for event in tap.payloads(installation.topic("evt"))]
-        assert events.count("malformed") == 1
+        events = [json.loads(event).get("problem") for event in tap.payloads(installation.topic("evt"))]
+        assert events.count("deliveries_dropped") == 1
         for verb, end in (("ping", 0), ("unlock", 1)):
             with installation.backend(verb) as backend:
                 assert backend.wait(60) == end, "no car is there to be unlocked"

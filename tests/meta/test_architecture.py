@@ -19,12 +19,9 @@ AGENT = ROOT / "agent"
 NOUNS = {"errors", "faults", "model"}
 SHAPES = NOUNS | {"profiles", "config"}
 STAGES = {"decode", "state", "policy", "uplink", "health"}
-ENGINE = {"engine", "commanding", "acting", "trusting", "telemetry"} | {
-    "pending",
-    "ledger",
-    "answers",
-    "replay",
-    "session",
+ENGINE = {
+    *("engine", "commanding", "acting", "trusting", "telemetry", "pending", "ledger", "answers", "replay", "session"),
+    "link_watch",
 }
 """The engine and the parts it was cut into: the only modules that know more than one stage."""
 

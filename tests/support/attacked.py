@@ -12,7 +12,7 @@ from functools import cache
 from agent.command.envelope import MessageKind, encode_ping, seal
 from agent.config import Config, parse_config
 from agent.engine import Engine
-from agent.model.effects import Acknowledge, Effect, Log, Notify, Persist, Publish
+from agent.model.effects import Acknowledge, Effect, Log, Persist, Publish
 from agent.model.events import BrokerUp, Delivery, Published, Stored
 from agent.model.records import Recovered
 from tests.support import pair
@@ -22,8 +22,8 @@ MEMORY_GROWTH_BYTES_MAX = 1_000_000
 APART_S = 0.1
 """Between two deliveries: half the rate at which the bucket would drop them unread."""
 
-EVENT_FIELDS = {"v", "kind", "seq", "session_ms", "time_unix_s", "clock_trust", "count"}
-"""All that is ever told of bytes nobody signed: how many there were."""
+EVENT_FIELDS = {"v", "kind", "seq", "session_ms", "time_unix_s", "clock_trust", "count"} | {"problem", "detail"}
+"""All that is ever told of bytes nobody signed: how many there were, and the word for what was wrong with the last."""
 
 
 class AttackedAgent:
@@ -58,11 +58,13 @@ class AttackedAgent:
         assert more == 1
         assert effects.count(Acknowledge(self._deliveries)) == 1
         for effect in effects:
-            assert isinstance(effect, Acknowledge | Persist | Publish), "a drop sends nothing and writes no line"
+            assert isinstance(effect, Acknowledge | Persist | Publish | Log), "a drop sends nothing"
+            if isinstance(effect, Log):  # with the event, so once an hour too
+                assert effect.event == "link_problem" and effect.fields["problem"] == "deliveries_dropped", effect
             if isinstance(effect, Publish):
                 assert effect.topic.endswith("/evt"), "a drop is not answered"
                 told = json.loads(effect.payload)
-                assert told.keys() == EVENT_FIELDS and told["kind"] == "malformed", told
+                assert told.keys() == EVENT_FIELDS and told["problem"] == "deliveries_dropped", told
                 self.events += 1
         return True
 

@@ -91,6 +91,8 @@ actions = ["unlock", "lock", "report"]
 batch_s = 1.0
 """
 
+ECHO = f"v1/all/{CAR.hex()}/echo"
+ECHO_DELIVERY = 0  # the backend's deliveries count from 1
 STEP_S = 0.01
 
 
@@ -261,8 +263,11 @@ class Pair:
                     self.published.append(effect)
                 if token is not None:
                     link(Published(token, None if self.is_broker_up else "not connected"), self.now_s)
+                if self.is_broker_up and effect.topic == ECHO:
+                    self.engine.receive_delivery(Delivery(ECHO, effect.payload, False, ECHO_DELIVERY), self.now_s)
             case Acknowledge(delivery_id):
-                self.acknowledged.append(delivery_id)
+                if delivery_id != ECHO_DELIVERY:
+                    self.acknowledged.append(delivery_id)
             case Stop(reason):
                 self.stopped = reason
             case Notify() | Log():

@@ -60,6 +60,7 @@ async def status_once(folder: Path, condition: Callable[[dict[str, Any]], bool])
                 return document
 
 
+@pytest.mark.hazard("H64")
 async def test_the_status_counts_what_the_edge_dropped_and_what_the_broker_refused_h64(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,7 +17,7 @@ from agent.adapters.dial import dial, require_loopback, tls_context
 from agent.adapters.mqtt_link import LOOSE_MAX, PUBLISHES_MAX, UNACKNOWLEDGED_MAX
 from agent.errors import ConfigurationError, LinkError
 from agent.model.effects import Publish
-from agent.model.events import BrokerUp, Delivery, Published
+from agent.model.events import BrokerDown, BrokerUp, Delivery, LinkEnd, Published
 from tests.support.link_listener import COMMANDS, PRESENCE, RESULTS, LinkListener, running_broker
 from tests.support.mosquitto import Authority, free_port
 from tests.support.scripted_broker import Peer, scripted_broker
@@ -74,13 +74,26 @@ async def test_the_connection_is_asked_for_as_the_protocol_wants_it() -> None:
         assert wish.retain_as_published
 
 
-async def test_a_broker_that_kept_a_session_is_left_h62() -> None:
+@pytest.mark.hazard("H62")
+async def test_a_broker_that_kept_a_session_is_left_and_that_is_why() -> None:
     async def script(peer: Peer) -> None:
         await peer.expect(mqtt5.ConnectPacket)
         await peer.send(mqtt5.ConnAckPacket(session_present=True))
         assert await peer.receive() is None
 
-    assert "kept a session" in await detail_of(script)
+    listener = LinkListener()
+    async with scripted_broker(script) as port, running_broker(listener, to_port(port), jitter=lambda: 1.0):
+        event = await listener.event()
+    assert isinstance(event, BrokerDown)
+    assert "kept a session" in event.detail
+    assert event.end is LinkEnd.SESSION_KEPT
+
+
+@pytest.mark.hazard("H66")
+def test_a_refused_certificate_is_tried_again_slowly_h66() -> None:
+    assert back_off_s(0, 0.0, LinkEnd.CERTIFICATE_REFUSED) == 150.0
+    assert back_off_s(0, 1.0, LinkEnd.CERTIFICATE_REFUSED) == 300.0
+    assert back_off_s(0, 1.0, LinkEnd.SESSION_KEPT) == 1.0
 
 
 async def test_a_refused_connection_says_why() -> None:
@@ -99,6 +112,7 @@ async def test_a_connection_closed_before_its_acceptance_is_noticed_at_once() ->
     assert "before accepting it" in await asyncio.wait_for(detail_of(script), 5)
 
 
+@pytest.mark.hazard("H67")
 async def test_a_captive_portal_is_no_broker_h67() -> None:
     async def script(peer: Peer) -> None:
         await peer.expect(mqtt5.ConnectPacket)
@@ -199,6 +213,7 @@ async def test_the_brokers_reason_for_a_disconnect_is_told() -> None:
     assert "Administrative action" in await detail_of(script)
 
 
+@pytest.mark.hazard("H64")
 async def test_some_refused_subscriptions_are_told_and_the_link_is_used_h64() -> None:
     async def script(peer: Peer) -> None:
         await peer.expect(mqtt5.ConnectPacket)
@@ -216,15 +231,45 @@ async def test_some_refused_subscriptions_are_told_and_the_link_is_used_h64() ->
         assert (await listener.delivery()).topic == COMMANDS
 
 
-async def test_a_link_without_any_subscription_is_no_link_h64() -> None:
+@pytest.mark.hazard("H64")
+async def test_refused_subscriptions_are_asked_for_again_until_they_are_granted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A link without any is used all the same: what it cannot be told it can still tell."""
+    monkeypatch.setattr("agent.adapters.broker.RESUBSCRIBE_S_MIN", 0.01)
+
     async def script(peer: Peer) -> None:
         await peer.expect(mqtt5.ConnectPacket)
         await peer.send(mqtt5.ConnAckPacket())
-        subscribe = await peer.expect(mqtt5.SubscribePacket)
-        await peer.send(mqtt5.SubAckPacket(subscribe.packet_id, [mqtt5.SubAckReasonCode.NOT_AUTHORIZED]))
+        refused = mqtt5.SubAckReasonCode.NOT_AUTHORIZED
+        for reason in (refused, refused, mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE):
+            subscribe = await peer.expect(mqtt5.SubscribePacket)
+            assert [wish.pattern for wish in subscribe.topic_filters] == [COMMANDS]
+            await peer.send(mqtt5.SubAckPacket(subscribe.packet_id, [reason]))
+        await peer.send(publication(1))
         await peer.until_closed()
 
-    assert f"refuses every subscription: {COMMANDS}: Not authorized" in await detail_of(script)
+    listener = LinkListener()
+    async with scripted_broker(script) as port, running_broker(listener, to_port(port)):
+        assert (await listener.up()).refused == (f"{COMMANDS}: Not authorized",)
+        assert (await listener.up()).refused == ()
+        assert (await listener.delivery()).topic == COMMANDS
+
+
+async def test_a_connection_that_is_given_up_ends_as_a_lost_one_does() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        await peer.until_closed()
+
+    listener = LinkListener()
+    async with scripted_broker(script) as port, running_broker(listener, to_port(port)) as broker:
+        broker.reconnect("nothing to give up yet")
+        await listener.up()
+        broker.publish(Publish(RESULTS, b"never answered", token=3))
+        broker.reconnect("the echo did not come back")
+        assert await listener.published() == Published(3, "connection lost")
+        assert await listener.down() == "the echo did not come back"
+        await listener.up()
 
 
 async def test_an_end_during_the_subscription_is_noticed_at_once() -> None:
@@ -307,6 +352,7 @@ async def test_what_floods_in_at_qos_0_before_anybody_listens_is_dropped_and_cou
         assert broker.dropped_count == 5000 - LOOSE_MAX
 
 
+@pytest.mark.hazard("H68")
 async def test_a_flood_at_qos_0_while_we_listen_is_taken_as_it_comes_h68() -> None:
     async def script(peer: Peer) -> None:
         await peer.accept()
@@ -410,6 +456,7 @@ async def test_a_message_larger_than_the_broker_takes_is_refused_here_and_the_co
         assert await listener.published() == Published(2, None)
 
 
+@pytest.mark.hazard("H64")
 async def test_a_refusal_that_nobody_waits_for_is_counted_and_told_once_a_type_and_connection_h64() -> None:
     async def script(peer: Peer) -> None:
         await peer.accept()
@@ -497,6 +544,7 @@ async def test_a_port_nobody_listens_on_is_told_and_tried_again() -> None:
             assert await listener.down() == f"127.0.0.1 port {port}: Connection refused"
 
 
+@pytest.mark.hazard("H67")
 async def test_a_name_that_does_not_exist_is_told_h67(tmp_path: Path) -> None:
     listener = LinkListener()
     settings = BrokerSettings("no-such-broker.invalid", ca_file=Authority(tmp_path).ca_file)
@@ -536,6 +584,7 @@ async def test_a_peer_that_speaks_no_tls_is_told(tmp_path: Path) -> None:
             await dial("127.0.0.1", port, context)
 
 
+@pytest.mark.hazard("H65")
 async def test_a_broker_without_tls_1_3_is_refused_h65(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     server = authority.issue("broker", is_server=True, host="127.0.0.1")

@@ -90,6 +90,7 @@ def test_verified_ping_has_its_nonce() -> None:
 
 @pytest.mark.hazard("H57")
 @pytest.mark.parametrize(("kind", "raw"), [(MessageKind.CMD, cmd()), (MessageKind.PING, ping())])
+@pytest.mark.hazard("H57")
 def test_h57_retained_message_is_dropped_however_good(kind: MessageKind, raw: bytes) -> None:
     assert dropped_why(kind, raw, is_retained=True) == "retained"
     assert dropped_why(kind, raw) is None
