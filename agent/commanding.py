@@ -50,6 +50,9 @@ REPORT_PATHS = (
 
 _REJECTED_AFTER_S = 300
 
+# Whoever can read the broker must not learn from our events which key ids there are (H140).
+_UNTOLD = frozenset({"unknown_key", "bad_signature"})
+
 
 class Commanding:
     """Verdicts on deliveries: dropped, answered again, refused, or handed to `Acting`."""
@@ -306,7 +309,8 @@ class Commanding:
     def _drop(self, why: str, now_s: float) -> None:
         """Not answered and not quoted: only counted, and said so once an hour (H20)."""
         self.dropped[why] += 1
-        self._link_watch.note(LinkProblem.DELIVERIES_DROPPED, f"last for {why}", now_s)
+        if why not in _UNTOLD:
+            self._link_watch.note(LinkProblem.DELIVERIES_DROPPED, f"last for {why}", now_s)
 
 
 def _supersedes(command: Command, running: Command) -> bool:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from agent.command.cosign import DocumentKind, open_document
 from agent.command.orders import Decommission, OrderRefusal, judge_decommission, judge_reset
@@ -35,10 +35,8 @@ _WORDS = {
 }
 
 
-class AddCommand(Protocol):
-    """Adds a subcommand: name, its work, one sentence, an example."""
-
-    def __call__(self, name: str, work: object, summary: str, example: str) -> argparse.ArgumentParser: ...
+AddCommand = Callable[[str, object, str, str], argparse.ArgumentParser]
+"""Adds a subcommand: name, its work, one sentence, an example."""
 
 
 def add_order_commands(add: AddCommand, load: Callable[[Path], Config], config_default: str) -> None:
@@ -110,7 +108,7 @@ class Installation:
     def bundle_file(self) -> Path:
         if self.config.trust is None:
             raise ConfigurationError(
-                "the operators of this car are pinned by hand ([[operators]]), so there are no roots to order anything; "
+                "the operators of this car are pinned by hand ([[operators]]): there are no roots to order anything; "
                 "its keys and stores are removed by hand"
             )
         return self.directory / self.config.trust.bundle_file

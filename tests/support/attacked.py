@@ -12,7 +12,7 @@ from functools import cache
 from agent.command.envelope import MessageKind, encode_ping, seal
 from agent.config import Config, parse_config
 from agent.engine import Engine
-from agent.model.effects import Acknowledge, Effect, Log, Persist, Publish
+from agent.model.effects import Acknowledge, Effect, Log, Notify, Persist, Publish
 from agent.model.events import BrokerUp, Delivery, Published, Stored
 from agent.model.records import Recovered
 from tests.support import pair
