@@ -108,7 +108,7 @@ class Installation:
     def bundle_file(self) -> Path:
         if self.config.trust is None:
             raise ConfigurationError(
-                "the operators of this car are pinned by hand ([[operators]]): there are no roots to order anything; "
+                "the operators of this car are pinned by hand ([[operators]]), so no roots can order it anything; "
                 "its keys and stores are removed by hand"
             )
         return self.directory / self.config.trust.bundle_file
