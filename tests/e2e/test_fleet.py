@@ -96,7 +96,7 @@ async def rotated(bench: FleetBench) -> None:
     early = await bench.backend("rotate", "--switch", "--wait", "2")
     assert early.status == 2  # the bundle in force has no other key yet
     # The other car is in a garage without network: it gets the bundle when it comes out.
-    published = await bench.backend_done("bundle", "publish", "--wait", "5")
+    published = await bench.backend_done("bundle", "publish", "--wait", "3")
     versions = {car["name"]: car["version"] for car in published.document["cars"]}
     assert versions == {"demo": 2, "other": None}
     early = await bench.backend("rotate", "--switch", "--wait", "2")
@@ -109,7 +109,7 @@ async def rotated(bench: FleetBench) -> None:
 
 async def revoked_key(bench: FleetBench, kid: str) -> None:
     await bench.backend_done("revoke", "key", kid, *bench.root(2), *bench.root(3))
-    published = await bench.backend_done("bundle", "publish", "--wait", "5")
+    published = await bench.backend_done("bundle", "publish", "--wait", "3")
     assert {"name": "demo", "version": 3} in published.document["cars"]
 
 
@@ -123,3 +123,37 @@ async def revoked_car(bench: FleetBench, broker: FleetBroker) -> None:
     said = await bench.backend("unlock", "demo")
     assert said.status == 2
     assert "was revoked" in said.err
+
+
+@pytest.mark.hazard("H138")
+@pytest.mark.timeout(120)
+async def test_an_order_ends_one_car_and_never_its_successor(tmp_path: Path) -> None:
+    bench = await new_fleet(tmp_path)
+    first = await bench.enrol("car", name="demo")
+    await bench.backend_done("decommission", "demo", *bench.root(1), "--out", "demo.decom")
+    obey = ("carshare-agent", "decommission", "--order", "demo.decom", "--receipt", "demo.receipt")
+    config = ("--config", "car/agent.toml")
+
+    refused = await bench.run(*obey, *config)
+    assert refused.status == 1
+    assert "too few of the roots" in refused.err
+    await bench.backend_done("bundle", "sign", "demo.decom", *bench.root(2))
+    assert (tmp_path / "car" / "vehicle.key").exists()
+
+    ended = await bench.done(*obey, *config)
+    assert ended.document["car"] == first
+    left = {path.name for path in (tmp_path / "car").iterdir() if path.is_file()}
+    assert left == {"agent.toml", "ca.pem"}
+    revoked = await bench.backend_done("revoke", "car", "demo", "--receipt", "demo.receipt")
+    assert revoked.document["car"] == first
+
+    # The same box in the same car, by the same name, is another car to everybody.
+    (tmp_path / "car" / "agent.toml").rename(tmp_path / "old.toml")
+    (tmp_path / "car.answer.json").rename(tmp_path / "old.answer.json")
+    second = await bench.enrol("car", name="demo")
+    assert second != first
+    before = {path: path.read_bytes() for path in (tmp_path / "car").iterdir() if path.is_file()}
+    refused = await bench.run("carshare-agent", "decommission", "--order", "demo.decom", *config)
+    assert refused.status == 1
+    assert f"wrong_car: it is for another car than {second}" in refused.err
+    assert {path: path.read_bytes() for path in (tmp_path / "car").iterdir() if path.is_file()} == before
