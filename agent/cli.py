@@ -8,8 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from agent.adapters.files import read_profile_texts, read_text
 from agent.command.keys import load_public_key
 from agent.command.verify import KeyRecord
 from agent.config import ACTIONS, Config, check_against_profile, parse_config
+from agent.enrolment import add_enrolment_commands
 from agent.errors import EXIT_DONE, EXIT_FAILED, AgentError, ConfigurationError
 from agent.faults import Fault, dotted, toml_line
 from agent.orders import add_order_commands
@@ -236,27 +236,6 @@ def _status(options: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _provision(options: argparse.Namespace) -> int:
-    from agent.provisioning import provision
-
-    print(json.dumps(provision(options.directory, is_standalone=options.standalone)))
-    folder, command = options.directory, "keys add-car" if options.standalone else "enroll"
-    print(f"wrote vehicle.key and tls.key, which stay on the car, and {folder}/request.json", file=sys.stderr)
-    print(f"next, at the operator's: carshare-backend {command} … request.json", file=sys.stderr)
-    return EXIT_DONE
-
-
-def _accept(options: argparse.Namespace) -> int:
-    from agent.enrolment import accept
-
-    accepted = accept(options.answer, options.directory, load_profile(options.profile), options.profile)
-    print(json.dumps(asdict(accepted)))
-    print(
-        f"wrote {options.directory}/agent.toml: set the channel of each bus; compare fleet and roots", file=sys.stderr
-    )
-    return EXIT_DONE
-
-
 def _listed(faults: Sequence[Fault]) -> str:
     count = f"{len(faults)} fault" + ("s" if len(faults) != 1 else "")
     return "\n".join([count, *(f"  {fault}" for fault in faults)])
@@ -315,30 +294,6 @@ def _parser() -> argparse.ArgumentParser:
         "--socket", type=Path, metavar="PATH", help="the agent's status socket (default: as configured)"
     )
     status.add_argument("--json", action="store_true", help="one line instead of indented")
-    _add_identity_commands(add)
-    return parser
-
-
-def _add_identity_commands(add: Callable[[str, object, str, str], argparse.ArgumentParser]) -> None:
-    provision = add(
-        "provision",
-        _provision,
-        "Make this car's keys, and the request that an operator enrols it by.",
-        "carshare-agent provision /etc/carshare-agent",
-    )
-    provision.add_argument("directory", type=Path, metavar="DIR")
-    provision.add_argument(
-        "--standalone", action="store_true", help="draw the car's id here, for a car without a fleet (keys add-car)"
-    )
-
-    accept = add(
-        "accept",
-        _accept,
-        "Take the operator's answer: certificate, trust bundle, and a first configuration.",
-        "carshare-agent accept demo.answer.json /etc/carshare-agent --profile dbc/demo_hatchback",
-    )
-    accept.add_argument("answer", type=Path, metavar="ANSWER.json", help="as `carshare-backend enroll` wrote it")
-    accept.add_argument("directory", type=Path, metavar="DIR", help="where `provision` put the car's keys")
-    accept.add_argument("--profile", type=Path, required=True, metavar="PROFILE_DIR", help="the vehicle's profile")
-
+    add_enrolment_commands(add, load_profile)
     add_order_commands(add, lambda path: load_config(path)[0], CONFIG_DEFAULT)
+    return parser

@@ -87,7 +87,7 @@ FLEET_COMMANDS: dict[str, Callable[[argparse.Namespace], Told]] = {
         ),
     ),
     "enroll": lambda given: fleet_commands.enroll(given.config, given.request, given.name, given.answer),
-    "revoke car": lambda given: fleet_commands.revoke_one_car(given.config, given.car),
+    "revoke car": lambda given: fleet_commands.revoke_one_car(given.config, given.car, given.receipt),
     "revoke key": lambda given: trust_commands.revoke_key(given.config, given.kid, given.roots),
     "rotate": lambda given: (
         asyncio.run(publishing.switch(given.config, given.wait_s, is_forced=given.anyway))

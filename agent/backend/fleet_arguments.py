@@ -111,9 +111,16 @@ def _revoke(commands: Commands[argparse.ArgumentParser], adder: Adder) -> None:
     car = add(
         "car",
         "revoke a car: its certificate, and its vehicle key",
-        "carshare-backend --config fleet/backend.toml revoke car demo",
+        "carshare-backend --config fleet/backend.toml revoke car demo\n"
+        "carshare-backend --config fleet/backend.toml revoke car demo --receipt demo.receipt",
     )
     car.add_argument("car", metavar="CAR", help="name of the car in the configuration")
+    car.add_argument(
+        "--receipt",
+        type=Path,
+        metavar="FILE",
+        help="what the car signed at its decommissioning; checked first",
+    )
 
 
 def _bundle(commands: Commands[argparse.ArgumentParser], adder: Adder) -> None:

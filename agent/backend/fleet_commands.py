@@ -8,15 +8,17 @@ from pathlib import Path
 
 from agent.backend.authority import load_authority
 from agent.backend.enrolment import answer_text, read_enrol_request
-from agent.backend.files import write_new
+from agent.backend.files import read_file, write_new
 from agent.backend.fleet import Fleet, FleetPlan, init_fleet, revoke_certificates
 from agent.backend.issued import note_issued, read_issued
 from agent.backend.keys import CarRequest
+from agent.backend.reception import Ignored, open_receipt
 from agent.backend.registry import add_car, require_new_car, revoke_car
-from agent.backend.settings import load_settings
+from agent.backend.settings import Car, load_settings
 from agent.backend.signing import read_bundle
 from agent.backend.told import Told, bundle_document, bundle_words, counted
-from agent.command.fields import CAR_BYTES
+from agent.command.envelope import Retired
+from agent.command.fields import CAR_BYTES, ENVELOPE_BYTES_MAX
 from agent.command.trust import has_own_threshold
 from agent.errors import ConfigurationError
 
@@ -81,19 +83,40 @@ def new_car_id(known: Iterable[str]) -> bytes:
     return car
 
 
-def revoke_one_car(config: Path, name: str) -> Told:
-    """A car that was stolen, or whose card was copied: its certificate and its vehicle key count no more."""
+def revoke_one_car(config: Path, name: str, receipt_file: Path | None) -> Told:
+    """A car that was stolen, or taken out of service: its certificate and its vehicle key count no more.
+
+    With the receipt of its decommissioning only if the car itself signed that, which shows that its key is gone.
+    """
     fleet = Fleet(config.parent)
     car = load_settings(config).car(name)
+    receipt = None if receipt_file is None else _receipt(receipt_file, car)
     count = revoke_certificates(fleet, car.id.hex())
     revoke_car(config, name)
     listed = fleet.revocation_list_file
     return Told(
-        {"name": name, "car": car.id.hex(), "certificates": count, "revocation_list": str(listed)},
-        f"{name}: car {car.id.hex()} is revoked, and {counted(count, 'certificate')} of it",
+        {
+            "name": name,
+            "car": car.id.hex(),
+            "certificates": count,
+            "revocation_list": str(listed),
+            "last_event": None if receipt is None else receipt.event_sequence,
+        },
+        f"{name}: car {car.id.hex()} is revoked, and {counted(count, 'certificate')} of it"
+        + ("" if receipt is None else f"; its last event was number {receipt.event_sequence}"),
         (
             f"Bring {listed} to the broker and start the broker anew: it reads the list at the start, and that also",
             "ends the connection the car may have.",
             *(() if count else ("The fleet's CA has issued no certificate to it; revoke it where it comes from.",)),
         ),
     )
+
+
+def _receipt(path: Path, car: Car) -> Retired:
+    receipt = open_receipt(read_file(path, ENVELOPE_BYTES_MAX), car)
+    if isinstance(receipt, Ignored):
+        raise ConfigurationError(
+            f"{path}: is no receipt of the car {car.name!r} ({receipt.value}); expected the file that "
+            "`carshare-agent decommission --receipt` wrote on it"
+        )
+    return receipt

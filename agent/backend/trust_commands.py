@@ -107,14 +107,15 @@ def decommission(config: Path, order: OrderFor) -> Told:
     car = load_settings(config).car(order.car)
     payload = {1: VERSION, 2: car.id, 3: secrets.token_bytes(NONCE_BYTES), 4: _now_unix_s()}
     path = order.path or Path(f"{order.car}.decom")
+    receipt = f"--receipt {order.car}.receipt"
     return _write_order(
         config,
         draft_of(DocumentKind.DECOM, payload),
         order.root_files,
         path,
         (
-            f"On the car, its agent stopped: carshare-agent decommission --order {path.name}",
-            f"Then: carshare-backend revoke car {order.car}",
+            f"On the car, its agent stopped: carshare-agent decommission --order {path.name} {receipt}",
+            f"With that receipt: carshare-backend revoke car {order.car} {receipt}",
         ),
     )
 

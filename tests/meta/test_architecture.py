@@ -26,7 +26,7 @@ ENGINE = {
 """The engine and the parts it was cut into: the only modules that know more than one stage."""
 
 BELOW_THE_EDGE = SHAPES | STAGES | {"command"} | ENGINE
-CAR = BELOW_THE_EDGE | {"adapters", "app", "orders", "cli", "enrolment", "provisioning"}
+CAR = BELOW_THE_EDGE | {"adapters", "app", "orders", "enrolment", "acceptance", "provisioning", "cli"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -40,7 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(ENGINE, BELOW_THE_EDGE),
     "adapters": {"model", "errors"},
     "provisioning": NOUNS | {"adapters", "command"},
-    "enrolment": CAR - {"app", "cli"},
+    "acceptance": BELOW_THE_EDGE | {"adapters", "provisioning"},
+    "enrolment": BELOW_THE_EDGE | {"acceptance", "orders", "provisioning"},
     "app": BELOW_THE_EDGE | {"adapters"},
     "orders": BELOW_THE_EDGE | {"adapters"},
     "cli": CAR,

@@ -12,8 +12,10 @@ from cryptography import x509
 
 from agent.backend.cli import main
 from agent.backend.fleet_commands import new_car_id
+from agent.backend.keys import read_key
 from agent.backend.settings import load_settings
 from agent.backend.signing import read_bundle
+from agent.command.envelope import MessageKind, Retired, encode_retired, seal
 from agent.command.trust import has_own_threshold, open_bundle, signers
 from tests.support.fleets import FleetDesk, fleet_desk
 
@@ -250,3 +252,52 @@ def test_a_car_that_is_provisioned_anew_is_another_car_of_the_same_name(desk: Fl
     assert second != first
     assert settings.car("demo").id.hex() == second
     assert [car.id.hex() for car in settings.revoked] == [first]
+
+
+def receipt_of(desk: FleetDesk, name: str, *, car: bytes | None = None, signer: str | None = None) -> Path:
+    """A receipt as the car `signer` would sign it, by default the car of that name for itself."""
+    own = load_settings(desk.fleet.configuration).car(name).id
+    key = read_key(desk.car_folder(signer or name) / "vehicle.key")
+    said = Retired(car or own, bytes(16), 41, b"store id")
+    path = desk.scratch / "receipt"
+    path.write_bytes(seal(MessageKind.RETIRED, encode_retired(said), key, own))
+    return path
+
+
+def test_a_receipt_is_checked_before_a_car_is_revoked_by_it(desk: FleetDesk) -> None:
+    desk.enroll("demo")
+    said = desk.run("revoke", "car", "demo", "--receipt", receipt_of(desk, "demo"), "--json")
+    assert (said.status, said.document["last_event"]) == (0, 41)
+    assert load_settings(desk.fleet.configuration).cars == {}
+
+
+@pytest.mark.parametrize(
+    ("car", "signer", "problem"),
+    [
+        (None, "other", "forged"),
+        (b"otherone", "demo", "foreign"),
+    ],
+)
+def test_a_receipt_of_another_car_revokes_none(desk: FleetDesk, car: bytes | None, signer: str, problem: str) -> None:
+    desk.enroll("demo")
+    desk.enroll("other")
+    path = receipt_of(desk, "demo", car=car, signer=signer)
+    before = unchanged(desk)
+    said = desk.run("revoke", "car", "demo", "--receipt", path)
+    assert said.status == 2
+    assert f"is no receipt of the car 'demo' ({problem})" in said.err
+    assert unchanged(desk) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"), [(b"", "malformed"), (bytes(2000), "larger than 1024"), (None, "No such")]
+)
+def test_what_is_no_receipt_revokes_none(desk: FleetDesk, content: bytes | None, problem: str) -> None:
+    desk.enroll("demo")
+    path = desk.scratch / "receipt"
+    if content is not None:
+        path.write_bytes(content)
+    said = desk.run("revoke", "car", "demo", "--receipt", path)
+    assert said.status == 2
+    assert problem in said.err
+    assert list(load_settings(desk.fleet.configuration).cars) == ["demo"]
