@@ -185,7 +185,7 @@ async def test_an_error_frame_storm_gives_no_frames_and_leaves_the_bus_usable_h1
 
 @pytest.mark.hazard("H105")
 async def test_a_full_bus_of_random_ids_and_errors_is_kept_out_and_holds_up_no_frame_h105(wire: Wire) -> None:
-    """A quarter of a second's worth of a full bus at 500 kbit/s. No time measured in user-mode Linux means anything; what
+    """A quarter of a second of a full bus at 500 kbit/s. No time measured in user-mode Linux means anything; what
     the whole engine makes of thirty seconds of it is in `tests/simulation/test_vehicle_hazards.py`.
     """
     chance = Random(1)  # noqa: S311 - to be repeated, not to be secret
