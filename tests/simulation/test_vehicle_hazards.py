@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import replace
 from functools import cache
+from random import Random
 
 import pytest
 
@@ -14,10 +17,13 @@ from agent.model.frame import Frame
 from agent.model.reading import Quality
 from agent.profiles.parse import parse_profile
 from agent.profiles.schema import Profile
+from tests.support.attacked import MEMORY_GROWTH_BYTES_MAX
 from tests.support.pair import FOLDER, STEP_S, Pair
 
 VERIFIED = (Stage.VERIFIED, Reason.OK, Executed.YES)
 SPEED = "Vehicle.Speed"
+FULL_BUS_PER_S = 4000
+"""At 500 kbit/s: a frame of 8 bytes takes some 120 bits with stuffing."""
 
 DISABLE_DRIVE = """
 [actions.disable_drive]
@@ -77,6 +83,12 @@ def ask(pair: Pair, action: Action) -> tuple[Stage, Reason, Executed]:
 
 def rejected(reason: Reason) -> tuple[Stage, Reason, Executed]:
     return Stage.REJECTED, reason, Executed.NO
+
+
+def noise_frame(chance: Random) -> Frame:
+    is_extended_id = chance.random() < 0.5
+    arbitration_id = chance.getrandbits(29 if is_extended_id else 11)
+    return Frame("body", arbitration_id, chance.randbytes(chance.randrange(9)), 0.0, is_extended_id)
 
 
 # --- driving is disabled only at a standstill that is known (SR-06) ---------------------------------------------------
@@ -161,6 +173,33 @@ def test_car_that_wakes_two_seconds_after_it_was_called_is_unlocked() -> None:
     pair.run(10.0, until=lambda: bool(pair.final_results()))
     (result,) = pair.final_results()
     assert (result.stage, result.reason, result.executed) == VERIFIED
+
+
+@pytest.mark.hazard("H105")
+@pytest.mark.parametrize("seed", range(4))
+def test_full_bus_leaves_the_command_in_time_or_says_timeout_and_the_agent_as_small(seed: int) -> None:
+    """Four thousand random frames a second, some of them under the car's own ids; on a real interface: `tests/vcan`."""
+    chance = Random(seed)  # noqa: S311 - to be repeated, not to be secret
+    pair = awake()
+    noise = [noise_frame(chance) for _ in range(8000)]
+    pair.deliver("cmd", pair.command(Action.UNLOCK))
+    tracemalloc.start()
+    number = 0
+    while not pair.final_results() and number < 30 * FULL_BUS_PER_S:
+        pair.run(STEP_S)
+        for _ in range(round(FULL_BUS_PER_S * STEP_S)):
+            number += 1
+            frame = replace(noise[number % len(noise)], received_at_s=pair.now_s)
+            pair.engine.receive_frame(frame, pair.now_s)
+        pair.perform()
+        pair.performed.clear()
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    (result,) = pair.final_results()
+    is_timeout = result.reason is Reason.TIMEOUT and result.executed is Executed.UNKNOWN
+    assert is_timeout or (result.stage, result.reason, result.executed) == VERIFIED
+    assert result.stage is not Stage.VERIFIED or not pair.car.lock.is_locked
+    assert peak_bytes < MEMORY_GROWTH_BYTES_MAX
 
 
 # --- frames that cannot be read ---------------------------------------------------------------------------------------

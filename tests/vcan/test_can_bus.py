@@ -6,8 +6,10 @@ import os
 import socket
 import struct
 import subprocess
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -179,6 +181,30 @@ async def test_an_error_frame_storm_gives_no_frames_and_leaves_the_bus_usable_h1
         assert listener.frames_so_far() == []
         wire.send(0x123, b"\x01")
         await listener.frame()
+
+
+@pytest.mark.hazard("H105")
+async def test_a_full_bus_of_random_ids_and_errors_is_kept_out_and_holds_up_no_frame_h105(wire: Wire) -> None:
+    """A quarter of a second of a full bus at 500 kbit/s. No time measured in user-mode Linux means anything; what
+    the whole engine makes of thirty seconds of it is in `tests/simulation/test_vehicle_hazards.py`.
+    """
+    chance = Random(1)  # noqa: S311 - to be repeated, not to be secret
+    listener = CanListener()
+    async with running_bus(listener, interface="socketcan", channel="vcan0", send_list=SEND_LIST) as bus:
+        tracemalloc.start()
+        for number in range(1000):
+            can_id = EXTENDED | chance.getrandbits(29) if number % 2 else chance.getrandbits(11)
+            wire.send(0x123 if number % 100 == 0 else can_id, chance.randbytes(chance.randrange(9)))
+            if number % 4 == 0:
+                wire.send(ERROR | 0x008, bytes(8))
+            if number % 100 == 0:
+                bus.send(UNLOCK, not_after_s=boot_s() + 60)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        heard = listener.frames_so_far()
+        assert (bus.counts.sent, bus.counts.unwanted, bus.counts.dropped) == (10, 0, 0)
+        assert len(heard) >= 9 and {frame.arbitration_id for frame in heard} == {0x123}
+        assert peak_bytes < 1_000_000
 
 
 async def test_fd_frames_pass_both_ways(link: str) -> None:

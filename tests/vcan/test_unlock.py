@@ -191,6 +191,20 @@ def test_agent_killed_between_intent_and_frame_reports_interrupted_and_sends_not
             assert (sent.wakes, sent.requests) == (wakes, 0)
 
 
+@pytest.mark.hazard("H92")
+def test_agent_asked_to_end_during_a_command_ends_it_first(
+    installation: Installation, running_agent: RunAgent, sent: SentFrames
+) -> None:
+    """SIGTERM once the request is on the bus; the motors of this lock take two of the eight seconds there are."""
+    with car(installation.files.path, "--awake", "--fault", "lock_slow"), running_agent() as agent:
+        with installation.backend("unlock") as backend:
+            agent.until(lambda: sent.requests, within_s=30, what="the first request")
+            assert agent.end() == 0
+            status, document = answer(backend)
+        assert end_of(document) == ("verified", "ok", "yes")
+        assert status == 0
+
+
 def test_recording_played_onto_the_bus_is_published_as_state(
     installation: Installation, running_agent: RunAgent, tap: MqttTap, tmp_path: Path
 ) -> None:
