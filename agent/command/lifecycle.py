@@ -318,7 +318,7 @@ class Lifecycle:
     @property
     def effect_until_s(self) -> float:
         """Until when frames of this command may still take effect; in the past if none can have left."""
-        return self._watch.effect_until_s if self._may_have_left else -math.inf
+        return self._watch.effect_until_s
 
     @property
     def _has_begun(self) -> bool:

@@ -55,7 +55,7 @@ COMMANDS_MAX = 10_000
 """A command takes a third of a second, and the journal holds twice as many."""
 
 PAUSE_S = 0.25
-"""Between commands: what the one before left to be written is written, and telemetry's batch of 0.5 s may fall."""
+"""Between commands: what the one before left to write is written, and a batch of telemetry (0.5 s) falls anywhere."""
 
 START_S_MAX = 20.0
 """The agent and the car are there within a second; a board under load takes longer."""
