@@ -313,6 +313,8 @@ class App:
         def located(name: str | None) -> Path | None:
             return None if name is None else directory / name
 
+        if table.allow_unencrypted_network:
+            write_log(Log(Level.WARNING, "unencrypted_network_allowed", {"host": table.host}))
         return Broker(
             BrokerSettings(
                 host=table.host,

@@ -204,6 +204,18 @@ def test_certificate_is_for_tls_only() -> None:
     assert fault.problem == "certificate_file without ca_file"
 
 
+def test_a_connection_is_encrypted_or_it_is_said_that_it_need_not_be() -> None:
+    assert not accepted(MINIMAL).broker.allow_unencrypted_network
+    allowed = "[broker]\nallow_unencrypted_network = true"
+    assert accepted(MINIMAL.replace("[broker]", allowed)).broker.allow_unencrypted_network
+    text = MINIMAL.replace("[broker]", allowed + '\nca_file = "ca.pem"')
+    (fault,) = refused(text)
+    assert (fault.key, fault.line) == (
+        "broker.allow_unencrypted_network",
+        line_of(text, "allow_unencrypted_network = true"),
+    )
+
+
 def test_operator_number_stands_once() -> None:
     eight = "[[operators]]\nnumber = 8\n" + key("00000002")
     text = MINIMAL + eight + "[[operators]]\nnumber = 7 # again\n" + key("00000003")

@@ -608,11 +608,12 @@ def test_plain_connections_may_not_leave_this_machine(host: str) -> None:
         require_loopback(host)
 
 
-def test_a_plain_link_that_would_leave_this_machine_is_not_made() -> None:
+def test_a_plain_link_that_would_leave_this_machine_is_made_only_if_that_is_allowed_in_so_many_words() -> None:
     listener = LinkListener()
-    with pytest.raises(ConfigurationError, match="must be TLS"):
-        Broker(
-            BrokerSettings("broker.example.com"),
+
+    def make(settings: BrokerSettings) -> Broker:
+        return Broker(
+            settings,
             client_id="0011223344556677",
             will=(PRESENCE, b""),
             subscriptions=[],
@@ -620,6 +621,10 @@ def test_a_plain_link_that_would_leave_this_machine_is_not_made() -> None:
             on_event=listener.on_event,
             on_refused=listener.on_refused,
         )
+
+    with pytest.raises(ConfigurationError, match="allow_unencrypted_network = true"):
+        make(BrokerSettings("broker.example.com"))
+    assert make(BrokerSettings("broker.example.com", is_unencrypted_network_allowed=True))
 
 
 def test_tls_files_that_are_wrong_are_named(tmp_path: Path) -> None:
