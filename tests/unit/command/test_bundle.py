@@ -22,8 +22,8 @@ from agent.command.bundle import (
 )
 from agent.command.cosign import DocumentKind, seal_document
 from agent.command.trust import BundleRefusal, SignedBundle, open_bundle, seal_bundle
+from tests.support.edwards import P, encodings, small_order_points
 from tests.support.roots import BUNDLE, ENTRY, ROOTS, entry, private_key, public, sealed
-from tests.unit.command.test_keys import P, encodings, small_order_points
 
 
 def opened(payload: dict[int, object]) -> BundleRefusal | SignedBundle:
