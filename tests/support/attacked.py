@@ -93,8 +93,11 @@ class AttackedAgent:
             match effect:
                 case Persist(token=token):
                     self._engine.receive_link(Stored(token), self.now_s)
-                case Publish(token=int(token)):
+                case Publish(topic, payload, token=int(token)):
                     self._engine.receive_link(Published(token, None), self.now_s)
+                    if topic.endswith("/echo"):
+                        self._deliveries += 1
+                        self._engine.receive_delivery(Delivery(topic, payload, False, self._deliveries), self.now_s)
                 case Publish() | Acknowledge() | Log() | Notify():
                     pass
                 case other:

@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.backend.keys import CarRequest, make_key
 from agent.backend.registry import add_car, make_configuration, revoke_car, use_key
@@ -92,7 +93,8 @@ def test_revoking_a_car_touches_nothing_else(path: Path) -> None:
 
 def test_a_name_may_belong_to_one_car_and_to_any_number_of_revoked_ones(path: Path) -> None:
     for number in range(3):
-        add_car(path, "demo", CarRequest(f"{number:016x}", f"{number + 3:02x}" * 32))
+        public_key = Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32).public_key().public_bytes_raw()
+        add_car(path, "demo", CarRequest(f"{number:016x}", public_key.hex()))
         revoke_car(path, "demo")
     add_car(path, "demo", FIRST)
     settings = load_settings(path)
