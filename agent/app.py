@@ -9,16 +9,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.adapters.broker import Broker, BrokerSettings, Subscription
-from agent.adapters.can_bus import CanBus, FrameRefused
+from agent.adapters.broker import Broker, Subscription
+from agent.adapters.can_bus import FrameRefused
 from agent.adapters.clock import boot_s, unix_offset
-from agent.adapters.files import key_path, read_document
 from agent.adapters.journal import write_log
 from agent.adapters.status_socket import StatusSocket
 from agent.adapters.store import CLOSE_WAIT_S, Stores
 from agent.adapters.supervisor import Supervisor
 from agent.engine import Engine
-from agent.errors import ConfigurationError, StoreError
+from agent.errors import StoreError
 from agent.health import ProgressMarks
 from agent.model.command import Reason
 from agent.model.effects import (
@@ -47,8 +46,8 @@ from agent.model.events import (
     StoreFailed,
 )
 from agent.model.frame import BusState, Frame
-from agent.trusting import Beginning, beginning
 from agent.uplink.wire import Topics, presence_document
+from agent.wiring import broker_settings, can_buses, installed_trust, subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +56,6 @@ if TYPE_CHECKING:
 
     from agent.command.verify import KeyRecord
     from agent.config import Config
-    from agent.model.records import Recovered
     from agent.profiles.schema import Profile
 
 # The engine is asked at least this often, so that a suspend (which the event loop's clock does not count) shows.
@@ -101,25 +99,13 @@ class App:
         self._idle = asyncio.Event()
         self._stopped: Stop | None = None
         self._marks = ProgressMarks({"engine": 60.0, "clock": 3 * CLOCK_INTERVAL_S}, boot_s())
-        self._buses = {
-            plan.name: CanBus(
-                plan.name,
-                interface=config.buses[plan.name].interface,
-                channel=config.buses[plan.name].channel,
-                bitrate_bps=plan.bitrate_bps,
-                is_fd=plan.is_fd,
-                send_list=[rule for rule in profile.send_list if rule.bus == plan.name],
-                wanted_ids=[
-                    (message.arbitration_id, message.is_extended_id)
-                    for message in profile.messages
-                    if message.bus == plan.name
-                ],
-                on_frame=self._frame,
-                on_state=lambda state, name=plan.name: self._bus_state(name, state),  # type: ignore[misc]
-            )
-            for plan in profile.buses
-        }
+        self._buses = can_buses(config, profile, on_frame=self._frame, on_state=self._bus_state)
         recovered = self._stores.open()
+        try:
+            trust = installed_trust(config, recovered, directory)
+        except BaseException:
+            self._stores.close()
+            raise
         self._engine = Engine(
             profile,
             config,
@@ -128,9 +114,20 @@ class App:
             vehicle_key=identity.vehicle_key,
             keys=keys,
             now_s=boot_s(),
-            trust=self._beginning(recovered, directory),
+            trust=trust,
         )
-        self._broker = self._make_broker(directory, identity.sid)
+        topics = Topics(bytes.fromhex(config.car.id))
+        self._broker = Broker(
+            broker_settings(config, directory),
+            client_id=config.car.id,
+            will=(topics.presence, presence_document(identity.sid, is_online=False)),
+            subscriptions=self._subscriptions(self._engine.operators),
+            on_delivery=self._delivery,
+            on_event=self._link,
+            on_refused=lambda kind, reason: write_log(
+                Log(Level.WARNING, "publish_refused", {"type": kind, "reason": reason})
+            ),
+        )
         self._status = StatusSocket(directory / config.status.socket, self._status_document)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -248,6 +245,9 @@ class App:
         except FrameRefused as refusal:
             return FrameNotSent(token, refusal.reason)
 
+    def _subscriptions(self, operators: Sequence[int]) -> list[Subscription]:
+        return subscriptions(self._config, operators, is_rooted=self._engine.is_rooted)
+
     # --- tasks of its own ---------------------------------------------------------------------------------------
 
     async def _watch_clock(self) -> None:
@@ -282,58 +282,6 @@ class App:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._idle.wait()
-
-    def _beginning(self, recovered: Recovered, directory: Path) -> Beginning | None:
-        """What the store and the bundle file give to believe; ConfigurationError if that is nothing."""
-        if (table := self._config.trust) is None:
-            return None
-        path = directory / table.bundle_file
-        try:
-            installed, found = read_document(path), str(path)
-        except ConfigurationError as error:
-            installed, found = None, str(error)
-        begun = beginning(recovered.trust, installed)
-        if isinstance(begun, str):
-            self._stores.close()
-            raise ConfigurationError(f"{found}: {begun}; install the fleet's present bundle there, as root")
-        return begun
-
-    def _subscriptions(self, operators: Sequence[int]) -> list[Subscription]:
-        topics = Topics(bytes.fromhex(self._config.car.id))
-        wanted = [Subscription(topics.of(operator, kind)) for operator in operators for kind in ("cmd", "ping")]
-        if self._engine.is_rooted:
-            # A bundle is a state, not a wish: the broker may keep it, and is to deliver what it keeps (csa1 A6).
-            wanted += [Subscription(topics.of(operator, "bundle"), retain_handling=0) for operator in operators]
-        return [*wanted, Subscription(topics.of("all", "echo"))]
-
-    def _make_broker(self, directory: Path, sid: bytes) -> Broker:
-        table = self._config.broker
-        topics = Topics(bytes.fromhex(self._config.car.id))
-
-        def located(name: str | None) -> Path | None:
-            return None if name is None else directory / name
-
-        if table.allow_unencrypted_network:
-            write_log(Log(Level.WARNING, "unencrypted_network_allowed", {"host": table.host}))
-        return Broker(
-            BrokerSettings(
-                host=table.host,
-                port=table.port,
-                keep_alive_s=table.keep_alive_s,
-                ca_file=located(table.ca_file),
-                certificate_file=located(table.certificate_file),
-                key_file=None if table.key_file is None else key_path(directory, table.key_file),
-                is_unencrypted_network_allowed=table.allow_unencrypted_network,
-            ),
-            client_id=self._config.car.id,
-            will=(topics.presence, presence_document(sid, is_online=False)),
-            subscriptions=self._subscriptions(self._engine.operators),
-            on_delivery=self._delivery,
-            on_event=self._link,
-            on_refused=lambda kind, reason: write_log(
-                Log(Level.WARNING, "publish_refused", {"type": kind, "reason": reason})
-            ),
-        )
 
 
 def new_identity(vehicle_key: Ed25519PrivateKey) -> Identity:

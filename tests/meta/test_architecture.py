@@ -26,7 +26,7 @@ ENGINE = {
 """The engine and the parts it was cut into: the only modules that know more than one stage."""
 
 BELOW_THE_EDGE = SHAPES | STAGES | {"command"} | ENGINE
-CAR = BELOW_THE_EDGE | {"adapters", "app", "orders", "enrolment", "acceptance", "provisioning", "cli"}
+CAR = BELOW_THE_EDGE | {"adapters", "wiring", "app", "orders", "enrolment", "acceptance", "provisioning", "cli"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -42,7 +42,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "provisioning": NOUNS | {"adapters", "command"},
     "acceptance": BELOW_THE_EDGE | {"adapters", "provisioning"},
     "enrolment": BELOW_THE_EDGE | {"acceptance", "orders", "provisioning"},
-    "app": BELOW_THE_EDGE | {"adapters"},
+    "wiring": BELOW_THE_EDGE | {"adapters"},
+    "app": BELOW_THE_EDGE | {"adapters", "wiring"},
     "orders": BELOW_THE_EDGE | {"adapters"},
     "cli": CAR,
     "__main__": CAR,
