@@ -65,7 +65,7 @@ def make_version_1(directory: Path) -> None:
         for entry in JOURNAL:
             begun, end = entry.intent, entry.done
             connection.execute(
-                f"INSERT INTO journal VALUES (NULL{', ?' * 15})",
+                "INSERT INTO journal VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     begun.operator,
                     begun.cid,

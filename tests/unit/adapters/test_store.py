@@ -120,7 +120,7 @@ async def test_the_floor_never_falls_but_by_a_reset(tmp_path: Path) -> None:
     assert (await written(tmp_path, [FloorRaised(200)], [FloorRaised(100)])).trust.floor_unix_s == 200
     assert (await written(tmp_path, [BundleTaken(1, b"b", (), 150)])).trust.floor_unix_s == 200
     trust = (await written(tmp_path, [FloorReset(b"id of this order", 50)])).trust
-    assert (trust.floor_unix_s, trust.resets) == (50, {b"id of this order"})
+    assert (trust.floor_unix_s, trust.resets) == (50, frozenset({b"id of this order"}))
     assert (await written(tmp_path, [FloorRaised(60)])).trust.floor_unix_s == 60
 
 
