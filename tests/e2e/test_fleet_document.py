@@ -1,7 +1,7 @@
 """`agent/backend/README.md` is walked through, every command as printed, in order.
 
-Only places are exchanged: the broker's name for a port of this machine, folders of the system for folders of the test, and
-the id of a key, which is drawn anew each time, for the one that is printed.
+Only places are exchanged: the broker's name for a port of this machine, folders of the system for folders of the test,
+and the id of a key that stands on the page for the one that was drawn.
 """
 
 from __future__ import annotations
