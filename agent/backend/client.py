@@ -169,13 +169,14 @@ class Backend:
             for nonce in nonces:
                 line.pings.pop(nonce, None)
 
-    async def publish_bundle(self, car: str, raw: bytes) -> None:
-        """Leave a trust bundle with the broker for the car of that name; it gets it now, or when it connects.
+    async def publish_bundle(self, car: str, raw: bytes) -> bool:
+        """Leave a trust bundle with the broker for the car of that name; whether it is there to get it now.
 
         Retained, because a bundle is state: a car judges it by its signatures, and an older one has no effect.
         Raises `LinkError` if the broker does not confirm it.
         """
-        await self._link.publish(self._line(car).topic("bundle"), raw, expiry_s=None, is_retained=True)
+        topic = self._line(car).topic("bundle")
+        return await self._link.publish(topic, raw, expiry_s=None, is_retained=True)
 
     def watch(self, car: str | None = None) -> AsyncGenerator[Report, None]:
         """What the car of that name (None: every car) tells from the first `anext` on, until closed or cancelled.

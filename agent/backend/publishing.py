@@ -33,7 +33,7 @@ class NotReadyError(AgentError):
 async def publish(config: Path, wait_s: float) -> Told:
     """Put the draft in force if there is one, leave the bundle with the broker for every car, and see who has it.
 
-    Cars that do not answer within `wait_s` get it when they connect next.
+    Cars that are not connected, or do not answer within `wait_s`, get it when they connect next.
     """
     fleet, settings = Fleet(config.parent), load_settings(config)
     signed = _put_in_force(fleet)
@@ -42,8 +42,9 @@ async def publish(config: Path, wait_s: float) -> Told:
     async with Backend(settings) as backend:
 
         async def bring(car: str) -> None:
-            await backend.publish_bundle(car, signed.raw)
-            versions[car] = await _version_of(backend, car, signed.bundle.version, wait_s)
+            is_there = await backend.publish_bundle(car, signed.raw)
+            wanted = signed.bundle.version
+            versions[car] = await _version_of(backend, car, wanted, wait_s) if is_there else None
 
         await _for_every(settings, bring)
     return _published(signed.bundle.version, {name: versions[name] for name in settings.cars})

@@ -55,8 +55,9 @@ def refusal(bench: FleetBench, car: str) -> str:
 @pytest.mark.broker
 @pytest.mark.hazard("H34")
 @pytest.mark.timeout(240)
-async def test_the_life_of_a_fleet(tmp_path: Path) -> None:
+async def test_the_life_of_a_fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SR-03: a key that was revoked moves nothing, and who holds it is told."""
+    monkeypatch.chdir(tmp_path)
     bench = await new_fleet(tmp_path)
     broker = FleetBroker(bench)
     await asyncio.to_thread(broker.start)
@@ -127,7 +128,8 @@ async def revoked_car(bench: FleetBench, broker: FleetBroker) -> None:
 
 @pytest.mark.hazard("H138")
 @pytest.mark.timeout(120)
-async def test_an_order_ends_one_car_and_never_its_successor(tmp_path: Path) -> None:
+async def test_an_order_ends_one_car_and_never_its_successor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     bench = await new_fleet(tmp_path)
     first = await bench.enrol("car", name="demo")
     await bench.backend_done("decommission", "demo", *bench.root(1), "--out", "demo.decom")
