@@ -255,12 +255,15 @@ def _encode_evidence(evidence: Evidence) -> Payload:
 
 def _decode_evidence(payload: Payload) -> Evidence:
     value, exponent = cast("Value | None", payload[2]), cast("int", payload.get(6, 0))
+    quality = _QUALITIES[cast("int", payload[3])]
     if type(value) is int and exponent:
         value = float(Decimal(value).scaleb(exponent))
+        if not math.isfinite(value):
+            value, quality = None, Quality.INVALID  # beyond every double is not a value either (SR-05)
     return Evidence(
         path=cast("str", payload[1]),
         value=value,
-        quality=_QUALITIES[cast("int", payload[3])],
+        quality=quality,
         age_ms=cast("int", payload[4]),
         message=cast("str", payload[5]),
     )

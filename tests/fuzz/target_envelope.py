@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from cwt import COSE, COSEKey
@@ -31,7 +32,8 @@ from agent.command.envelope import (
 from agent.command.fields import EXTENSION_KEY_MIN
 from agent.command.scan import Limits, decode_strict, encode_canonical, is_well_formed
 from agent.command.verify import Dropped, authorise, verify
-from agent.model.command import Command, Reason
+from agent.model.command import Command, Evidence, Reason
+from agent.model.reading import Quality
 from tests.fuzz.intake import Intake, edit, edited
 from tests.fuzz.strict_cbor import NotPlainError, read_plain
 from tests.support.envelopes import (
@@ -177,6 +179,10 @@ def seeds() -> Iterator[tuple[str, bytes]]:
         yield f"{kind}_header", bytes([index, _HEADER]) + protected
         yield f"{kind}_edited", bytes([index, _BODY_EDITED]) + edit(1, 1, b"\x01")
         yield f"{kind}_envelope_edited", bytes([index, _ENVELOPE_EDITED]) + edit(0, 1, b"\xd2\x84")
+    far = encode_result(
+        replace(VERIFIED, evidence=(Evidence("Vehicle.Speed", 1.5e300, Quality.OK, 1, "MotionStatus"),))
+    )
+    yield "res_exponent", bytes([KINDS.index(MessageKind.RES), _BODY]) + encode_canonical(far)
     for name, item in (
         ("nested", b"\x81" * 5 + b"\x80"),
         ("wide", b"\x98\x3f" + bytes(63)),
