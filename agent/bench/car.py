@@ -7,6 +7,7 @@ the same times give the same frames.  Bus, sleep and lock run in bus time; drivi
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -118,10 +119,13 @@ class VirtualCar:
 
     def next_step_at(self) -> float | None:
         """When `step` has something to do, if nothing is received and nobody touches the car; None: never."""
-        times = [self._wakes_at_s, self.lock.arrives_at_s, self.immobiliser.arrives_at_s, *self._due_s.values()]
-        if not self.is_asleep and self._may_sleep:
-            times.append(self._active_at_s + self._sleep_after_s)
-        return min((max(time_s, self._now_s) for time_s in times if time_s is not None), default=None)
+        next_s = min(self._due_s.values(), default=math.inf)
+        for time_s in (self._wakes_at_s, self.lock.arrives_at_s, self.immobiliser.arrives_at_s):
+            if time_s is not None and time_s < next_s:
+                next_s = time_s
+        if self._awake_since_s is not None and self._active_at_s + self._sleep_after_s < next_s and self._may_sleep:
+            next_s = self._active_at_s + self._sleep_after_s
+        return None if next_s == math.inf else max(next_s, self._now_s)
 
     def receive(self, frame: Frame, now_s: float) -> None:
         """A frame somebody else put on the bus."""
@@ -211,48 +215,48 @@ class VirtualCar:
 
     @property
     def _may_sleep(self) -> bool:
-        is_at_rest = self.body.ignition is Ignition.OFF and not self.body.is_charging
-        is_moving = self.lock.is_moving or self.immobiliser.is_moving
-        return is_at_rest and self.lock.is_locked and not is_moving
+        if not self.lock.is_on or self.lock.is_moving or self.immobiliser.is_moving:
+            return False
+        return self.body.ignition is Ignition.OFF and not self.body.is_charging
 
     def _hear_request(self, heard: Heard, now_s: float) -> None:
+        unit: LockUnit | Immobiliser | LampUnit
         match heard.message:
             case "LockRequest":
-                heard_as, count, name = self.lock.hear(heard, now_s), self.lock.requests_seen, "lock_request"
+                unit, name = self.lock, "lock_request"
             case "DriveRequest":
-                heard_as, count, name = (
-                    self.immobiliser.hear(heard, now_s),
-                    self.immobiliser.requests_seen,
-                    "drive_request",
-                )
+                unit, name = self.immobiliser, "drive_request"
             case "LocateRequest":
-                heard_as, count, name = self.lamps.hear(heard, now_s), self.lamps.requests.seen, "locate_request"
+                unit, name = self.lamps, "locate_request"
             case _:
                 return
         self._active_at_s = now_s
+        heard_as = unit.hear(heard, now_s)
         if heard_as is HeardAs.REQUEST:
-            self._note(name, count=count, request=heard.values["Request"])
+            self._note(name, count=unit.requests.seen, request=heard.values["Request"])
         elif heard_as.is_refusal:
             self._note(f"{name}_refused", why=heard_as.value)
 
     def _advance(self, now_s: float) -> None:
         """Let the physical car, the locks and the car's own sleep come to `now_s`; time never goes back."""
-        elapsed_s, self._now_s = max(0.0, now_s - self._now_s), max(now_s, self._now_s)
-        was_driving, was_charging = self.body.is_driving, self.body.is_charging
+        elapsed_s = max(0.0, now_s - self._now_s)
+        now_s = self._now_s = max(now_s, self._now_s)
+        body = self.body
+        was_driving, was_charging = body.is_driving, body.is_charging
         if not self._may_sleep:
-            self._active_at_s = self._now_s
-        self.body.advance(elapsed_s * self.time_compression)
-        if self.lock.advance(self._now_s):
+            self._active_at_s = now_s
+        body.advance(elapsed_s * self.time_compression)
+        if self.lock.advance(now_s):
             self._note("lock_moved", state=self.lock.state.value)
-        if self.immobiliser.advance(self._now_s):
+        if self.immobiliser.advance(now_s):
             self._note("immobiliser_changed", state=self.immobiliser.state.value)
-        if was_driving and not self.body.is_driving:
-            self._note("drive_ended", odometer_m=round(self.body.odometer_m, 1))
-        if was_charging and self.body.is_full:
+        if was_driving and not body.is_driving:
+            self._note("drive_ended", odometer_m=round(body.odometer_m, 1))
+        if was_charging and body.is_full:
             self._note("charge_ended")
-        if self._wakes_at_s is not None and self._wakes_at_s <= self._now_s:
+        if self._wakes_at_s is not None and self._wakes_at_s <= now_s:
             self._wake()
-        elif not self.is_asleep and self._may_sleep and self._now_s >= self._active_at_s + self._sleep_after_s:
+        elif now_s >= self._active_at_s + self._sleep_after_s and not self.is_asleep and self._may_sleep:
             self._fall_asleep()
 
     def _touch(self, now_s: float) -> None:

@@ -25,6 +25,7 @@ from itertools import count
 from multiprocessing import get_context
 
 from tests.support.world import World
+from tests.support.world_memory import remember_envelopes
 
 WORLDS_A_TASK = 4
 TASKS_WAITING = 3
@@ -131,6 +132,7 @@ def _lived_by_many(seed: int, processes: int) -> Generator[Lived, None, None]:
 
 
 def _begin() -> None:
+    remember_envelopes()
     gc.freeze()
     gc.disable()
 
