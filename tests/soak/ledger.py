@@ -23,6 +23,7 @@ class Fate(IntEnum):
 
     STORED = 1
     FORCED_OUT = 2
+    ACKNOWLEDGED = 3
 
 
 class LedgerWriter:
@@ -35,13 +36,13 @@ class LedgerWriter:
         """Note the records of one commit. Removals beside a new record made room for it; others were acknowledged."""
         stored = [record.sequence for record in records if isinstance(record, OutboxStored)]
         entries = [(Fate.STORED, sequence) for sequence in stored]
-        if stored:
-            entries += [
-                (Fate.FORCED_OUT, sequence)
-                for record in records
-                if isinstance(record, OutboxRemoved)
-                for sequence in record.sequences
-            ]
+        why_removed = Fate.FORCED_OUT if stored else Fate.ACKNOWLEDGED
+        entries += [
+            (why_removed, sequence)
+            for record in records
+            if isinstance(record, OutboxRemoved)
+            for sequence in record.sequences
+        ]
         if entries:
             os.write(self._file, b"".join(_ENTRY.pack(*entry) for entry in entries))
 
@@ -52,6 +53,7 @@ class Ledger:
 
     stored: set[int] = field(default_factory=set)
     forced_out: set[int] = field(default_factory=set)
+    acknowledged: set[int] = field(default_factory=set)
     given_twice: set[int] = field(default_factory=set)
     _offset: int = 0
 
@@ -67,6 +69,8 @@ class Ledger:
         for fate, sequence in _ENTRY.iter_unpack(raw[:whole]):
             if fate == Fate.FORCED_OUT:
                 self.forced_out.add(sequence)
+            elif fate == Fate.ACKNOWLEDGED:
+                self.acknowledged.add(sequence)
             elif sequence in self.stored:
                 self.given_twice.add(sequence)
             else:

@@ -151,10 +151,12 @@ class Soak:
         self._proxy.cut()
         self._allow(10 * self._options.outbox)
         await self._until(lambda: len(self._ledger.forced_out) >= enough, "records forced out")
-        self._allow(WAITING_MAX)
+        # Nothing new meanwhile: what waited is told first, and the gap when there is little left to tell.
+        self._allow(0)
         self._proxy.resume()
-        await self._until(lambda: len(self._missing()) < WAITING_MAX, "what waited in the outage")
         await self._until(lambda: self._told() >= len(self._ledger.forced_out), "the gap told")
+        await self._until(lambda: not self._missing(), "what waited in the outage")
+        self._allow(WAITING_MAX)
 
     # --- the agent ----------------------------------------------------------------------------------------------
 
@@ -216,6 +218,7 @@ class Soak:
             "forced_out": forced_out,
             "told_in_gaps": told,
             "missing": len(self._missing()),
+            "missing_though_acknowledged": len(self._missing() & self._ledger.acknowledged),
             "unflagged_duplicates": self._backend.unflagged,
             "numbers_with_two_contents": len(self._backend.changed) + len(self._ledger.given_twice),
             "unnoted": len(unnoted),
