@@ -14,6 +14,7 @@ from agent.command.trust import (
     Trust,
     has_own_threshold,
     judge_bundle,
+    judge_offer,
     key_records,
     open_bundle,
 )
@@ -144,13 +145,13 @@ class Trusting:
         """A stranger offers a bundle: make it durable if it may follow the present one, else say why not."""
         if (latest := self._latest) is None:
             return BundleRefusal.FLEET  # no roots, no fleet
-        offered = open_bundle(raw)
-        refusal = offered if isinstance(offered, BundleRefusal) else judge_bundle(latest.signed, offered)
-        if isinstance(offered, SignedBundle) and refusal is None:
-            self._persist(latest.succeeded_by(offered), now_s)
-        elif refusal is not None and refusal is not BundleRefusal.PRESENT:
-            self._note_refusal(refusal, now_s)
-        return refusal
+        judged = judge_offer(latest.signed, raw)
+        if isinstance(judged, SignedBundle):
+            self._persist(latest.succeeded_by(judged), now_s)
+            return None
+        if judged is not BundleRefusal.PRESENT:
+            self._note_refusal(judged, now_s)
+        return judged
 
     def stored(self, token: int, now_s: float) -> bool:
         """A write came through; True if it was a bundle's, which is in force from now on."""

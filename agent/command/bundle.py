@@ -196,6 +196,22 @@ def decode_bundle(payload: Mapping[int, object]) -> Bundle:
 
 def faults(bundle: Bundle) -> Iterator[str]:
     """Everything that keeps a car from taking this bundle, whoever signed it; nothing if it is sound."""
+    yield from (f"public key {raw.hex()} is not a proper Ed25519 public key" for raw in weak_keys(bundle))
+    yield from _contradictions(bundle)
+
+
+def makes_sense(bundle: Bundle) -> bool:
+    """Whether it has no fault but weak keys, if it has any of those."""
+    return not any(True for _ in _contradictions(bundle))
+
+
+def weak_keys(bundle: Bundle) -> tuple[bytes, ...]:
+    """Those of its raw keys that are no proper points of the curve (H25)."""
+    every = (*bundle.roots, *(key.public_key for key in bundle.keys))
+    return tuple(raw for raw in every if load_public_key(raw) is None)
+
+
+def _contradictions(bundle: Bundle) -> Iterator[str]:
     if not 1 <= bundle.version <= NUMBER_MAX:
         yield f"version {bundle.version}: expected 1 to {NUMBER_MAX}"
     if bundle.date_unix_s > NUMBER_MAX:
@@ -219,12 +235,6 @@ def faults(bundle: Bundle) -> Iterator[str]:
             yield f"operator {number}: {count} command keys, at most {COMMAND_KEYS_MAX}"
 
 
-def weak_keys(bundle: Bundle) -> tuple[bytes, ...]:
-    """Those of its raw keys that are no proper points of the curve (H25)."""
-    every = (*bundle.roots, *(key.public_key for key in bundle.keys))
-    return tuple(raw for raw in every if load_public_key(raw) is None)
-
-
 def _root_faults(bundle: Bundle) -> Iterator[str]:
     if not 1 <= len(bundle.roots) <= ROOTS_MAX or not _ascends(bundle.roots):
         yield f"roots: expected 1 to {ROOTS_MAX}, ascending, none twice"
@@ -232,8 +242,6 @@ def _root_faults(bundle: Bundle) -> Iterator[str]:
         yield "roots: two have the same id"  # the signatures of one would hide those of the other
     if not 1 <= bundle.threshold <= len(bundle.roots):
         yield f"threshold {bundle.threshold}: expected 1 to the number of roots ({len(bundle.roots)})"
-    for raw in weak_keys(bundle):
-        yield f"public key {raw.hex()}: is not a proper Ed25519 public key"
 
 
 def _key_faults(key: KeyEntry, bundle: Bundle) -> Iterator[str]:

@@ -24,6 +24,7 @@ from agent.command.bundle import (
     encode_bundle,
     faults,
     is_encoding_of,
+    makes_sense,
     weak_keys,
 )
 from agent.command.cosign import (
@@ -60,6 +61,7 @@ __all__ = [
     "faults",
     "has_own_threshold",
     "judge_bundle",
+    "judge_offer",
     "key_id",
     "key_records",
     "open_bundle",
@@ -82,16 +84,16 @@ class BundleRefusal(StrEnum):
     MALFORMED = "malformed"
     FORMAT = "format"
     """Its `v` is another version's."""
-    WEAK_KEY = "weak_key"
-    UNSOUND = "unsound"
-    """Well-formed, but it does not make sense: `bundle.faults` says how."""
     FLEET = "fleet"
+    OLDER = "older"
     PRESENT = "present"
     """The very bundle that is in force: what a retained message brings at each connection."""
     OTHER_CONTENT = "other_content"
-    OLDER = "older"
     SIGNATURES = "signatures"
     """Fewer than the threshold of the present roots."""
+    WEAK_KEY = "weak_key"
+    UNSOUND = "unsound"
+    """Well-formed, but it does not make sense: `bundle.faults` says how."""
     SKIPPED = "skipped"
     """Roots or threshold change, and it is not the very next version."""
     NEW_SIGNATURES = "new_signatures"
@@ -109,18 +111,8 @@ class SignedBundle:
 
 def open_bundle(raw: bytes) -> SignedBundle | BundleRefusal:
     """The bundle in `raw`, or the first thing that is wrong with it, whoever signed it."""
-    document = open_document(DocumentKind.BUNDLE, raw)
-    if document is None or not conforms(BUNDLE_FIELDS, document.payload):
-        return BundleRefusal.MALFORMED
-    payload = cast("Mapping[int, object]", document.payload)
-    if payload[1] != VERSION:
-        return BundleRefusal.FORMAT
-    bundle = decode_bundle(payload)
-    if weak_keys(bundle):
-        return BundleRefusal.WEAK_KEY
-    if not is_encoding_of(bundle, payload) or any(True for _ in faults(bundle)):
-        return BundleRefusal.UNSOUND
-    return SignedBundle(raw, document, bundle)
+    document = _opened(raw)
+    return document if isinstance(document, BundleRefusal) else _sound(raw, document)
 
 
 def seal_bundle(bundle: Bundle, roots: Iterable[Ed25519PrivateKey]) -> bytes:
@@ -132,17 +124,63 @@ def seal_bundle(bundle: Bundle, roots: Iterable[Ed25519PrivateKey]) -> bytes:
 
 
 def judge_bundle(present: SignedBundle, offered: SignedBundle) -> BundleRefusal | None:
-    """Whether `offered` may take the place of `present`: None if so. Cheap questions come before signatures."""
-    before, after = present.bundle, offered.bundle
+    """Whether `offered` may take the place of `present`: None if so."""
+    return _follows(present, offered.document) or _changes_roots_well(present.bundle, offered)
+
+
+def judge_offer(present: SignedBundle, raw: bytes) -> SignedBundle | BundleRefusal:
+    """The bundle in a stranger's `raw` if it may take the place of `present`, else why not.
+
+    As `open_bundle` and `judge_bundle` together, but the costly look at each key comes after the signatures: else
+    whoever can send 2 KB could keep a small computer busy for a tenth of a second with it.
+    """
+    document = _opened(raw)
+    if isinstance(document, BundleRefusal):
+        return document
+    if (refusal := _follows(present, document)) is not None:
+        return refusal
+    offered = _sound(raw, document)
+    if isinstance(offered, BundleRefusal):
+        return offered
+    return _changes_roots_well(present.bundle, offered) or offered
+
+
+def has_own_threshold(signed: SignedBundle) -> bool:
+    """Whether enough of its own roots signed it: all that can be asked of a first bundle, and true of each after it."""
+    return len(signers(signed.document, signed.bundle.roots)) >= signed.bundle.threshold
+
+
+def _opened(raw: bytes) -> Document | BundleRefusal:
+    document = open_document(DocumentKind.BUNDLE, raw)
+    if document is None or not conforms(BUNDLE_FIELDS, document.payload):
+        return BundleRefusal.MALFORMED
+    return document if _payload(document)[1] == VERSION else BundleRefusal.FORMAT
+
+
+def _follows(present: SignedBundle, document: Document) -> BundleRefusal | None:
+    """Whether the present roots say that this follows: all that can be asked without a look at its keys."""
+    before, after = present.bundle, decode_bundle(_payload(document))
     if after.fleet != before.fleet:
         return BundleRefusal.FLEET
     if after.version < before.version:
         return BundleRefusal.OLDER
     if after.version == before.version:
-        is_same = offered.document.digest == present.document.digest
+        is_same = document.digest == present.document.digest
         return BundleRefusal.PRESENT if is_same else BundleRefusal.OTHER_CONTENT
-    if len(signers(offered.document, before.roots)) < before.threshold:
-        return BundleRefusal.SIGNATURES
+    return BundleRefusal.SIGNATURES if len(signers(document, before.roots)) < before.threshold else None
+
+
+def _sound(raw: bytes, document: Document) -> SignedBundle | BundleRefusal:
+    bundle = decode_bundle(_payload(document))
+    if weak_keys(bundle):
+        return BundleRefusal.WEAK_KEY
+    if not is_encoding_of(bundle, _payload(document)) or not makes_sense(bundle):
+        return BundleRefusal.UNSOUND
+    return SignedBundle(raw, document, bundle)
+
+
+def _changes_roots_well(before: Bundle, offered: SignedBundle) -> BundleRefusal | None:
+    after = offered.bundle
     if (after.roots, after.threshold) == (before.roots, before.threshold):
         return None
     if after.version != before.version + 1:
@@ -150,9 +188,8 @@ def judge_bundle(present: SignedBundle, offered: SignedBundle) -> BundleRefusal 
     return None if has_own_threshold(offered) else BundleRefusal.NEW_SIGNATURES
 
 
-def has_own_threshold(signed: SignedBundle) -> bool:
-    """Whether enough of its own roots signed it: all that can be asked of a first bundle, and true of each after it."""
-    return len(signers(signed.document, signed.bundle.roots)) >= signed.bundle.threshold
+def _payload(document: Document) -> Mapping[int, object]:
+    return cast("Mapping[int, object]", document.payload)
 
 
 @dataclass(frozen=True, slots=True)

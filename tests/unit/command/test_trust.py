@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.command.bundle import encode_bundle
+from agent.command.cosign import DocumentKind, seal_document
 from agent.command.trust import (
     TOMBSTONES_MAX,
     Bundle,
@@ -18,6 +20,7 @@ from agent.command.trust import (
     Trust,
     has_own_threshold,
     judge_bundle,
+    judge_offer,
     key_records,
     open_bundle,
 )
@@ -43,6 +46,7 @@ Keys = tuple[Ed25519PrivateKey, ...]
 
 PRESENT = signed(BUNDLE)
 NEXT = replace(BUNDLE, version=6)
+WEAK = replace(ENTRY, public_key=bytes([1]) + bytes(31))
 NEW_ROOTS = replace(BUNDLE, roots=roots_of((ROOTS[0], *OTHER_ROOTS[:2])))
 """One root stays, two are exchanged; so ROOTS[0] counts for both thresholds."""
 ALL_NEW = replace(BUNDLE, roots=roots_of(OTHER_ROOTS))
@@ -101,10 +105,35 @@ ROWS: dict[str, tuple[Bundle, Keys, BundleRefusal | None]] = {
 @pytest.mark.parametrize(("bundle", "roots", "refusal"), ROWS.values(), ids=ROWS.keys())
 def test_every_offer_has_its_one_reason_h129_h130(bundle: Bundle, roots: Keys, refusal: BundleRefusal | None) -> None:
     assert judge_bundle(PRESENT, signed(bundle, roots)) is refusal
+    judged = judge_offer(PRESENT, sealed(bundle, roots))
+    assert judged is refusal if refusal is not None else judged == signed(bundle, roots)
+
+
+def test_what_is_wrong_with_its_form_is_a_reason_before_and_behind_the_signatures() -> None:
+    payload = encode_bundle(NEXT)
+    weak, unsound = payload | {8: encode_bundle(replace(NEXT, keys=(WEAK,)))[8]}, payload | {6: 9}
+    for fields, roots, refusal in (
+        (payload | {3: True}, ROOTS, BundleRefusal.MALFORMED),
+        (payload | {1: 2}, ROOTS, BundleRefusal.FORMAT),
+        (weak, ROOTS, BundleRefusal.WEAK_KEY),
+        (unsound, ROOTS, BundleRefusal.UNSOUND),
+        (weak, STRANGERS, BundleRefusal.SIGNATURES),
+        (unsound, STRANGERS, BundleRefusal.SIGNATURES),
+    ):
+        assert judge_offer(PRESENT, seal_document(DocumentKind.BUNDLE, fields, roots)) is refusal
+
+
+def test_keys_that_no_root_signed_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each costs a small computer milliseconds; a broker could send it hundreds."""
+    raw = sealed(replace(NEXT, keys=(entry("never seen before"),)), STRANGERS)
+    looked_at: list[Bundle] = []
+    monkeypatch.setattr("agent.command.trust.weak_keys", looked_at.append)
+    assert judge_offer(PRESENT, raw) is BundleRefusal.SIGNATURES
+    assert looked_at == []
 
 
 def test_the_table_has_every_reason_of_a_judgement() -> None:
-    """The first four are found before there is anything to judge."""
+    """Four are of its form."""
     at_import = {BundleRefusal.MALFORMED, BundleRefusal.FORMAT, BundleRefusal.WEAK_KEY, BundleRefusal.UNSOUND}
     assert {refusal for _, _, refusal in ROWS.values()} == {None, *BundleRefusal} - at_import
 
