@@ -23,7 +23,7 @@ from agent.backend.told import Told
 from agent.backend.trust_commands import OrderFor
 from agent.command.bundle import OperatorEntry
 from agent.config import ACTIONS as ACTION_WORDS
-from agent.errors import EXIT_DONE, EXIT_FAILED, EXIT_UNKNOWN, AgentError, LinkError
+from agent.errors import EXIT_DONE, EXIT_FAILED, EXIT_UNKNOWN, AgentError, ConfigurationError, LinkError
 from agent.model.command import Action, Executed, Stage
 
 # Every other end (executed_unverified, interrupted, no answer) leaves open what happened.
@@ -77,6 +77,16 @@ def exit_status(result: CommandResult) -> int:
     return EXIT_UNKNOWN if result.stage is None else EXIT_BY_STAGE.get(result.stage, EXIT_UNKNOWN)
 
 
+def _rotate(given: argparse.Namespace) -> Told:
+    if not given.switch:
+        if given.anyway:
+            raise ConfigurationError("--anyway goes with --switch: it is about cars that do not answer to the new key")
+        return trust_commands.rotate(given.config, given.roots, given.overlap_days)
+    if given.roots:
+        raise ConfigurationError("--switch signs nothing: it puts a key in use that cars have; leave --root away")
+    return asyncio.run(publishing.switch(given.config, given.wait_s, is_forced=given.anyway))
+
+
 FLEET_COMMANDS: dict[str, Callable[[argparse.Namespace], Told]] = {
     "fleet init": lambda given: fleet_commands.init(
         given.directory,
@@ -89,11 +99,7 @@ FLEET_COMMANDS: dict[str, Callable[[argparse.Namespace], Told]] = {
     "enroll": lambda given: fleet_commands.enroll(given.config, given.request, given.name, given.answer),
     "revoke car": lambda given: fleet_commands.revoke_one_car(given.config, given.car, given.receipt),
     "revoke key": lambda given: trust_commands.revoke_key(given.config, given.kid, given.roots),
-    "rotate": lambda given: (
-        asyncio.run(publishing.switch(given.config, given.wait_s, is_forced=given.anyway))
-        if given.switch
-        else trust_commands.rotate(given.config, given.roots, given.overlap_days)
-    ),
+    "rotate": _rotate,
     "bundle show": lambda given: trust_commands.show(given.config, given.file),
     "bundle sign": lambda given: trust_commands.sign(given.config, given.file, given.roots),
     "bundle publish": lambda given: asyncio.run(publishing.publish(given.config, given.wait_s)),

@@ -82,6 +82,8 @@ async def test_the_life_of_a_fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPat
                 assert (result.stage, result.reason) == (Stage.REJECTED, Reason.KEY_REVOKED)
                 assert result.executed is Executed.NO
             assert await unlocked(bench) == "verified"
+        async with bench.on_the_road("other"):
+            await brought_by_the_broker(bench)
         await revoked_car(bench, broker)
     finally:
         broker.stop()
@@ -112,6 +114,15 @@ async def revoked_key(bench: FleetBench, kid: str) -> None:
     await bench.backend_done("revoke", "key", kid, *bench.root(2), *bench.root(3))
     published = await bench.backend_done("bundle", "publish", "--wait", "3")
     assert {"name": "demo", "version": 3} in published.document["cars"]
+
+
+async def brought_by_the_broker(bench: FleetBench) -> None:
+    """The car that was away finds the newest bundle retained; the one that it was enrolled with is two versions old."""
+    async with asyncio.timeout(READY_S):
+        while True:
+            said = await bench.backend("ping", "other", "--timeout", "5")
+            if said.status == 0 and said.document["bundle_version"] == 3:
+                return
 
 
 async def revoked_car(bench: FleetBench, broker: FleetBroker) -> None:

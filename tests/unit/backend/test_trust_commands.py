@@ -333,3 +333,43 @@ def test_the_new_key_is_not_the_old_one(desk: FleetDesk) -> None:
     desk.run("rotate")
     keys = [read_key(path) for path in desk.fleet.folder.glob("command-*.key")]
     assert len({raw_public(key.public_key()) for key in keys}) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"), [(["--anyway"], "goes with --switch"), (["--switch"], "leave --root away")]
+)
+def test_options_that_do_not_go_together_are_told(desk: FleetDesk, words: list[str], problem: str) -> None:
+    said = desk.run("rotate", *words, *desk.root(1))
+    assert said.status == 2
+    assert problem in said.err
+    assert not desk.fleet.draft_file.exists()
+
+
+def test_a_publication_that_was_cut_off_goes_on(desk: FleetDesk) -> None:
+    """The draft was in force already, and still lay there; the broker is another matter."""
+    desk.run("rotate", *desk.root(1), *desk.root(2))
+    shutil.copy(desk.fleet.draft_file, desk.fleet.bundle_file)
+    said = desk.run("bundle", "publish")
+    assert said.status == 3
+    assert "The broker localhost:8883 cannot be used" in said.err
+    assert not desk.fleet.draft_file.exists()
+
+
+def test_a_draft_is_in_force_before_it_is_published(desk: FleetDesk) -> None:
+    """Else a car could have what the next bundle is not made from."""
+    desk.run("rotate", *desk.root(1), *desk.root(2))
+    draft = desk.fleet.draft_file.read_bytes()
+    assert desk.run("bundle", "publish").status == 3
+    assert desk.fleet.bundle_file.read_bytes() == draft
+    assert not desk.fleet.draft_file.exists()
+
+
+@pytest.mark.hazard("H129")
+def test_a_draft_that_skips_nothing_but_is_older_is_not_published(desk: FleetDesk) -> None:
+    desk.run("rotate", *desk.root(1), *desk.root(2))
+    first = desk.fleet.bundle_file.read_bytes()
+    desk.fleet.draft_file.replace(desk.fleet.bundle_file)
+    desk.fleet.draft_file.write_bytes(first)
+    said = desk.run("bundle", "publish")
+    assert said.status == 2
+    assert "cars would refuse it (older)" in said.err
