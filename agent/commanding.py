@@ -93,14 +93,16 @@ class Commanding:
         self._bucket, has_room = self._bucket.take(now_s)
         addressed = self._topics.parse(delivery.topic)
         if not has_room:
-            self._drop("flood", now_s)
+            self._drop("flood")
         elif addressed is None or addressed[1] not in (MessageKind.CMD, MessageKind.PING):
-            self._drop("topic", now_s)
+            self._drop("topic")
         else:
             operator, kind = addressed[0], MessageKind(addressed[1])
             found = verify(kind, delivery.payload, is_retained=delivery.is_retained, keys=self._keys)
             if isinstance(found, Dropped):
-                self._drop(found.why, now_s)
+                self._drop(found.why)
+                if found.why == "malformed":
+                    self._tell_malformed(now_s)
             elif isinstance(found.message, Ping):
                 self._ping(found.message, found.record, operator, now_s)
             else:
@@ -110,7 +112,7 @@ class Commanding:
     def _ping(self, ping: Ping, record: KeyRecord, operator: int, now_s: float) -> None:
         reason = authorise(ping, record, topic_operator=operator, car=self._car, floor_unix_s=0)
         if reason is not None:
-            self._drop(f"ping_{reason.name.lower()}", now_s)
+            self._drop(f"ping_{reason.name.lower()}")
             return
         self._greet(record.operator, now_s, ping.nonce)
 
@@ -257,12 +259,15 @@ class Commanding:
         counters = {kid: counter for kid, counter in self._counters.items() if self._keys[kid].operator == operator}
         self._answers.greet(operator, counters, now_s, nonce)
 
-    def _drop(self, why: str, now_s: float) -> None:
-        """Not answered and not quoted: only counted. What no backend of csa1 sends is told too, once an hour."""
+    def _drop(self, why: str) -> None:
+        """Not answered and not quoted: only counted."""
         self.dropped[why] += 1
-        if why == "malformed" and now_s - self._malformed_told_at_s >= _MALFORMED_TOLD_EVERY_S:
+
+    def _tell_malformed(self, now_s: float) -> None:
+        """What no backend of csa1 sends is told too, the first and then once an hour."""
+        if now_s - self._malformed_told_at_s >= _MALFORMED_TOLD_EVERY_S:
             self._malformed_told_at_s = now_s
-            self._telemetry.tell("malformed", {"count": self.dropped[why]}, now_s)
+            self._telemetry.tell("malformed", {"count": self.dropped["malformed"]}, now_s)
 
 
 def _supersedes(command: Command, running: Command) -> bool:
