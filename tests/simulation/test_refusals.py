@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.command.envelope import Result
+from agent.command.envelope import MessageKind, Result, open_unverified, seal
 from agent.model.command import Action, Executed, Reason, Stage
 from agent.model.effects import Log
 from tests.support.attacked import MEMORY_GROWTH_BYTES_MAX
@@ -37,6 +37,14 @@ def plain(**changes: object) -> Deliver:
 def on_another_operators_topic(pair: Pair) -> bytes:
     raw = pair.command(Action.UNLOCK)
     pair.deliver("cmd", raw, operator=2)
+    return raw
+
+
+def of_another_version(pair: Pair) -> bytes:
+    envelope = open_unverified(MessageKind.CMD, pair.command(Action.UNLOCK))
+    assert envelope is not None
+    raw = seal(MessageKind.CMD, {**envelope.payload, 1: 2}, COMMAND_KEY, KID)
+    pair.deliver("cmd", raw)
     return raw
 
 
@@ -71,7 +79,7 @@ def refusal(pair: Pair, deliver: Deliver) -> Result:
 @pytest.mark.parametrize(
     ("deliver", "reason"),
     [
-        hazard("H19", plain(version=2), Reason.VERSION),
+        hazard("H19", of_another_version, Reason.VERSION),
         hazard("H28", plain(car=b"othercar"), Reason.WRONG_CAR),
         hazard("H29", plain(operator=2), Reason.OPERATOR_MISMATCH),
         hazard("H30", on_another_operators_topic, Reason.OPERATOR_MISMATCH),

@@ -34,7 +34,6 @@ from agent.command.envelope import (
     open_unverified,
     seal,
 )
-from agent.command.fields import VERSION
 from agent.command.verify import KeyRecord
 from agent.config import Config, parse_config
 from agent.engine import Engine
@@ -326,7 +325,6 @@ class Pair:
         counter: int | None = None,
         car: bytes = CAR,
         operator: int = 1,
-        version: int = VERSION,
     ) -> bytes:
         """Signed bytes of a command for the present session."""
         hello = self.ping()
@@ -339,7 +337,6 @@ class Pair:
             counter=self._counter if counter is None else counter,
             deadline_ms=hello.session_ms + lifetime_ms,
             action=int(action),
-            version=version,
         )
         return seal(MessageKind.CMD, encode_command(payload), key, kid)
 
