@@ -206,23 +206,19 @@ async def test_refused_subscriptions_are_reported_and_asked_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("agent.adapters.broker.RESUBSCRIBE_S_MIN", 0.1)
-    async with BenchBroker() as broker:
-        broker.faults.refused_topics.add("v1/1/+/cmd")
-        async with live_car(tmp_path, car_port=broker.port, backend_port=broker.port) as live:
-            topic = live.installed.topic("cmd")
-            # The filter above refuses publications; a subscription is refused by its very name.
-            assert (await asyncio.to_thread(live.status))["link"]["subscriptions_refused"] == []
-            broker.faults.refused_topics = {topic}
-            broker.cut(live.installed.car)
-            await soon(
-                lambda: live.app._engine._link_watch.status()["subscriptions_refused"] == [f"{topic}: Not authorized"],
-                what="the degraded state is reported",
-            )
-            broker.faults.clear()
-            await soon(
-                lambda: live.app._engine._link_watch.status()["subscriptions_refused"] == [], what="it is granted"
-            )
-            assert await is_working(live)
+    async with (
+        BenchBroker() as broker,
+        live_car(tmp_path, car_port=broker.port, backend_port=broker.port) as live,
+    ):
+        watch, topic = live.app._engine._link_watch, live.installed.topic("cmd")
+        broker.faults.refused_topics.add(topic)
+        broker.cut(live.installed.car)
+        await soon(
+            lambda: watch.status()["subscriptions_refused"] == [f"{topic}: Not authorized"], what="it is reported"
+        )
+        broker.faults.clear()
+        await soon(lambda: watch.status()["subscriptions_refused"] == [], what="it is granted")
+        assert await is_working(live)
 
 
 @pytest.mark.hazard("H69")

@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import json
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -280,6 +281,7 @@ def main() -> int:
     parser.add_argument("--outbox", type=int, default=10_000, help="records the outbox holds (default: 10000)")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it wants its processes ended too
     account = asyncio.run(soak(Options(chosen.records, chosen.faults, chosen.outbox, chosen.seed)))
     sys.stdout.write(json.dumps(account) + "\n")
     return 0 if account["is_right"] else 1

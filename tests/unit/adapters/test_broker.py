@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import resource
 import socket
 import ssl
@@ -119,6 +120,27 @@ async def test_a_captive_portal_is_no_broker_h67() -> None:
         await peer.send_bytes(b"HTTP/1.1 302 Found\r\nLocation: http://portal/\r\n\r\n<html>")
 
     assert "before accepting it" in await detail_of(script)
+
+
+@pytest.mark.hazard("H67")
+async def test_a_captive_portal_is_asked_ever_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.adapters.broker.BACK_OFF_S_MIN", 0.01)
+    loop = asyncio.get_running_loop()
+    tries_s: list[float] = []
+    enough = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        tries_s.append(loop.time())
+        if len(tries_s) == 6:
+            enough.set()
+        await peer.expect(mqtt5.ConnectPacket)
+        await peer.send_bytes(b"HTTP/1.1 302 Found\r\nLocation: http://portal/\r\n\r\n<html>")
+
+    listener = LinkListener()
+    async with scripted_broker(script) as port, running_broker(listener, to_port(port), jitter=lambda: 1.0):
+        await asyncio.wait_for(enough.wait(), 10)
+    waits_s = [later - earlier for earlier, later in itertools.pairwise(tries_s)]
+    assert all(wait_s >= 0.01 * 2**number for number, wait_s in enumerate(waits_s)), waits_s
 
 
 @pytest.mark.hazard("H18")
