@@ -373,3 +373,11 @@ def test_a_draft_that_skips_nothing_but_is_older_is_not_published(desk: FleetDes
     said = desk.run("bundle", "publish")
     assert said.status == 2
     assert "cars would refuse it (older)" in said.err
+
+
+@pytest.mark.hazard("H135")
+def test_a_tls_key_that_others_can_read_connects_to_nobody(desk: FleetDesk) -> None:
+    (desk.fleet.folder / "backend-tls.key").chmod(0o640)
+    said = desk.run("bundle", "publish")
+    assert said.status == 2
+    assert "backend-tls.key can be read or changed by others (mode 0640)" in said.err
