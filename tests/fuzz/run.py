@@ -68,6 +68,7 @@ def search(target: Target, seconds: int) -> int:
         target,
         f"-max_total_time={seconds}",
         f"-artifact_prefix={work}/",
+        f"-dict={_dictionary(target)}",
         "-print_final_stats=1",
         str(_inputs(target)),
         str(target.corpus),
@@ -97,6 +98,13 @@ def _seeds(target: Target) -> Path:
     for name, data in target.seeds():
         (folder / name).write_bytes(data)
     return folder
+
+
+def _dictionary(target: Target) -> Path:
+    path = WORK / target.name / "dictionary"
+    words = ("".join(f"\\x{byte:02x}" for byte in token) for token in target.tokens)
+    path.write_text("".join(f'"{word}"\n' for word in words))
+    return path
 
 
 def _inputs(target: Target) -> Path:

@@ -36,6 +36,10 @@ def subjects() -> tuple[Subject, ...]:
     return tuple(Subject(load_profile(folder), load(folder)) for folder in FOLDERS)
 
 
+TOKENS = (b"\x01", bytes(8), b"\xff" * 8, b"\x80" * 8, b"\x01\x05\x08", b"\x01\xff\x08", b"\x00\x05\x40")
+"""Bytes that mean something here: payloads at the edges, beginnings of frames."""
+
+
 def run(data: bytes) -> None:
     intake = Intake(data)
     subject = subjects()[intake.number() % len(subjects())]

@@ -60,6 +60,15 @@ GOLDEN: Mapping[MessageKind, bytes] = {
     MessageKind.RES: encode_canonical(encode_result(VERIFIED)),
 }
 
+TOKENS = (
+    b"\x18\x01", b"\xd8\x63\x01", b"\x19\x00\x18", b"\x1a\x00\x00\xff\xff", b"\x1b" + bytes(8), b"\x1b\x80" + bytes(7),
+    b"\x3b\x80" + bytes(7), b"\x20", b"\x40", b"\x58\x01\x00", b"\x60", b"\x62\xc3\x28", b"\x78\x01a", b"\x80",
+    b"\x81", b"\x98\x01", b"\x9f", b"\xa0", b"\xa1\x01\x01", b"\xa2\x02\x00\x01\x00", b"\xa2\x01\x00\x01\x00",
+    b"\xbf", b"\xff", b"\xc2\x41\x01", b"\xd2", b"\xd8\x1e\x81", b"\xf4", b"\xf5", b"\xf6", b"\xf7", b"\xf8\x18",
+    b"\xf9\x3c\x00", b"\xfb" + bytes(8), b"\x9b\x00\x00\x00\x80" + bytes(4),
+)  # fmt: skip
+"""Items of CBOR: those that are allowed, and each kind that is not."""
+
 _RAW, _BODY, _HEADER, _BODY_EDITED, _ENVELOPE_EDITED, _SCAN = range(6)
 """What the bytes behind the first two are; the body of a message is signed well in every case."""
 

@@ -25,6 +25,14 @@ FRAMES_A_BYTE_MAX = 1.0
 
 UNPACKED_BYTES_MAX = 1 << 16
 
+TOKENS = (
+    b"nan", b"inf", b"-1", b"1e400", b"800", b"20000000", b"FFFFFFFF", b"#", b"##1", b"#R", b",", b"\n", b"\n;",
+    b"\r\n", b"CANFD", b"Rx", b"ErrorFrame", b"1.0,0x123,0,0,0,1,AA==\n", b"base dec", b";$FILEVERSION=2.1\n",
+    b"LOBJ", b"LOGG", b"\x0a\x00\x00\x00", bytes(4), b"\xff" * 4, b"\x10\x00\x00\x00", b"\x01\x00", b"messages",
+    b"CREATE VIEW", b"\x1f\x8b", b"\xfd7zXZ",
+)  # fmt: skip
+"""What the formats are made of."""
+
 _PACKED_HERE, _AS_IT_IS = range(2)
 """Whether the content is packed as the name says, or is whatever the fuzzer has made of a packed one."""
 

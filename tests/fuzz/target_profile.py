@@ -92,6 +92,15 @@ ARXML = b"""<?xml version="1.0" encoding="UTF-8"?>
 </AR-PACKAGE></AR-PACKAGES></AUTOSAR>
 """
 
+TOKENS = (
+    b"nan", b"-inf", b"1e999", b"-1", b"0", b"64", b"65", b"4294967296", b'""', b"[]", b"{}", b"true",
+    b"\n[[signals]]\n", b"\n[actions.lock]\n", b"\n[wake.body]\n", b"frames = ", b"invalid = ", b"choices = ",
+    b"unit = ", b"unit_by = ", b"equals = ", b"\nBO_ 256 Other: 8 Car\n", b"\n SG_ ", b" m1M ", b" M ", b"@0-",
+    b"@1+", b"SG_MUL_VAL_ 256 Gear Speed 1-9;", b"VAL_ 256 Gear ", b"SIG_VALTYPE_ 256 Speed : 1;", b"name",
+    b'name=""', b"length=", b"<", b"/>", b"\xe4", b"\xef\xbb\xbf",
+)  # fmt: skip
+"""Words of profiles and databases."""
+
 _TEXT, _TEXT_EDITED, _DATABASE, _DATABASE_EDITED, _BOTH_EDITED, _DEMO_EDITED = range(6)
 _SUFFIXES = ("dbc", "kcd", "sym", "arxml")
 _WHOLE: Mapping[str, bytes] = {"dbc": SMALL_DBC, "kcd": KCD, "sym": SYM, "arxml": ARXML}

@@ -36,6 +36,11 @@ class Target:
         return cast("Callable[[], Iterator[tuple[str, bytes]]]", import_module(self.module).seeds)
 
     @property
+    def tokens(self) -> tuple[bytes, ...]:
+        """What the subject's inputs are made of, to be put in at any place."""
+        return cast("tuple[bytes, ...]", import_module(self.module).TOKENS)
+
+    @property
     def corpus(self) -> Path:
         return CORPUS / self.name
 
