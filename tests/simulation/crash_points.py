@@ -18,7 +18,7 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from hashlib import sha256
 from itertools import accumulate, groupby, product
@@ -459,6 +459,12 @@ def _judge_all(
 
 def key_of(raw: bytes, cut: Cut) -> object:
     """All that the lives after a cut depend on."""
-    remains, disk = cut.remains, cut.remains.disk
-    kept = (tuple(disk.journal.items()), frozenset(disk.sessions), disk.sequence_next, tuple(disk.outbox.items()))
+    remains = cut.remains
+    kept = tuple(_hashable(getattr(remains.disk, shelf.name)) for shelf in fields(remains.disk))
     return raw, remains.now_s, remains.sessions, kept, cut.since
+
+
+def _hashable(shelf: object) -> object:
+    if isinstance(shelf, dict):
+        return tuple(shelf.items())
+    return frozenset(shelf) if isinstance(shelf, set) else shelf
