@@ -7,6 +7,7 @@ import json
 import os
 import re
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,9 +125,9 @@ def car_table(name: str, request: CarRequest) -> str:
     return f'[[cars]]\nname = "{name}"\nid = "{request.car}"\npublic_key = "{request.public_key}"\n'
 
 
-def operator_table(number: int, name: str, public_key: Ed25519PublicKey) -> str:
-    """The table that makes this operator's key known in a car's `agent.toml`."""
-    actions = ", ".join(f'"{action}"' for action in ACTIONS)
+def operator_table(number: int, name: str, public_key: Ed25519PublicKey, actions: Iterable[str] = ACTIONS) -> str:
+    """The table that makes this operator's key known in a car's `agent.toml`, for these actions."""
+    listed = ", ".join(f'"{action}"' for action in actions)
     return (
         "[[operators]]\n"
         f"number = {number}\n"
@@ -134,7 +135,7 @@ def operator_table(number: int, name: str, public_key: Ed25519PublicKey) -> str:
         "[[operators.command_keys]]\n"
         f'id = "{key_id(public_key).hex()}"\n'
         f'public_key = "{raw_public(public_key).hex()}"\n'
-        f"actions = [{actions}]\n"
+        f"actions = [{listed}]\n"
     )
 
 

@@ -14,6 +14,7 @@ from agent.backend.keys import car_table, make_key, operator_table, read_request
 from agent.bench.choices import CanChoice
 from agent.cli import main as agent_main
 from agent.errors import EXIT_DONE, ConfigurationError
+from agent.model.command import Action
 
 CAR_NAME = "demo"
 OPERATOR = 1
@@ -87,7 +88,7 @@ heartbeat_s = {HEARTBEAT_S}
 [status]
 socket = "status.sock"
 
-{operator_table(OPERATOR, OPERATOR_NAME, key.public_key())}"""
+{operator_table(OPERATOR, OPERATOR_NAME, key.public_key(), (action.name.lower() for action in Action))}"""
     )
     folder.backend_toml.write_text(
         f"""[operator]

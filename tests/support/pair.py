@@ -154,7 +154,7 @@ class Remains:
     sessions: int
 
 
-def _copied(car: VirtualCar) -> VirtualCar:
+def copied(car: VirtualCar) -> VirtualCar:
     """The car as it stands; its tables of messages never change and are shared."""
     tables = car._messages
     return copy.deepcopy(car, {id(tables): tables})
@@ -246,7 +246,7 @@ class Pair:
 
     def remains(self) -> Remains:
         """What would be left if the power were cut now."""
-        return Remains(self.now_s, _copied(self.car), self.disk.copy(), self._session)
+        return Remains(self.now_s, copied(self.car), self.disk.copy(), self._session)
 
     def perform(self) -> None:
         """Perform every waiting effect, in order."""
