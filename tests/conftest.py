@@ -18,6 +18,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.support.hazards import properties_of
+
 IS_CI = os.environ.get("CI") == "true"
 
 SKIP_ALLOWED = "recordings of real cars"
@@ -73,6 +75,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=Path,
         help="leave the tests that need vcan0 to another run and list them in FILE, for pytest @FILE",
     )
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    item.user_properties += properties_of(item)
 
 
 @pytest.hookimpl(trylast=True)  # after pytest's own -k and -m

@@ -63,16 +63,19 @@ class BrokerAddress:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All a backend needs. `cars` is by name."""
+    """All a backend needs. `cars` is by name; those `revoked` are neither believed nor asked for anything."""
 
     operator: Operator
     broker: BrokerAddress
     cars: Mapping[str, Car]
+    revoked: tuple[Car, ...] = ()
 
     def car(self, name: str) -> Car:
         """The car of that name; `ConfigurationError` naming the known ones if there is none."""
         if (car := self.cars.get(name)) is not None:
             return car
+        if any(car.name == name for car in self.revoked):
+            raise ConfigurationError(f"The car {name!r} was revoked: nothing it says is believed any more.")
         close = difflib.get_close_matches(name, self.cars, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ConfigurationError(f"There is no car named {name!r}.{hint} {_known(tuple(self.cars))}")
@@ -101,6 +104,7 @@ class _CarTable(_Table):
     name: str = Field(pattern=CAR_NAME_PATTERN)
     id: HexCar
     public_key: HexKey
+    revoked: bool = False
 
 
 class _File(_Table):
@@ -154,7 +158,8 @@ def parse_settings(text: str, path: Path) -> Settings:
     return Settings(
         Operator(file.operator.number, file.operator.name, key),
         _address(file.broker, folder),
-        {car.name: _car(car) for car in file.cars},
+        {car.name: _car(car) for car in file.cars if not car.revoked},
+        tuple(_car(car) for car in file.cars if car.revoked),
     )
 
 
@@ -220,7 +225,9 @@ def _repeated(cars: object) -> Iterator[tuple[str, int, str]]:
         seen: set[str] = set()
         for index, car in enumerate(cars if isinstance(cars, list) else ()):
             value = car.get(key) if isinstance(car, dict) else None
-            if isinstance(value, str):
+            # A car that was revoked and provisioned anew is another car, which may well be called the same.
+            is_history = key == "name" and isinstance(car, dict) and car.get("revoked") is True
+            if isinstance(value, str) and not is_history:
                 if value in seen:
                     yield key, index, value
                 seen.add(value)

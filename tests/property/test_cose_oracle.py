@@ -28,7 +28,7 @@ from agent.command.envelope import (
     open_unverified,
     seal,
 )
-from agent.command.payloads import CommandPayload, Payload
+from agent.command.payloads import CommandPayload, Payload, Retired, encode_retired
 from agent.command.scan import encode_canonical
 from agent.command.verify import Dropped, verify
 from tests.support.envelopes import (
@@ -59,6 +59,7 @@ GOLDEN: Mapping[MessageKind, tuple[Payload, Signer]] = {
     MessageKind.PING: (encode_ping(PING), BACKEND),
     MessageKind.HELLO: (encode_hello(HELLO), VEHICLE),
     MessageKind.RES: (encode_result(VERIFIED), VEHICLE),
+    MessageKind.RETIRED: (encode_retired(Retired(CAR, bytes(range(16)), 43, b"store--1")), VEHICLE),
 }
 
 

@@ -25,6 +25,7 @@ from itertools import count
 from multiprocessing import get_context
 
 from tests.support.world import World
+from tests.support.world_memory import begin_process
 
 WORLDS_A_TASK = 4
 TASKS_WAITING = 3
@@ -120,7 +121,7 @@ def _lived_by_many(seed: int, processes: int) -> Generator[Lived, None, None]:
     """The same in the same order, worked at by several processes."""
     starts = count(seed, WORLDS_A_TASK)
     waiting: deque[Future[list[Lived]]] = deque()
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin)
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=begin_process)
     try:
         while True:
             while len(waiting) < processes * TASKS_WAITING:
@@ -128,11 +129,6 @@ def _lived_by_many(seed: int, processes: int) -> Generator[Lived, None, None]:
             yield from waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _begin() -> None:
-    gc.freeze()
-    gc.disable()
 
 
 def _live_some(start: int) -> list[Lived]:

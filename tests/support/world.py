@@ -58,6 +58,7 @@ class World:
             now_s=self.now_s,
             is_asleep=is_locked and self.chance.random() < 0.5,
             is_locked=is_locked,
+            is_drive_enabled=self.chance.random() < 0.5,
             sleep_after_s=self.chance.choice((2.0, 5.0, 30.0)),
         )
         self.judge = Judge(self)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from agent.config import Config
 from agent.engine import Engine
 from agent.model.command import Reason
-from agent.model.effects import Acknowledge, Effect, Level, Log, Persist, Publish, SendFrame, Stop
+from agent.model.effects import Acknowledge, Effect, Level, Log, Persist, Publish, Reconnect, SendFrame, Stop
 from agent.model.events import (
     BusChanged,
     ClockSet,
@@ -247,6 +247,8 @@ class Computer:
                 world.broker.take_from_car(effect)
             case Acknowledge(delivery_id):
                 world.broker.acknowledge(delivery_id)
+            case Reconnect():
+                world.after(0.0, world.broker.disconnect)
             case Log(level, event) if level <= Level.ERROR and event != "store_failed":
                 raise BrokenRuleError(f"the agent reports an error of its own: {effect}")
             case Stop(reason):

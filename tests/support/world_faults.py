@@ -224,6 +224,21 @@ def key_fob(world: World) -> None:
     world.car.press_key_fob(world.now_s, is_locked=world.chance.random() < 0.5)
 
 
+def own_key(world: World) -> None:
+    """Somebody has the car's own key: the immobiliser is switched beside the agent, or the ignition turned on."""
+    car, chance = world.car, world.chance
+    if chance.random() < 0.5:
+        car.switch_immobiliser(world.now_s, is_drive_enabled=chance.random() < 0.5)
+    elif not car.body.is_driving:
+        car.set_ignition(world.now_s, is_on=True)
+
+        def switch_off() -> None:
+            if not car.body.is_driving:
+                car.set_ignition(world.now_s, is_on=False)
+
+        world.script.mend_after(chance.uniform(0.2, 4.0), switch_off)
+
+
 def door(world: World) -> None:
     car, opening = world.car, world.chance.choice(tuple(Opening))
 
@@ -331,7 +346,7 @@ FAULTS: Final[Mapping[str, Callable[[World], None]]] = {
     for one in (
         weather, black_hole, link_lost, broker_away,
         replay_to_car, replay_to_station, forge_command, same_id, forge_answer,
-        car_breaks, bus_state, send_fails, key_fob, door, drive, sleep, charge,
+        car_breaks, bus_state, send_fails, key_fob, own_key, door, drive, sleep, charge,
         crash_at_effect, crash_now, stop, suspend, loop_blocked, clock_set, store_stalls, store_breaks, store_lost,
     )
 }  # fmt: skip

@@ -23,8 +23,10 @@ from agent.model.records import Done, Intent, OutboxRemoved, OutboxStored, Recor
 from tests.support.world_rules import (
     CONFIRMATIONS,
     DRIFT_S,
+    IGNITION_FRESHNESS_S,
     MAPPING_LAG_MS_MAX,
     MS_S,
+    QUESTIONS,
     READBACK_S,
     SLACK_S,
     SPEED_FRESHNESS_S,
@@ -37,11 +39,13 @@ from tests.support.world_rules import (
     Signed,
     bits,
     frames_allowed,
+    is_given_back_rightly,
+    is_refused_rightly,
     tells,
 )
 from tests.support.world_station import Wish, opened_hello, opened_result
 from tests.support.world_trace import BrokenRuleError
-from tests.support.world_truths import LOCKED, Truths
+from tests.support.world_truths import Truths
 
 if TYPE_CHECKING:
     from tests.support.world import World
@@ -168,6 +172,9 @@ class Judge:
                 is_honest = acted is not None and acted.shown >= CONFIRMATIONS and done.executed is Executed.YES
             case Stage.FAILED if is_unchanged:
                 is_honest = acted is not None and acted.other_at_s > acted.left_last_s and not acted.shown
+            case Stage.EXECUTED_UNVERIFIED if intent.action == Action.LOCATE:
+                # Nothing tells whether it worked, so that its frames have left is all there is to say.
+                is_honest = acted is not None and (done.reason, done.executed) == (Reason.OK, Executed.YES)
             case Stage.EXECUTED_UNVERIFIED:
                 is_honest = done.executed is Executed.UNKNOWN
             case Stage.INTERRUPTED:
@@ -200,16 +207,16 @@ class Judge:
     def heard(self, frame: Frame) -> None:
         """A frame reaches the engine."""
         heard = self.truths.heard(frame, self._world.now_s)
-        if heard is None or LOCKED not in heard.truth:
+        if heard is None:
             return
-        is_locked = heard.truth[LOCKED]
         for cid, intent in self.books.running.items():
             acted = self._acted.get(cid)
-            if acted is None or heard.at_s <= acted.left_first_s:
+            path, target = TARGETS.get(Action(intent.action), ("", None))
+            if acted is None or heard.at_s <= acted.left_first_s or path not in heard.truth:
                 continue
-            target = TARGETS[Action(intent.action)]
-            acted.shown += is_locked is target
-            acted.other_at_s = heard.at_s if is_locked is (not target) else float("-inf")
+            shown = heard.truth[path]
+            acted.shown += shown is target
+            acted.other_at_s = heard.at_s if shown is (not target) else float("-inf")
 
     def asked_to_send(self, frame: Frame, asked_at_s: float) -> Sending:
         """SR-01, SR-02, SR-03: a frame that may leave, of a command that may act now."""
@@ -241,6 +248,11 @@ class Judge:
             raise BrokenRuleError(f"A4: a frame of {cid.hex()} left, of which it was said that nothing was executed")
         if intent.action == Action.UNLOCK and now_s - self.truths.stood_at_s > SPEED_FRESHNESS_S + 1e-6:
             raise BrokenRuleError(f"SR-06: unlocked at {now_s:.3f}; the car last stood at {self.truths.stood_at_s:.3f}")
+        if intent.action == Action.DISABLE_DRIVE:
+            stood_s, off_s = now_s - self.truths.stood_at_s, now_s - self.truths.off_at_s
+            if stood_s > SPEED_FRESHNESS_S + 1e-6 or off_s > IGNITION_FRESHNESS_S + 1e-6:
+                told = f"the car stood {stood_s:.3f} s ago and was switched off {off_s:.3f} s ago"
+                raise BrokenRuleError(f"SR-06: driving disabled at {now_s:.3f}; {told}")
         acted = self._acted.get(cid)
         if acted is None:
             self._acted[cid] = Acted(intent.sid, now_s, now_s)
@@ -318,10 +330,18 @@ class Judge:
         signed = self.signed.get(result.cid)
         if is_begun and result.reason not in (Reason.STORAGE, Reason.CID_CONFLICT):
             raise BrokenRuleError(f"SR-02, SR-07: said before the end is durable, or instead of it: {result}")
-        is_report = signed is not None and signed.payload.action == Action.REPORT
+        action = None if signed is None else signed.payload.action
         is_refusal = result.stage is Stage.REJECTED or (result.stage, result.reason) == (Stage.FAILED, Reason.CAN_DOWN)
-        if not is_refusal and not (is_report and result.stage is Stage.EXECUTED_UNVERIFIED):
+        if not is_refusal and not (action in QUESTIONS and result.stage is Stage.EXECUTED_UNVERIFIED):
             raise BrokenRuleError(f"SR-02: said of a command without a durable end: {result}")
+        if action == Action.CHECK_RETURN and not is_refusal:
+            self._world.count("return confirmed")
+            if not is_given_back_rightly(result):
+                raise BrokenRuleError(f"SR-05: a car may be given back on {result}")
+        if action == Action.CHECK_RETURN and Reason.MOVING <= result.reason <= Reason.PRECONDITION_STALE:
+            self._world.count(f"return {result.reason.name.lower()}")
+            if not is_refused_rightly(result):
+                raise BrokenRuleError(f"SR-05: a car may not be given back on {result}")
         if is_refusal:
             self._world.count(f"refused {result.reason.name.lower()}")
         if signed is None or result.sid != self._world.computer.sid or result.reason is not Reason.COUNTER:

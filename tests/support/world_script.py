@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 WISHES: Final = 30
 
+ACTIONS: Final = tuple(Action)
+
+# In the order of `ACTIONS`: unlock, lock, enable_drive, disable_drive, locate, report, check_return.
+WISHING: Final = (30, 28, 12, 14, 6, 4, 6)
+LOPSIDED: Final = (60, 2, 2, 2, 2, 2, 2)
+ASKING: Final = (1, 1, 1, 1, 0, 4, 4)
+
 PATIENCE_S: Final = 1.5
 """How long people wait for one another in worlds where they do."""
 
@@ -51,10 +58,10 @@ class Script:
         world, chance = self._world, self._world.chance
         self._wishes_left -= 1
         station = chance.choices(world.stations, (0, 0, 1, 0) if self._is_lopsided else (3, 3, 6, 1))[0]
-        actions = (Action.UNLOCK, Action.LOCK, Action.REPORT, Action.LOCATE)
-        # The last station's key may only read, and its people do not all know that.
-        weights = (1, 1, 6, 0) if station is world.stations[-1] else (48, 2 if self._is_lopsided else 46, 5, 1)
-        station.wish(Wish(chance.choices(actions, weights)[0]))
+        # The last station's key may only ask, and its people do not all know that.
+        is_reader = station is world.stations[-1]
+        weights = ASKING if is_reader else LOPSIDED if self._is_lopsided else WISHING
+        station.wish(Wish(chance.choices(ACTIONS, weights)[0]))
         faults = self._faults_a_wish
         while self._names and chance.random() < faults:
             faults -= 1.0

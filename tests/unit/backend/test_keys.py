@@ -109,6 +109,10 @@ def test_a_cars_request_becomes_its_table(tmp_path: Path) -> None:
         ("[" * 60_000, ["not JSON"]),
         ("[]", ["expected a JSON object"]),
         ("{}", ["car: missing", "public_key: missing"]),
+        (
+            '{"csr": "-----BEGIN", "public_key": "ab"}',
+            ["gives it one: carshare-backend enroll", "--standalone"],
+        ),
         ('{"car": 1, "public_key": "AB"}', ["car: 1 does not fit", "public_key: 'AB' does not fit"]),
         ('{"car": "0123456789ABCDEF", "public_key": null}', ["lower case", "public_key: None does not fit"]),
     ],

@@ -130,9 +130,9 @@ def test_age_is_never_negative() -> None:
     assert decode_result(encode_result(result)).evidence[0].age_ms == 0
 
 
-def test_at_most_six_pieces_of_evidence_are_told_the_first_ones() -> None:
+def test_at_most_eight_pieces_of_evidence_are_told_the_first_ones() -> None:
     result = replace(VERIFIED, evidence=tuple(piece(number) for number in range(9)))
-    assert [entry.value for entry in decode_result(encode_result(result)).evidence] == list(range(6))
+    assert [entry.value for entry in decode_result(encode_result(result)).evidence] == list(range(8))
 
 
 @pytest.mark.parametrize("length", [*range(60, 130), 900, 2000])
