@@ -8,7 +8,8 @@ from collections import Counter
 
 import pytest
 
-from tests.mutants.mutation import LIST, MODULES, ROOT, Count, Survivor, listed, own_tests, report, shown, undecorated
+from tests.mutants.mutation import LIST, MODULES, Count, Survivor, listed, own_tests, report, shown, undecorated
+from tests.mutants.run import ROOT
 from tests.mutants.values import value_faults
 
 LISTED = listed(LIST.read_text(), MODULES)
@@ -73,7 +74,7 @@ def test_property_stays_one_without_its_decorator() -> None:
     assert "@property" not in changed
     names: dict[str, type] = {}
     exec(changed, names)  # noqa: S102 - the text above
-    assert names["K"]().two == 2  # type: ignore[attr-defined]
+    assert names["K"]().two == 2
     assert names["K"].three() == 3  # type: ignore[attr-defined]
 
 
