@@ -36,6 +36,14 @@ READBACK_S = 1.5
 # next round asks them again, for the car may have driven off (SR-06).
 SEND_WITHIN_S = 0.5
 
+# Only one of these can undo what the other does; a lock that may still close says nothing of the immobiliser.
+_OPPOSITES = {
+    Action.UNLOCK: Action.LOCK,
+    Action.LOCK: Action.UNLOCK,
+    Action.ENABLE_DRIVE: Action.DISABLE_DRIVE,
+    Action.DISABLE_DRIVE: Action.ENABLE_DRIVE,
+}
+
 _BUS_FAILURES = {
     BusState.BUS_OFF: Reason.BUS_OFF,
     BusState.DOWN: Reason.CAN_DOWN,
@@ -75,7 +83,7 @@ class Acting:
         self._answers = answers
         self._running: Running | None = None
         self._frame_tokens = itertools.count(1)
-        self._unsettled = (0, float("-inf"))
+        self._open_ends_s: dict[Action, float] = {}
         self._interrupted = list(ledger.unfinished())
         self._readback_at_s = now_s + READBACK_S
 
@@ -235,15 +243,19 @@ class Acting:
                 case Finish(outcome):
                     self._running = None
                     if outcome.executed is Executed.UNKNOWN:
-                        self._unsettled = (running.command.action, running.lifecycle.effect_until_s)
+                        action, until_s = Action(running.command.action), running.lifecycle.effect_until_s
+                        self._open_ends_s[action] = max(until_s, self._open_until_s(action))
                     entry = self._ledger.find(_key(running.command))
                     if entry is not None:
                         self._finish(entry.intent, outcome, now_s)
 
     def _settled_at_s(self, action: int) -> float:
         """Until when an earlier command with an open end may still undo what this one does."""
-        earlier, until_s = self._unsettled
-        return until_s if earlier != action else float("-inf")
+        opposite = _OPPOSITES.get(Action(action))
+        return float("-inf") if opposite is None else self._open_until_s(opposite)
+
+    def _open_until_s(self, action: Action) -> float:
+        return self._open_ends_s.get(action, float("-inf"))
 
     def _finish(self, intent: Intent, outcome: Outcome, now_s: float) -> None:
         """The end of a command: durable first, then told."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from agent import __version__
 from agent.config import Config
 from agent.decode.decoder import Decoder
+from agent.model.command import Action
 from agent.model.effects import Level
 from agent.model.events import BusChanged, ClockSet
 from agent.model.frame import BusState, Frame
@@ -34,11 +35,19 @@ class Telemetry:
     """Vehicle state and its way to the backend."""
 
     def __init__(
-        self, profile: Profile, config: Config, recovered: Recovered, session: Session, pending: Pending, now_s: float
+        self,
+        profile: Profile,
+        config: Config,
+        recovered: Recovered,
+        session: Session,
+        pending: Pending,
+        now_s: float,
+        *,
+        operator: int,
     ) -> None:
         self._profile = profile
         self._reporting = config.reporting
-        self._operator = config.telemetry_operator
+        self._operator = operator
         self._topics = wire.Topics(bytes.fromhex(config.car.id))
         self._session = session
         self._pending = pending
@@ -186,6 +195,14 @@ class Telemetry:
         heard_at_s = self._heard_at_s.get(bus)
         return heard_at_s is None or now_s - heard_at_s > self._silent_after_s[bus]
 
+    def is_any_awake(self, now_s: float) -> bool:
+        """Whether a bus of the profile is heard."""
+        return any(not self.is_asleep(name, now_s) for name in self._bus_state)
+
+    def address(self, operator: int) -> None:
+        """Telemetry goes to this operator from now on."""
+        self._operator = operator
+
     def state_of(self, bus: str) -> BusState:
         return self._bus_state[bus]
 
@@ -291,6 +308,8 @@ class Telemetry:
             action.name.lower(): "verified" if recipe.feedback else "executed_unverified"
             for action, recipe in self._profile.recipes.items()
         }
+        if self._profile.return_conditions:
+            actions[Action.CHECK_RETURN.name.lower()] = "executed_unverified"
         unsupported = {action.name.lower(): words for action, words in self._profile.unsupported.items()}
         return wire.capabilities_document(
             __version__, self._profile.name, self._profile.vss_release, actions, unsupported, self._profile.paths

@@ -7,18 +7,24 @@ the same times give the same frames.  Bus, sleep and lock run in bus time; drivi
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from agent.bench.car_body import CarBody, CarRefusesError, Ignition, Opening
-from agent.bench.car_lock import SLOW_TRAVEL_S, TRAVEL_S, HeardAs, LockUnit
-from agent.bench.car_messages import CarMessages
+from agent.bench.car_faults import CarFault, muted_messages
+from agent.bench.car_immobiliser import Immobiliser
+from agent.bench.car_lamps import LampUnit
+from agent.bench.car_lock import LockUnit
+from agent.bench.car_messages import CarMessages, Heard
+from agent.bench.car_requests import HeardAs
 from agent.bench.car_signals import BATTERY_PAGES, signal_values
 from agent.model.frame import Frame
 from agent.profiles.database import MessageDatabase
 from agent.profiles.schema import Profile
+
+__all__ = ["CarEvent", "CarFault", "VirtualCar"]
 
 WAKE_DELAY_S = 0.3  # the DBC's "about 0.3 s"
 MEASURING_S = 0.3  # after waking, sensors send their "not known yet"
@@ -26,26 +32,6 @@ SLEEP_AFTER_S = 30.0
 STAGGER_S = 0.007  # messages of one cycle time do not leave in one instant
 CATCH_UP_S_MAX = 5.0  # after a pause of the host the missed frames stay missed, as on a real bus
 EVENTS_MAX = 1000  # for a caller who never asks for them
-
-
-class CarFault(StrEnum):
-    """What can be wrong with the car.
-
-    `lock_ignores`: the lock unit reports and does not act. `lock_silent`: it acts and does not report.
-    `lock_dead`: neither. `lock_slow`: its motors take 2 s. `lock_blocked`: they do not move, and it says so.
-    `bus_silent`: the bus carries nothing, either way. `wake_deaf`: a sleeping car stays asleep.
-    `checksum_wrong`, `counter_stuck`: of every frame that has one.
-    """
-
-    LOCK_IGNORES = "lock_ignores"
-    LOCK_SILENT = "lock_silent"
-    LOCK_DEAD = "lock_dead"
-    LOCK_SLOW = "lock_slow"
-    LOCK_BLOCKED = "lock_blocked"
-    BUS_SILENT = "bus_silent"
-    WAKE_DEAF = "wake_deaf"
-    CHECKSUM_WRONG = "checksum_wrong"
-    COUNTER_STUCK = "counter_stuck"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +54,20 @@ class VirtualCar:
         now_s: float = 0.0,
         is_asleep: bool = True,
         is_locked: bool = True,
+        is_drive_enabled: bool = True,
         sleep_after_s: float = SLEEP_AFTER_S,
         time_compression: float = 1.0,
     ) -> None:
         self.body = CarBody()
         self.lock = LockUnit(is_locked=is_locked)
+        self.immobiliser = Immobiliser(is_drive_enabled=is_drive_enabled)
+        self.lamps = LampUnit()
         self.time_compression = time_compression
         self.wake_frames_seen = 0
         self.frames_sent = 0
         self._messages = CarMessages(profile, database, profile.buses[0].name)
         self._faults: set[CarFault] = set()
+        self._muted: frozenset[str] = frozenset()
         self._events: deque[CarEvent] = deque(maxlen=EVENTS_MAX)
         self._sleep_after_s = sleep_after_s
         self._now_s = now_s
@@ -129,10 +119,13 @@ class VirtualCar:
 
     def next_step_at(self) -> float | None:
         """When `step` has something to do, if nothing is received and nobody touches the car; None: never."""
-        times = [self._wakes_at_s, self.lock.arrives_at_s, *self._due_s.values()]
-        if not self.is_asleep and self._may_sleep:
-            times.append(self._active_at_s + self._sleep_after_s)
-        return min((max(time_s, self._now_s) for time_s in times if time_s is not None), default=None)
+        next_s = min(self._due_s.values(), default=math.inf)
+        for time_s in (self._wakes_at_s, self.lock.arrives_at_s, self.immobiliser.arrives_at_s):
+            if time_s is not None and time_s < next_s:
+                next_s = time_s
+        if self._awake_since_s is not None and self._active_at_s + self._sleep_after_s < next_s and self._may_sleep:
+            next_s = self._active_at_s + self._sleep_after_s
+        return None if next_s == math.inf else max(next_s, self._now_s)
 
     def receive(self, frame: Frame, now_s: float) -> None:
         """A frame somebody else put on the bus."""
@@ -144,13 +137,8 @@ class VirtualCar:
             self._active_at_s = now_s
             if CarFault.WAKE_DEAF not in self._faults:
                 self._rouse()
-        elif heard.message == "LockRequest" and not self.is_asleep:
-            self._active_at_s = now_s
-            heard_as = self.lock.hear(heard, now_s)
-            if heard_as is HeardAs.REQUEST:
-                self._note("lock_request", count=self.lock.requests_seen, request=heard.values["Request"])
-            elif heard_as.is_refusal:
-                self._note("lock_request_refused", why=heard_as.value)
+        elif not self.is_asleep:
+            self._hear_request(heard, now_s)
 
     # --- what people do with the car ----------------------------------------------------------------------------
 
@@ -159,6 +147,8 @@ class VirtualCar:
         self._touch(now_s)
         if self.lock.is_locked:
             raise CarRefusesError("the car is locked")
+        if not self.immobiliser.is_drive_enabled:
+            raise CarRefusesError("the immobiliser is engaged")
         self.body.drive(distance_m, cruise_kmh=cruise_kmh)
         self._note("drive_started", distance_m=distance_m, time_compression=self.time_compression)
 
@@ -167,6 +157,12 @@ class VirtualCar:
         self._touch(now_s)
         self.body.set_opening(opening, is_open=is_open)
         self._note("opened" if is_open else "closed", opening=opening.value)
+
+    def set_ignition(self, now_s: float, *, is_on: bool) -> None:
+        """Switch the parked car on or off; raises `CarRefusesError` while it drives."""
+        self._touch(now_s)
+        self.body.set_ignition(is_on=is_on)
+        self._note("switched_on" if is_on else "switched_off")
 
     def charge(self, now_s: float, *, charger_kw: float = 7.4) -> None:
         """Plug in and charge; raises `CarRefusesError` while the car drives."""
@@ -182,7 +178,12 @@ class VirtualCar:
     def press_key_fob(self, now_s: float, *, is_locked: bool) -> None:
         """Lock or unlock with the car's own key, which the agent knows nothing of."""
         self._touch(now_s)
-        self.lock.move(is_locked=is_locked, sender="KeyFob", now_s=now_s)
+        self.lock.change(is_locked, sender="KeyFob", now_s=now_s)
+
+    def switch_immobiliser(self, now_s: float, *, is_drive_enabled: bool) -> None:
+        """Release or engage it with the car's own key, which the agent knows nothing of."""
+        self._touch(now_s)
+        self.immobiliser.change(is_drive_enabled, sender="Key", now_s=now_s)
 
     def rouse(self, now_s: float) -> None:
         """Wake the car as a person does who walks up to it."""
@@ -199,34 +200,63 @@ class VirtualCar:
         """Let something break, or mend it."""
         self._advance(now_s)
         (self._faults.add if is_on else self._faults.discard)(fault)
-        self.lock.is_obeying = not self._faults & {CarFault.LOCK_IGNORES, CarFault.LOCK_DEAD}
-        self.lock.is_blocked = CarFault.LOCK_BLOCKED in self._faults
-        self.lock.travel_s = SLOW_TRAVEL_S if CarFault.LOCK_SLOW in self._faults else TRAVEL_S
+        lock, immobiliser, faults = self.lock, self.immobiliser, self._faults
+        lock.is_obeying = not faults & {CarFault.LOCK_IGNORES, CarFault.LOCK_DEAD}
+        lock.is_blocked = CarFault.LOCK_BLOCKED in faults
+        lock.is_slow = CarFault.LOCK_SLOW in faults
+        immobiliser.is_obeying = not faults & {CarFault.IMMOBILISER_IGNORES, CarFault.IMMOBILISER_DEAD}
+        immobiliser.is_blocked = CarFault.IMMOBILISER_BLOCKED in faults
+        immobiliser.is_slow = CarFault.IMMOBILISER_SLOW in faults
+        self.lamps.is_dead = CarFault.LAMPS_DEAD in faults
+        self._muted = muted_messages(faults)
         self._note("fault" if is_on else "mended", fault=fault.value)
 
     # --- inside -------------------------------------------------------------------------------------------------
 
     @property
     def _may_sleep(self) -> bool:
-        is_at_rest = self.body.ignition is Ignition.OFF and not self.body.is_charging
-        return is_at_rest and self.lock.is_locked and self.lock.arrives_at_s is None
+        if not self.lock.is_on or self.lock.is_moving or self.immobiliser.is_moving:
+            return False
+        return self.body.ignition is Ignition.OFF and not self.body.is_charging
+
+    def _hear_request(self, heard: Heard, now_s: float) -> None:
+        unit: LockUnit | Immobiliser | LampUnit
+        match heard.message:
+            case "LockRequest":
+                unit, name = self.lock, "lock_request"
+            case "DriveRequest":
+                unit, name = self.immobiliser, "drive_request"
+            case "LocateRequest":
+                unit, name = self.lamps, "locate_request"
+            case _:
+                return
+        self._active_at_s = now_s
+        heard_as = unit.hear(heard, now_s)
+        if heard_as is HeardAs.REQUEST:
+            self._note(name, count=unit.requests.seen, request=heard.values["Request"])
+        elif heard_as.is_refusal:
+            self._note(f"{name}_refused", why=heard_as.value)
 
     def _advance(self, now_s: float) -> None:
         """Let the physical car, the locks and the car's own sleep come to `now_s`; time never goes back."""
-        elapsed_s, self._now_s = max(0.0, now_s - self._now_s), max(now_s, self._now_s)
-        was_driving, was_charging = self.body.is_driving, self.body.is_charging
+        elapsed_s = max(0.0, now_s - self._now_s)
+        now_s = self._now_s = max(now_s, self._now_s)
+        body = self.body
+        was_driving, was_charging = body.is_driving, body.is_charging
         if not self._may_sleep:
-            self._active_at_s = self._now_s
-        self.body.advance(elapsed_s * self.time_compression)
-        if self.lock.advance(self._now_s):
+            self._active_at_s = now_s
+        body.advance(elapsed_s * self.time_compression)
+        if self.lock.advance(now_s):
             self._note("lock_moved", state=self.lock.state.value)
-        if was_driving and not self.body.is_driving:
-            self._note("drive_ended", odometer_m=round(self.body.odometer_m, 1))
-        if was_charging and self.body.is_full:
+        if self.immobiliser.advance(now_s):
+            self._note("immobiliser_changed", state=self.immobiliser.state.value)
+        if was_driving and not body.is_driving:
+            self._note("drive_ended", odometer_m=round(body.odometer_m, 1))
+        if was_charging and body.is_full:
             self._note("charge_ended")
-        if self._wakes_at_s is not None and self._wakes_at_s <= self._now_s:
+        if self._wakes_at_s is not None and self._wakes_at_s <= now_s:
             self._wake()
-        elif not self.is_asleep and self._may_sleep and self._now_s >= self._active_at_s + self._sleep_after_s:
+        elif now_s >= self._active_at_s + self._sleep_after_s and not self.is_asleep and self._may_sleep:
             self._fall_asleep()
 
     def _touch(self, now_s: float) -> None:
@@ -242,7 +272,8 @@ class VirtualCar:
     def _wake(self) -> None:
         self._wakes_at_s = None
         self._awake_since_s = self._active_at_s = self._now_s
-        self.lock.forget_counter()
+        for unit in (self.lock, self.immobiliser, self.lamps):
+            unit.requests.forget_counter()
         self._due_s = {name: self._now_s + index * STAGGER_S for index, name in enumerate(self._messages.cycles_s)}
         self._note("woke")
 
@@ -263,9 +294,7 @@ class VirtualCar:
         return frames
 
     def _is_mute(self, message: str) -> bool:
-        if CarFault.BUS_SILENT in self._faults:
-            return True
-        return message == "LockStatus" and bool(self._faults & {CarFault.LOCK_SILENT, CarFault.LOCK_DEAD})
+        return CarFault.BUS_SILENT in self._faults or message in self._muted
 
     def _frame(self, message: str) -> Frame:
         page = BATTERY_PAGES[self._page_index % len(BATTERY_PAGES)]
@@ -276,7 +305,7 @@ class VirtualCar:
             self._counters[message] = counter + 1
         return self._messages.encode(
             message,
-            signal_values(message, self.body, self.lock, page=page),
+            signal_values(message, self.body, self.lock, self.immobiliser, page=page),
             at_s=self._now_s,
             counter=counter,
             is_measured=self._awake_since_s is not None and self._now_s - self._awake_since_s >= MEASURING_S,

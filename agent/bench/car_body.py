@@ -92,6 +92,12 @@ class CarBody:
             raise CarRefusesError("nobody opens a door while the car drives")
         self.openings[opening] = is_open
 
+    def set_ignition(self, *, is_on: bool) -> None:
+        """Switch on or off; raises `CarRefusesError` while the car drives."""
+        if self.is_driving:
+            raise CarRefusesError("the car is driving")
+        self.ignition = Ignition.ON if is_on else Ignition.OFF
+
     def plug_in(self, *, charger_kw: float = 7.4) -> None:
         """Plug the cable in and charge; raises `CarRefusesError` while the car drives."""
         if self.is_driving:

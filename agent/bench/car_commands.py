@@ -19,6 +19,8 @@ USAGE: Mapping[str, str] = {
     "charge": "charge [KILOWATTS]",
     "unplug": "unplug",
     "fob": "fob lock | unlock",
+    "immobiliser": "immobiliser release | engage",
+    "ignition": "ignition on | off",
     "wake": "wake",
     "sleep": "sleep",
     "fault": f"fault {_FAULTS}",
@@ -48,8 +50,12 @@ def state(car: VirtualCar) -> dict[str, object]:
         "lock": car.lock.state.value,
         "lock_requests_seen": car.lock.requests_seen,
         "lock_frames_seen": car.lock.frames_seen,
+        "immobiliser": car.immobiliser.state.value,
+        "drive_requests_seen": car.immobiliser.requests_seen,
+        "flashes_seen": car.lamps.flashes_seen,
         "wake_frames_seen": car.wake_frames_seen,
         "frames_sent": car.frames_sent,
+        "ignition": body.ignition.value,
         "odometer_m": round(body.odometer_m, 1),
         "speed_kmh": round(body.speed_kmh, 2),
         "state_of_charge_percent": round(body.state_of_charge_percent, 2),
@@ -95,6 +101,17 @@ def _fob(car: VirtualCar, arguments: Sequence[str], now_s: float) -> None:
     car.press_key_fob(now_s, is_locked={"lock": True, "unlock": False}[_word(arguments, "lock", "unlock")])
 
 
+def _immobiliser(car: VirtualCar, arguments: Sequence[str], now_s: float) -> None:
+    _only(arguments, 1)
+    is_drive_enabled = {"release": True, "engage": False}[_word(arguments, "release", "engage")]
+    car.switch_immobiliser(now_s, is_drive_enabled=is_drive_enabled)
+
+
+def _ignition(car: VirtualCar, arguments: Sequence[str], now_s: float) -> None:
+    _only(arguments, 1)
+    car.set_ignition(now_s, is_on=_word(arguments, "on", "off") == "on")
+
+
 def _wake(car: VirtualCar, arguments: Sequence[str], now_s: float) -> None:
     _only(arguments, 0)
     car.rouse(now_s)
@@ -129,6 +146,8 @@ _VERBS: Mapping[str, Callable[[VirtualCar, Sequence[str], float], None]] = {
     "charge": _charge,
     "unplug": _unplug,
     "fob": _fob,
+    "immobiliser": _immobiliser,
+    "ignition": _ignition,
     "wake": _wake,
     "sleep": _sleep,
     "fault": _fault,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agent.bench.car_body import CarBody, Ignition, Opening
+from agent.bench.car_immobiliser import Immobiliser
 from agent.bench.car_lock import LockUnit
 from agent.model.reading import Value
 
@@ -14,13 +15,17 @@ BATTERY_PAGES = (0, 1, 0, 2)
 CELL_SPREAD_C = 1.5
 
 
-def signal_values(message: str, body: CarBody, lock: LockUnit, *, page: int) -> Mapping[str, Value]:
+def signal_values(
+    message: str, body: CarBody, lock: LockUnit, immobiliser: Immobiliser, *, page: int
+) -> Mapping[str, Value]:
     """Physical values of every signal of `message` but counter and checksum; raises KeyError for one not known."""
     match message:
         case "MotionStatus":
             return {"WheelSpeed": body.speed_kmh, "Odometer": body.odometer_m / 1000}
         case "LockStatus":
             return {"CentralLock": lock.state.value, "LastRequestFrom": lock.last_request_from}
+        case "DriveStatus":
+            return {"Immobiliser": immobiliser.state.value}
         case "BatteryStatus":
             return {
                 "StateOfCharge": body.state_of_charge_percent,

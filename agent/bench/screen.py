@@ -12,7 +12,7 @@ from agent.backend.outcome import CommandResult
 from agent.backend.words import progress_words, result_words
 from agent.bench.bench import Bench
 from agent.bench.car import CarFault
-from agent.bench.car_body import CarRefusesError, Opening
+from agent.bench.car_body import CarRefusesError, Ignition, Opening
 from agent.bench.car_commands import state
 from agent.bench.reported import LOCKED
 from agent.bench.setup import CAR_NAME
@@ -26,8 +26,9 @@ COMMANDS_AT_ONCE_MAX = 8  # more keys than anybody presses while a car answers; 
 DRIVE_KM = 2
 
 KEYS = (
-    "q quit | u unlock  l lock  r report | d door  t trunk  g drive 2 km  c cable  s sleep  w wake | "
-    "1 lock unit dead  2 lock ignores  3 bus silent  4 broker gone"
+    "q quit | u unlock  l lock  e enable drive  x disable drive  f find  r report  k check return | "
+    "d door  t trunk  g drive 2 km  i ignition  c cable  s sleep  w wake | "
+    "1 lock unit dead  2 lock ignores  3 bus silent  4 broker gone  5 immobiliser dead"
 )
 
 
@@ -44,7 +45,11 @@ class Screen:
         self._actions: dict[str, Callable[[], Coroutine[None, None, None]]] = {
             "u": lambda: self._command(Action.UNLOCK),
             "l": lambda: self._command(Action.LOCK),
+            "e": lambda: self._command(Action.ENABLE_DRIVE),
+            "x": lambda: self._command(Action.DISABLE_DRIVE),
+            "f": lambda: self._command(Action.LOCATE),
             "r": lambda: self._command(Action.REPORT),
+            "k": lambda: self._command(Action.CHECK_RETURN),
             "4": self._toggle_broker,
         }
 
@@ -105,12 +110,14 @@ class Screen:
             "d": lambda: toggled(Opening.DRIVER_DOOR),
             "t": lambda: toggled(Opening.TRUNK),
             "g": lambda: f"drive {DRIVE_KM}",
+            "i": lambda: f"ignition {'on' if body.ignition is Ignition.OFF else 'off'}",
             "c": lambda: "unplug" if body.is_plugged else "charge",
             "s": lambda: "sleep",
             "w": lambda: "wake",
             "1": lambda: switched(CarFault.LOCK_DEAD),
             "2": lambda: switched(CarFault.LOCK_IGNORES),
             "3": lambda: switched(CarFault.BUS_SILENT),
+            "5": lambda: switched(CarFault.IMMOBILISER_DEAD),
         }
         return lines[key]() if key in lines else None
 
@@ -152,7 +159,8 @@ class Screen:
             title=f"carshare-bench: {bench.broker_words}; CAN: {bench.can.words}",
             command=bench.folder.backend_command("unlock"),
             car=(
-                f"the car itself: {'asleep' if truth['asleep'] else 'awake'}, {truth['lock']}, {doors}, {speed} km/h, "
+                f"the car itself: {'asleep' if truth['asleep'] else 'awake'}, {truth['lock']}, {doors}, "
+                f"immobiliser {truth['immobiliser']}, {speed} km/h, "
                 f"{odometer_km:.2f} km, {truth['state_of_charge_percent']} %"
                 f"{', charging' if truth['charging'] else ''}; faults: {', '.join(faults) or 'none'}"
                 f" (driving and charging run x{bench.car.car.time_compression:g})"

@@ -14,6 +14,7 @@ from agent.backend.keys import car_table, make_key, operator_table, read_request
 from agent.bench.choices import CanChoice
 from agent.cli import main as agent_main
 from agent.errors import EXIT_DONE, ConfigurationError
+from agent.model.command import Action
 
 CAR_NAME = "demo"
 OPERATOR = 1
@@ -56,7 +57,7 @@ def make_folder(path: Path, *, profile: Path, can: CanChoice, broker_host: str, 
     car, operator = folder.agent_toml.parent, folder.backend_toml.parent
     provisioned = io.StringIO()
     with contextlib.redirect_stdout(provisioned), contextlib.redirect_stderr(provisioned):
-        status = agent_main(["provision", str(car)])
+        status = agent_main(["provision", "--standalone", str(car)])
     if status != EXIT_DONE:
         raise ConfigurationError(f"cannot make the bench's car: {provisioned.getvalue().strip()}")
     request = read_request(car / "request.json")
@@ -87,7 +88,7 @@ heartbeat_s = {HEARTBEAT_S}
 [status]
 socket = "status.sock"
 
-{operator_table(OPERATOR, OPERATOR_NAME, key.public_key())}"""
+{operator_table(OPERATOR, OPERATOR_NAME, key.public_key(), (action.name.lower() for action in Action))}"""
     )
     folder.backend_toml.write_text(
         f"""[operator]

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from agent.model.reading import Quality, Value
+
+EVIDENCE_MAX: Final = 8
+"""Pieces of evidence in one result: with paths of usual length they fit into an envelope beside the rest."""
 
 
 class Action(IntEnum):

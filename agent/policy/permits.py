@@ -42,7 +42,7 @@ def permit_asleep(preconditions: Sequence[Precondition], readings: Callable[[str
 def _verdict(judged: Sequence[tuple[Reason | None, Reading]], used: tuple[Reading, ...]) -> Verdict:
     for reason, decisive in judged:
         if reason is not None:
-            # A result has room for six readings, and the one it hangs on must be among them.
+            # A result has room for eight readings, and the one it hangs on must be among them.
             return reason, (decisive, *(reading for reading in used if reading is not decisive))
     return None, used
 

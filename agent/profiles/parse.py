@@ -47,6 +47,7 @@ def parse_profile(profile_text: str, files: Mapping[str, bytes], *, source: str)
         recipes=actions.recipes,
         send_list=actions.send_list,
         unsupported=actions.unsupported,
+        return_conditions=actions.return_conditions,
     )
 
 

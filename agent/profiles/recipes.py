@@ -1,4 +1,7 @@
-"""`[wake.*]`, `[actions.*]` and `[unsupported]` to recipes, and to the list of all that may be sent (SR-01)."""
+"""What a profile says about acting on its car, compiled: recipes, the list of all that may be sent (SR-01), conditions.
+
+`[wake.*]`, `[actions.*]`, `[[return_conditions]]` and `[unsupported]` of the profile.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,9 @@ ACTIONS: Mapping[str, Action] = {
     action.name.lower(): action for action in Action if action not in (Action.REPORT, Action.CHECK_RETURN)
 }
 
+# Which of all actions a profile decides on: whether a rental may end depends on the car, a report does not.
+ANSWERS: Mapping[str, Action] = {**ACTIONS, Action.CHECK_RETURN.name.lower(): Action.CHECK_RETURN}
+
 # What a precondition may give as its reason: the words about the state of the car.
 REASONS: Mapping[str, Reason] = {
     reason.name.lower(): reason
@@ -52,6 +58,7 @@ class Actions:
     recipes: Mapping[Action, Recipe]
     send_list: tuple[SendRule, ...]
     unsupported: Mapping[Action, str]
+    return_conditions: tuple[Precondition, ...]
 
 
 def compile_actions(tables: ProfileTable, rules: Rules, messages: Sequence[MessagePlan], lookup: Lookup) -> Actions:
@@ -60,13 +67,13 @@ def compile_actions(tables: ProfileTable, rules: Rules, messages: Sequence[Messa
     # A faulty table may have been for any path.
     asked = {table.path for table in tables.signals if table is not None} if None not in tables.signals else None
     wake_ups = {name: _wake_up(name, table, rules, lookup) for name, table in tables.wake.items() if table is not None}
+    conditions = _Conditions(signals, asked, lookup)
     recipes: dict[Action, Recipe] = {}
     for word, table in tables.actions.items():
-        action = _action(("actions", word), word, lookup)
+        action = _action(("actions", word), word, ACTIONS, lookup)
         if table is None:
             continue
         frames = _frames(table.frames, None, rules, lookup, ("actions", word))
-        conditions = _Conditions(signals, asked, lookup)
         feedback = tuple(
             conditions.feedback(row, ("actions", word, "feedback", index)) for index, row in enumerate(table.feedback)
         )
@@ -94,24 +101,41 @@ def compile_actions(tables: ProfileTable, rules: Rules, messages: Sequence[Messa
         recipes=recipes,
         send_list=tuple(dict.fromkeys(_send_rule(template) for template in templates)),
         unsupported=_unsupported(tables, lookup),
+        return_conditions=_return_conditions(tables, conditions, lookup),
     )
+
+
+def _return_conditions(tables: ProfileTable, conditions: _Conditions, lookup: Lookup) -> tuple[Precondition, ...]:
+    """What must hold for a rental to end. A car of which that is not known is not given back (SR-05)."""
+    told = []
+    for index, row in enumerate(tables.return_conditions):
+        place: Place = ("return_conditions", index)
+        if row is None:
+            continue
+        if row.unknown is None:
+            expected = "the reason while the value is not known, such as 'precondition_stale'"
+            lookup.findings.add((*place, "unknown"), "missing", expected)
+        told.append(conditions.precondition(row, place))
+    return tuple(told)
 
 
 def _unsupported(tables: ProfileTable, lookup: Lookup) -> dict[Action, str]:
     unsupported: dict[Action, str] = {}
     for word, why in tables.unsupported.items():
-        action = _action(("unsupported", word), word, lookup)
+        action = _action(("unsupported", word), word, ANSWERS, lookup)
         if word in tables.actions:
             lookup.findings.add(("unsupported", word), f"{word} has a recipe too", "one of the two")
+        if action is Action.CHECK_RETURN and tables.return_conditions:
+            lookup.findings.add(("unsupported", word), f"{word} has its return_conditions too", "one of the two")
         if action is not None:
             unsupported[action] = why
     return unsupported
 
 
-def _action(place: Place, word: str, lookup: Lookup) -> Action | None:
-    if word not in ACTIONS:
-        lookup.findings.add(place, f"unknown action {word!r}", expected_of(ACTIONS, word))
-    return ACTIONS.get(word)
+def _action(place: Place, word: str, known: Mapping[str, Action], lookup: Lookup) -> Action | None:
+    if word not in known:
+        lookup.findings.add(place, f"unknown action {word!r}", expected_of(known, word))
+    return known.get(word)
 
 
 def _wake_up(name: str, table: WakeTable, rules: Rules, lookup: Lookup) -> WakeUp:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agent.model.command import Action
 from agent.model.frame import BitField, SendRule
 from agent.model.reading import Value
-from agent.model.recipe import ChecksumField, Recipe
+from agent.model.recipe import ChecksumField, Precondition, Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,8 @@ class MessagePlan:
 class Profile:
     """A vehicle. `send_list` is all that may ever be sent; an action without a recipe cannot be done on this car.
 
-    `unsupported` gives the reason in words for the actions the profile rules out.  An id that only carries the
+    `unsupported` gives the reason in words for the actions the profile rules out.  `return_conditions` are what must be
+    known to hold for a rental to end; without any the question is not answered.  An id that only carries the
     selector of a `UnitChoice` also has a `MessagePlan`, with no signals of its own if need be.
     """
 
@@ -129,6 +130,7 @@ class Profile:
     recipes: Mapping[Action, Recipe]
     send_list: tuple[SendRule, ...]
     unsupported: Mapping[Action, str]
+    return_conditions: tuple[Precondition, ...] = ()
 
     @property
     def paths(self) -> tuple[str, ...]:

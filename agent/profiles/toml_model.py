@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from agent.model.command import EVIDENCE_MAX
+
 DATABASE_FILES_MAX = 32
 NAME_PATTERN = "^[a-z][a-z0-9_]*$"
 
@@ -130,4 +132,5 @@ class ProfileTable(_Table):
     signals: list[SignalTable | None] = Field(min_length=1)
     wake: dict[str, WakeTable | None] = {}
     actions: dict[str, ActionTable | None] = {}
+    return_conditions: list[PreconditionTable | None] = Field(default=[], max_length=EVIDENCE_MAX)
     unsupported: dict[str, Text] = {}

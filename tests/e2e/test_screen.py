@@ -110,6 +110,34 @@ def test_a_person_unlocks_drives_is_refused_and_locks(person: Person, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_every_action_has_a_key(person: Person) -> None:
+    person.sees("agent online")
+    person.press("x")
+    person.sees("backend: demo: disable drive verified")
+    person.sees("immobiliser Engaged")
+    person.press("u")
+    person.sees("backend: demo: unlock verified")
+    person.press("g")
+    person.sees("car: no drive: the immobiliser is engaged")
+    person.press("e")
+    person.sees("backend: demo: enable drive verified")
+    person.press("i")
+    person.sees("car: switched on")
+    person.sees(r"LowVoltageSystemState +ON ok")
+    person.press("x")
+    person.sees("backend: demo: disable drive rejected .*: the ignition is on")
+    person.press("k")
+    person.sees("backend: demo: check return rejected .*: the ignition is on")
+    person.press("i")
+    person.sees(r"LowVoltageSystemState +OFF ok")
+    person.press("f")
+    person.sees("backend: demo: locate")
+    person.press("k")
+    person.sees("backend: demo: check return (?!rejected)")
+    person.press("5")
+    person.sees("faults: immobiliser_dead")
+
+
 def test_the_command_for_the_second_terminal_works_as_printed(person: Person) -> None:
     """It runs while nobody reads the first terminal: a picture that cannot be drawn stops neither agent nor car."""
     command = person.sees(r"(\S+carshare-backend|\S+ -m agent\.backend\.cli) --config (\S+) unlock demo").group()

@@ -1,4 +1,5 @@
-"""The recording of `dbc/demo_hatchback`: a charging car is unlocked, driven 2 km, locked, falls asleep, wakes.
+"""The recording of `dbc/demo_hatchback`: a charging car is located, unlocked and driven 2 km, locked and disabled,
+falls asleep, wakes.
 
 Also in it, and not to be believed: a frame with a wrong checksum, one sent twice, one cut short, one of the right
 number among the extended identifiers, a wheel sensor gone mad, a page of details that nobody knows.
@@ -23,6 +24,7 @@ _END_MS = 110_000
 _FRESHNESS_MS = {
     "MotionStatus": 500,
     "LockStatus": 500,
+    "DriveStatus": 1000,
     "BatteryStatus": 5000,
     "BatteryDetails": 2000,
     "BodyStatus": 2000,
@@ -31,6 +33,7 @@ _FRESHNESS_MS = {
 _PATHS = {
     "MotionStatus": ("Vehicle.Speed", "Vehicle.TraveledDistance"),
     "LockStatus": ("Vehicle.Carshare.CentralLock.IsLocked",),
+    "DriveStatus": ("Vehicle.Carshare.IsDriveEnabled",),
     "BatteryStatus": (
         f"{_BATTERY}.StateOfCharge.Current",
         f"{_BATTERY}.StateOfCharge.Displayed",
@@ -63,6 +66,7 @@ _PATHS = {
 
 _CONTACT: Mapping[int, Shown] = {0: False, 1: True, 2: MEANINGLESS, 3: MEANINGLESS}
 _LOCK: Mapping[int, Shown] = {0: False, 1: True, 2: MEANINGLESS, 3: MEANINGLESS, 7: MEANINGLESS}
+_IMMOBILISER: Mapping[int, Shown] = {0: True, 1: False, 2: MEANINGLESS, 3: MEANINGLESS, 7: MEANINGLESS}
 _CHARGING: Mapping[int, Shown] = {0: False, 1: True, 2: False, 3: False, 7: MEANINGLESS}
 _PLUG: Mapping[int, Shown] = {0: False, 1: True, 2: True, 3: MEANINGLESS}
 _IGNITION: Mapping[int, Shown] = {0: "OFF", 1: "ACC", 2: "ON", 3: "START", 15: MEANINGLESS}
@@ -77,6 +81,7 @@ class _Car:
     odometer_m: float | None = None
     lock: int = 7
     lock_asked_by: int = 7
+    immobiliser: int = 7
     is_battery_measured: bool = False
     charge_percent: float = 63.87
     charging: int = 7
@@ -115,6 +120,7 @@ _SCRIPT: tuple[tuple[int, Mapping[str, object]], ...] = (
         },
     ),
     (500, {"odometer_m": 23_456_780.0}),
+    (600, {"immobiliser": 1}),
     (600, {"low_v": 13.9, "trunk": 0}),
     (1000, {"is_battery_measured": True, "charging": 1, "plug": 2, "pack_v": 371.4, "pack_a": 18.6}),
     (1500, {"grid_kw": 7.25, "cells_celsius": (11.5, 14.0), "health_percent": 93.5}),
@@ -129,6 +135,8 @@ _SCRIPT: tuple[tuple[int, Mapping[str, object]], ...] = (
     (7000, {"doors": (1, 0, 0, 1)}),
     (8000, {"doors": (0, 0, 0, 1)}),
     (8600, {"doors": _CLOSED}),
+    (8800, {"immobiliser": 2}),
+    (9000, {"immobiliser": 0}),
     (9000, {"ignition": 1}),
     (9400, {"ignition": 2}),
     (9800, {"ignition": 3}),
@@ -146,6 +154,8 @@ _SCRIPT: tuple[tuple[int, Mapping[str, object]], ...] = (
     (100_800, {"trunk": 0}),
     (102_000, {"lock": 2, "lock_asked_by": 2}),
     (102_400, {"lock": 1}),
+    (102_800, {"immobiliser": 2}),
+    (103_000, {"immobiliser": 1}),
 )
 
 _STARTS_MS, _ACCELERATION_MS2, _CRUISE_KMH, _BRAKES_AFTER_M = 13_000, 2.5, 100.8, 1843.0
@@ -166,9 +176,9 @@ def write() -> GoldenLog:
             continue
         if now_ms == _ASLEEP_MS[1]:
             golden.frame(now_ms - 50, "body", 0x1ABCDFE1, bytes([1, 1]), is_extended_id=True)
-            car = replace(car, lock=7, low_v=None)
+            car = replace(car, lock=7, immobiliser=7, low_v=None)
         if now_ms == _ASLEEP_MS[1] + 400:
-            car = replace(car, lock=1, low_v=12.8)
+            car = replace(car, lock=1, immobiliser=1, low_v=12.8)
         _send_due(golden, car, now_ms, counter)
         counter = (counter + 1) % 16
     return golden
@@ -209,17 +219,32 @@ def _send_due(golden: GoldenLog, car: _Car, now_ms: int, counter: int) -> None:
         send(0, 0x130, _motion_status(car, counter))
     send(11, 0x1F1, _lock_status(car, counter))
     if now_ms % 200 == 0:
+        send(17, 0x1F3, _drive_status(car, now_ms // 200 % 16))
         send(23, 0x320, _body_status(car))
         send(37, 0x2A1, _battery_details(car, (0, 1, 0, 2)[now_ms // 200 % 4]))
     if now_ms % 500 == 0:
         send(41, 0x2A0, _battery_status(car))
-    if request := _REQUESTS.get(now_ms):
-        covered = bytes([request[0] | request[1] << 4, 0, 0])
-        send(60, 0x1F0, (bytes([_j1850(covered)]) + covered, {}))
+    if asked := _REQUESTS.get(now_ms):
+        arbitration_id, request_counter, request = asked
+        covered = bytes([request_counter | request << 4, 0, 0])
+        send(60, arbitration_id, (bytes([_j1850(covered)]) + covered, {}))
 
 
-# What telematics asks of the lock, as counter and request: twice each, the second time with the next counter.
-_REQUESTS: Mapping[int, tuple[int, int]] = {3800: (7, 1), 3900: (8, 1), 101_800: (9, 2), 101_900: (10, 2)}
+_LOCK_REQUEST, _DRIVE_REQUEST, _LOCATE_REQUEST = 0x1F0, 0x1F2, 0x1F4
+
+# What telematics asks for, as identifier, counter and request: twice each, the second time with the next counter.
+_REQUESTS: Mapping[int, tuple[int, int, int]] = {
+    2300: (_LOCATE_REQUEST, 14, 2),
+    2400: (_LOCATE_REQUEST, 15, 2),
+    3800: (_LOCK_REQUEST, 7, 1),
+    3900: (_LOCK_REQUEST, 8, 1),
+    8600: (_DRIVE_REQUEST, 7, 1),
+    8700: (_DRIVE_REQUEST, 8, 1),
+    101_800: (_LOCK_REQUEST, 9, 2),
+    101_900: (_LOCK_REQUEST, 10, 2),
+    102_600: (_DRIVE_REQUEST, 9, 2),
+    102_700: (_DRIVE_REQUEST, 10, 2),
+}
 
 
 def _j1850(covered: bytes) -> int:
@@ -240,6 +265,11 @@ def _motion_status(car: _Car, counter: int) -> tuple[bytes, Readings]:
 def _lock_status(car: _Car, counter: int) -> tuple[bytes, Readings]:
     covered = bytes([counter | car.lock << 4, car.lock_asked_by, 0])
     return bytes([_j1850(covered)]) + covered, {"Vehicle.Carshare.CentralLock.IsLocked": _LOCK[car.lock]}
+
+
+def _drive_status(car: _Car, counter: int) -> tuple[bytes, Readings]:
+    covered = bytes([counter | car.immobiliser << 4, 0, 0])
+    return bytes([_j1850(covered)]) + covered, {"Vehicle.Carshare.IsDriveEnabled": _IMMOBILISER[car.immobiliser]}
 
 
 def _battery_status(car: _Car) -> tuple[bytes, Readings]:

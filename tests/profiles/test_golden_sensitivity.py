@@ -30,7 +30,8 @@ _RAW = re.compile(r"(Crc|Counter)$|^(Page|IsMaximum|Detail|Reserved|Wake)$")
 # What no recording can show: a float has no sign of its own; no value is so large, and no counter jumps so far, that
 # the highest bit matters; what is cut off means nothing in either case; and one signal is for people to read.
 _INVISIBLE = re.compile(
-    r"^(ChargePower|GridPower): sign|^(CentralLock|LockCounter|Page|WakeReason|Reserved): length|^LastRequestFrom: "
+    r"^(ChargePower|GridPower): sign|^LastRequestFrom: "
+    r"|^(CentralLock|LockCounter|Immobiliser|DriveCounter|Page|WakeReason|Reserved): length"
 )
 
 

@@ -25,13 +25,17 @@ from itertools import count
 from multiprocessing import get_context
 
 from tests.support.world import World
+from tests.support.world_memory import begin_process
 
 WORLDS_A_TASK = 4
 TASKS_WAITING = 3
 """For each process: enough that none waits, few enough that little is thrown away at the end."""
 
-COLLECT_EVERY = 16
-"""Worlds between two collections: what a world leaves is in cycles, and looking for it at every turn costs a tenth."""
+COLLECT_EVERY = 4
+"""Tasks between two collections: what a world leaves is in cycles, and looking for it at every turn costs a tenth."""
+
+_tasks = count(1)
+"""Of this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ def _lived_by_many(seed: int, processes: int) -> Generator[Lived, None, None]:
     """The same in the same order, worked at by several processes."""
     starts = count(seed, WORLDS_A_TASK)
     waiting: deque[Future[list[Lived]]] = deque()
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin)
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=begin_process)
     try:
         while True:
             while len(waiting) < processes * TASKS_WAITING:
@@ -127,14 +131,9 @@ def _lived_by_many(seed: int, processes: int) -> Generator[Lived, None, None]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin() -> None:
-    gc.freeze()
-    gc.disable()
-
-
 def _live_some(start: int) -> list[Lived]:
     some = [live(seed) for seed in range(start, start + WORLDS_A_TASK)]
-    if start // WORLDS_A_TASK % (COLLECT_EVERY // WORLDS_A_TASK) == 0:
+    if next(_tasks) % COLLECT_EVERY == 0:
         gc.collect()
     return some
 

@@ -1,269 +1,95 @@
 """SR-02, H73 to H78: the power is cut before every single effect of a command, twice, and the agent starts again.
 
-At every effect of a run all that outlives the agent (car, disk, time) is set aside, and a new agent begins with it.
-Effects between which nothing of that changes (the broker is told something, a line is logged) leave the same
-remains: one new agent begins there for all these cuts, while what had been told by then is judged for each of them.
+For every action, with every fault of the virtual car, awake and asleep: `tests.simulation.crash_points`.
 """
 
 from __future__ import annotations
 
-import json
+import os
 import sys
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import groupby, product
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
 
 import pytest
 
 from agent.bench.car import CarFault
-from agent.command.envelope import MessageKind, Result, check_signature, decode_result, open_unverified
 from agent.model.command import Action, Executed, Stage
-from agent.model.effects import Effect, Persist, Publish, SendFrame
-from agent.model.frame import Frame
-from tests.support.pair import VEHICLE_KEY, Pair, PowerCutError, Remains
+from tests.simulation import crash_points
+from tests.simulation.crash_points import (
+    FAULTS,
+    QUESTIONS,
+    Found,
+    Said,
+    Scenario,
+    Tally,
+    Truth,
+    explore,
+    first_life,
+    future,
+    judge,
+    key_of,
+    live_on,
+)
+from tests.support.envelopes import VERIFIED as RESULT
+from tests.support.pair import Pair, PowerCutError
+from tests.support.world_memory import begin_process
 
-FAULTS = (None, *CarFault)
-UNBELIEVED = {
-    CarFault.LOCK_IGNORES,
-    CarFault.LOCK_DEAD,
-    CarFault.LOCK_BLOCKED,
-    CarFault.LOCK_SILENT,
-    CarFault.BUS_SILENT,
-    CarFault.CHECKSUM_WRONG,
-    CarFault.COUNTER_STUCK,
-}
-"""With these the lock does not move, or nothing that can be believed says so: no result may be `verified`."""
+PROCESSES = os.cpu_count() or 1
 
-AFTERWARDS_S = 1.0  # how long after its last word a new agent is watched for frames that nobody asked for
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """One command to one car, whose lock stands as the command does not want it."""
-
-    action: Action
-    fault: CarFault | None
-    is_asleep: bool
-
-    @property
-    def is_locked_at_first(self) -> bool:
-        return self.action is not Action.LOCK
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """The power goes before the effect of this number: so many messages have been told, and this is left."""
-
-    number: int
-    told: int
-    remains: Remains
-
-
-@dataclass(slots=True)
-class Life:
-    """What one run of the agent came to, and every place at which it can be cut."""
-
-    pair: Pair
-    cuts: list[Cut] = field(default_factory=list)
-
-    @property
-    def told(self) -> list[Publish]:
-        return self.pair.published
-
-    @property
-    def sent(self) -> list[Frame]:
-        return self.pair.sent
-
-    def distinct_cuts(self) -> Iterator[tuple[Remains, list[Cut]]]:
-        """Each remains once, with the cuts that leave it."""
-        for _, cuts in groupby(self.cuts, lambda cut: id(cut.remains)):
-            alike = list(cuts)
-            yield alike[0].remains, alike
-
-
-class Watch:
-    """Looks at every effect before it is performed: is what is about to be told true, and what would a cut leave?"""
-
-    def __init__(self, scenario: Scenario, *, is_cut: bool) -> None:
-        self.cuts: list[Cut] = []
-        self._scenario = scenario
-        self._is_cut = is_cut
-        self._has_changed = True
-        self._at_s = 0.0
-
-    def __call__(self, pair: Pair, effect: Effect) -> None:
-        if self._is_cut:
-            is_new = self._has_changed or pair.now_s != self._at_s
-            self._at_s, self._has_changed = pair.now_s, isinstance(effect, Persist | SendFrame)
-            remains = pair.remains() if is_new else self.cuts[-1].remains
-            self.cuts.append(Cut(len(self.cuts), len(pair.published), remains))
-        match effect:
-            case Publish(topic, payload) if topic.endswith("/res") and result_in(payload).stage is Stage.VERIFIED:
-                assert pair.car.lock.is_locked is not self._scenario.is_locked_at_first, "verified, and was not"
-                assert self._scenario.fault not in UNBELIEVED, "verified by what nobody could know"
-
-
-@lru_cache(10_000)
-def result_in(raw: bytes) -> Result:
-    envelope = open_unverified(MessageKind.RES, raw)
-    assert envelope is not None
-    assert check_signature(envelope, VEHICLE_KEY.public_key())
-    return decode_result(envelope.payload)
-
-
-@lru_cache(10_000)
-def record_in(raw: bytes) -> tuple[int, str]:
-    """Number and content of an `evt`; that it was kept for a while is not part of what it says."""
-    document = json.loads(raw)
-    document.pop("historical", None)
-    return int(document["seq"]), json.dumps(document)
-
-
-def results_in(told: Iterable[Publish]) -> list[tuple[bytes, Result]]:
-    return [(one.payload, result_in(one.payload)) for one in told if one.topic.endswith("/res")]
-
-
-def has_ended(told: list[Publish]) -> bool:
-    """Whether the last result told is final."""
-    last = next((one for one in reversed(told) if one.topic.endswith("/res")), None)
-    return last is not None and result_in(last.payload).stage.is_final
-
-
-def first_life(scenario: Scenario) -> tuple[Life, bytes]:
-    """A command, and the same bytes at its heels, to a car that has been at peace for a while."""
-    pair = Pair(is_asleep=scenario.is_asleep, is_locked=scenario.is_locked_at_first)
-    pair.run(2.0)
-    if scenario.fault is not None:
-        pair.car.set_fault(scenario.fault, pair.now_s, is_on=True)
-    raw = pair.command(scenario.action)
-    pair.published.clear()
-    pair.before_effect = watch = Watch(scenario, is_cut=True)
-    pair.deliver("cmd", raw)
-    insist(pair, raw)
-    watch.cuts.append(Cut(len(watch.cuts), len(pair.published), pair.remains()))  # behind the last effect
-    return Life(pair, watch.cuts), raw
-
-
-def next_life(scenario: Scenario, raw: bytes, remains: Remains, *, is_cut: bool) -> Life:
-    """A start with what a cut left; the backend, which knows of nothing, goes on sending the same bytes."""
-    watch = Watch(scenario, is_cut=is_cut)
-    pair = Pair(remains=remains, before_effect=watch)
-    insist(pair, raw)
-    if is_cut:
-        pair.before_effect = None
-        pair.run(AFTERWARDS_S)
-    assert pair.sent == [], "a frame for a command of an earlier life"
-    return Life(pair, watch.cuts)
-
-
-def insist(pair: Pair, raw: bytes) -> None:
-    """The same bytes now, and again when their end has been told."""
-    pair.deliver("cmd", raw)
-    pair.run(12.0, until=lambda: has_ended(pair.published))
-    pair.deliver("cmd", raw)
-    pair.run(0.02)
-
-
-def judge(scenario: Scenario, told: list[Publish], pair: Pair) -> None:
-    """One honest end, told as often as it was asked for; `told` is everything, `pair` the last of the lives."""
-    results = results_in(told)
-    finals = [(raw, result) for raw, result in results if result.stage.is_final]
-    ends = {(result.stage, result.executed) for _, result in finals}
-    if pair.disk.journal:
-        assert len({raw for raw, _ in finals}) == 1, f"not one end: {ends}"
-        is_final = [result.stage.is_final for _, result in results]
-        assert is_final == sorted(is_final), "an end, and then it goes on"
-    elif scenario.action is Action.REPORT:
-        # Answered, or of another session by now; it asks for no frame, and either is true of it.
-        assert ends <= {(Stage.EXECUTED_UNVERIFIED, Executed.YES), (Stage.REJECTED, Executed.NO)}
-        assert ends
-    else:
-        assert ends == {(Stage.REJECTED, Executed.NO)}
-
-    executed = finals[0][1].executed
-    has_moved = pair.car.lock.is_locked is not scenario.is_locked_at_first or pair.car.lock.arrives_at_s is not None
-    assert not (has_moved and executed is Executed.NO), "said to be as it was"
-    assert has_moved or executed is not Executed.YES or scenario.action is Action.REPORT, "said to have moved"
-    assert pair.car.lock_requests_seen <= 1, "a second actuation"
-    judge_numbers(told)
-
-
-def judge_numbers(told: list[Publish]) -> None:
-    """SR-07: a sequence number stands for one record or result, however often that is told."""
-    seen: dict[int, str | bytes] = {}
-    for raw, result in results_in(told):
-        if result.event_sequence is not None:
-            assert seen.setdefault(result.event_sequence, raw) == raw, "a sequence number twice"
-    for one in told:
-        if one.topic.endswith("/evt"):
-            number, content = record_in(one.payload)
-            assert seen.setdefault(number, content) == content, "a sequence number twice"
-
-
-@contextmanager
-def placed(*cuts: Cut) -> Iterator[None]:
-    """Whatever is found wrong is told with the place of the cuts."""
-    try:
-        yield
-    except AssertionError as error:
-        error.add_note("cut before effect " + ", then before effect ".join(str(cut.number) for cut in cuts))
-        raise
-
-
-@dataclass(slots=True)
-class Tally:
-    """How much was tried, over all scenarios of this file's run."""
-
-    scenarios: int = 0
-    cuts_once: int = 0
-    cuts_twice: int = 0
-    lives: int = 0
-    took_s: float = 0.0
-
-    def __str__(self) -> str:
-        return (
-            f"crash points: {self.scenarios} scenarios (action, fault, asleep or awake), cut once at each of"
-            f" {self.cuts_once:,} effects and again at each effect of the run after it, {self.cuts_twice:,} pairs of"
-            f" cuts, none left out; {self.lives:,} runs of the agent in {self.took_s:.0f} s"
-        )
-
+Group = tuple[Action, bool]
+"""An action, and whether the car sleeps: its scenarios share what their lives have in common."""
 
 TALLY = Tally()
 
 
+def wanted_scenarios(request: pytest.FixtureRequest) -> dict[Group, list[CarFault | None]]:
+    """What this run of pytest selected of the test below, the longest groups first."""
+    wanted: dict[Group, list[CarFault | None]] = {}
+    for item in request.session.items:
+        callspec = getattr(item, "callspec", None)
+        if callspec is not None and callspec.params.keys() == {"action", "fault", "is_asleep"}:
+            group = callspec.params["action"], callspec.params["is_asleep"]
+            wanted.setdefault(group, []).append(callspec.params["fault"])
+    return dict(sorted(wanted.items(), key=lambda one: (one[0][0] in QUESTIONS, not one[0][1])))
+
+
+@pytest.fixture(scope="module")
+def explored(request: pytest.FixtureRequest) -> Iterator[dict[Scenario, Future[list[Found]]]]:
+    """Each selected scenario with the work on its group; one alone is done where a debugger can see it."""
+    wanted = wanted_scenarios(request)
+    if sum(map(len, wanted.values())) == 1:
+        ((action, is_asleep), faults) = next(iter(wanted.items()))
+        done: Future[list[Found]] = Future()
+        done.set_result(explore(action, is_asleep, faults))
+        yield {Scenario(action, faults[0], is_asleep): done}
+        return
+    pool = ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn"), initializer=begin_process)
+    try:
+        work = {group: pool.submit(explore, *group, faults) for group, faults in wanted.items()}
+        yield {
+            Scenario(action, fault, is_asleep): work[action, is_asleep]
+            for (action, is_asleep), faults in wanted.items()
+            for fault in faults
+        }
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@pytest.mark.hazard("H73", "H74", "H75", "H76", "H77", "H78")
+@pytest.mark.timeout(600)  # the first of a group waits for all of it; the longest take half a minute
 @pytest.mark.parametrize("is_asleep", [False, True], ids=["awake", "asleep"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault or "sound")
 @pytest.mark.parametrize("action", Action, ids=lambda action: action.name.lower())
 def test_no_two_cuts_lead_to_a_second_actuation_a_false_verified_or_a_second_end(
-    action: Action, fault: CarFault | None, is_asleep: bool
+    action: Action, fault: CarFault | None, is_asleep: bool, explored: dict[Scenario, Future[list[Found]]]
 ) -> None:
     """SR-02, SR-04, SR-07, H73 to H78: the same bytes, sent again and again, move nothing more and have one end."""
-    began_s = time.perf_counter()
     scenario = Scenario(action, fault, is_asleep)
-    first, raw = first_life(scenario)
-    judge(scenario, first.told, first.pair)
-    TALLY.scenarios += 1
-    TALLY.lives += 1
-    for remains, cuts in first.distinct_cuts():
-        with placed(cuts[0]):
-            second = next_life(scenario, raw, remains, is_cut=True)
-        TALLY.lives += 1
-        for cut in cuts:
-            TALLY.cuts_once += 1
-            with placed(cut):
-                judge(scenario, first.told[: cut.told] + second.told, second.pair)
-        for remains_again, cuts_again in second.distinct_cuts():
-            with placed(cuts[0], cuts_again[0]):
-                third = next_life(scenario, raw, remains_again, is_cut=False)
-            TALLY.lives += 1
-            for cut, again in product(cuts, cuts_again):
-                TALLY.cuts_twice += 1
-                with placed(cut, again):
-                    judge(scenario, first.told[: cut.told] + second.told[: again.told] + third.told, third.pair)
-    TALLY.took_s += time.perf_counter() - began_s
+    (found,) = [one for one in explored[scenario].result() if one.scenario == scenario]
+    TALLY.add(found.tally)
+    assert found.failure is None, found.failure
 
 
 def test_counts_of_cuts_are_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -272,6 +98,107 @@ def test_counts_of_cuts_are_told(capsys: pytest.CaptureFixture[str]) -> None:
         sys.stdout.write(f"\n{TALLY}\n")
 
 
+# --- lives that are not run again ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("action", "fault"), [(Action.UNLOCK, CarFault.IMMOBILISER_SLOW), (Action.LOCATE, CarFault.LAMPS_DEAD)]
+)
+def test_lives_taken_as_known_are_those_that_would_be_lived(action: Action, fault: CarFault) -> None:
+    known: crash_points.Known = {}
+    sound, faulty = (first_life(Scenario(action, one, is_asleep=False)) for one in (None, fault))
+    raw = sound[1]
+    for cut, _ in sound[0].groups[::4]:
+        key = key_of(raw, cut)  # before the lives, which write on the disk that is left
+        known[key] = live_on(raw, cut)
+    compared = set()
+    for cut, _ in faulty[0].groups:
+        if (key := key_of(raw, cut)) in known:
+            compared.add(key)
+            assert live_on(raw, cut) == known[key]
+    assert compared == known.keys()
+    assert len(known) > 2
+
+
+def test_car_is_another_if_it_says_anything_else_within_the_time_of_a_life() -> None:
+    def after(fault: CarFault | None, *, is_locked: bool = True) -> bytes:
+        car = Pair(is_locked=is_locked).car
+        if fault is not None:
+            car.set_fault(fault, 1000.0, is_on=True)
+        return future(car, 1000.0)
+
+    sound = after(None)
+    same = {fault for fault in CarFault if after(fault) == sound}
+    assert same == {
+        *(CarFault.LOCK_IGNORES, CarFault.LOCK_SLOW, CarFault.IMMOBILISER_IGNORES, CarFault.IMMOBILISER_SLOW),
+        *(CarFault.LAMPS_DEAD, CarFault.WAKE_DEAF),
+    }
+    assert after(CarFault.LOCK_SILENT) == after(CarFault.LOCK_DEAD)
+    assert after(None, is_locked=False) != sound
+
+
+# --- the judge is not blind -----------------------------------------------------------------------------------------
+
+UNLOCK = Scenario(Action.UNLOCK, None, is_asleep=False)
+OPENED = Truth(is_there=True, is_on_its_way=False, requests=(1, 0, 0))
+UNTOUCHED = Truth(is_there=False, is_on_its_way=False, requests=(0, 0, 0))
+
+
+def ended(stage: Stage, executed: Executed, content: bytes = b"end", number: int | None = 7) -> Said:
+    return Said(content, number, replace(RESULT, stage=stage, executed=executed))
+
+
+VERIFIED = ended(Stage.VERIFIED, Executed.YES)
+ACCEPTED = ended(Stage.ACCEPTED, Executed.UNKNOWN, b"accepted", None)
+REFUSED = ended(Stage.REJECTED, Executed.NO, number=None)
+FLASHED = ended(Stage.EXECUTED_UNVERIFIED, Executed.YES)
+
+
+def test_honest_ends_pass() -> None:
+    judge(UNLOCK, [ACCEPTED, VERIFIED, VERIFIED], is_journalled=True, truth=OPENED)
+    judge(UNLOCK, [REFUSED], is_journalled=False, truth=UNTOUCHED)
+    on_its_way = replace(OPENED, is_there=False, is_on_its_way=True)
+    judge(UNLOCK, [ended(Stage.INTERRUPTED, Executed.UNKNOWN)], is_journalled=True, truth=on_its_way)
+    for fault in (CarFault.LAMPS_DEAD, CarFault.BUS_SILENT):
+        judge(Scenario(Action.LOCATE, fault, False), [FLASHED], is_journalled=True, truth=UNTOUCHED)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "said", "truth", "wrong"),
+    [
+        (UNLOCK, [VERIFIED, ended(Stage.INTERRUPTED, Executed.UNKNOWN, b"other")], OPENED, "not one end"),
+        (UNLOCK, [VERIFIED, ACCEPTED], OPENED, "and then it goes on"),
+        (UNLOCK, [ended(Stage.FAILED, Executed.NO)], OPENED, "said to be as it was"),
+        (UNLOCK, [VERIFIED], UNTOUCHED, "said to have moved"),
+        (replace(UNLOCK, fault=CarFault.LOCK_SILENT), [VERIFIED], OPENED, "verified by what nobody"),
+        (Scenario(Action.LOCATE, None, False), [VERIFIED], OPENED, "verified by what nobody"),
+        (Scenario(Action.LOCATE, CarFault.LOCK_DEAD, False), [FLASHED], UNTOUCHED, "said to have moved"),
+        (UNLOCK, [VERIFIED], replace(OPENED, requests=(2, 0, 0)), "a second actuation"),
+        (UNLOCK, [VERIFIED], replace(OPENED, requests=(1, 0, 1)), "a second actuation"),
+        (UNLOCK, [VERIFIED, Said("a record", 7)], OPENED, "a sequence number twice"),
+    ],
+)
+def test_each_lie_is_found(scenario: Scenario, said: list[Said], truth: Truth, wrong: str) -> None:
+    """SR-02, SR-04, SR-07"""
+    with pytest.raises(AssertionError, match=wrong):
+        judge(scenario, said, is_journalled=True, truth=truth)
+
+
+def test_command_the_disk_knows_nothing_of_is_refused_and_nothing_else() -> None:
+    """SR-02: but for a question, which is answered and not journalled."""
+    for said in ([VERIFIED], [REFUSED, VERIFIED], []):
+        with pytest.raises(AssertionError):
+            judge(UNLOCK, said, is_journalled=False, truth=OPENED)
+    question = Scenario(Action.CHECK_RETURN, None, is_asleep=False)
+    judge(question, [FLASHED, REFUSED], is_journalled=False, truth=UNTOUCHED)
+    with pytest.raises(AssertionError):
+        judge(question, [VERIFIED], is_journalled=False, truth=UNTOUCHED)
+
+
+# --- in small -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.hazard("H76")
 def test_interrupted_command_is_reported_with_the_state_read_back() -> None:
     """H76: cut after the actuation, before the end is durable; the read-back shows the lock open."""
     pair = Pair()

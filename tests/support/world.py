@@ -58,6 +58,7 @@ class World:
             now_s=self.now_s,
             is_asleep=is_locked and self.chance.random() < 0.5,
             is_locked=is_locked,
+            is_drive_enabled=self.chance.random() < 0.5,
             sleep_after_s=self.chance.choice((2.0, 5.0, 30.0)),
         )
         self.judge = Judge(self)
@@ -68,12 +69,17 @@ class World:
             self.station_kind(self, name, operator)
             for name, operator in (("A", first), ("B", first), ("C", second), ("D", reading))
         )
+        self._stations_due_s = float("inf")
         self.script = Script(self)
 
     def after(self, delay_s: float, do: Callable[..., None], *arguments: Any) -> None:
         """Have something done so many seconds from now."""
         self._agenda_number += 1
         heapq.heappush(self._agenda, (self.now_s + delay_s, self._agenda_number, do, arguments))
+
+    def note_stations_due(self) -> None:
+        """A station wants to be asked at another time."""
+        self._stations_due_s = min([station.due_s for station in self.stations])
 
     def mark(self, what: str, raw: bytes = b"", about: object = "") -> None:
         self.trace.mark(self.now_s, what, raw, about)
@@ -106,7 +112,7 @@ class World:
 
     def _live_until(self, is_over: Callable[[], bool]) -> None:
         """Step from one due thing to the next."""
-        computer, car, stations, agenda, judge = self.computer, self.car, self.stations, self._agenda, self.judge
+        computer, car, agenda, judge = self.computer, self.car, self._agenda, self.judge
         for _ in range(STEPS_MAX):
             if is_over():
                 return
@@ -116,20 +122,19 @@ class World:
                 due_s = agenda[0][0]
             if car_s is not None and car_s < due_s:
                 due_s = car_s
-            for station in stations:
-                if station.due_s < due_s:
-                    due_s = station.due_s
-            now_s = self.now_s = max(self.now_s, due_s)
+            now_s = self.now_s = max(self.now_s, min(due_s, self._stations_due_s))
             if car_s is not None and car_s <= now_s:
                 for frame in car.step(now_s):
                     computer.hear(frame)
             while agenda and agenda[0][0] <= now_s:
                 _, _, do, arguments = heapq.heappop(agenda)
                 do(*arguments)
-            for station in stations:
-                if station.due_s <= now_s:
-                    station.advance()
+            if self._stations_due_s <= now_s:
+                for station in self.stations:
+                    if station.due_s <= now_s:
+                        station.advance()
             if computer.next_timer() <= now_s:
                 computer.run_timer()
-            judge.check_due()
+            if judge.books.due_s:
+                judge.check_due()
         raise BrokenRuleError(f"the world does not end: {STEPS_MAX} steps until {self.now_s:.3f}")

@@ -51,7 +51,7 @@ class Taken(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Carried:
     """A message on its way through the broker, the last level of its topic being `kind`."""
 
     kind: str
@@ -70,8 +70,8 @@ class Broker:
         self.weather = Weather()
         self.is_away = False
         self.is_up = False
-        self.to_car: deque[Heard] = deque(maxlen=ARCHIVE_MAX)
-        self.from_car: deque[Heard] = deque(maxlen=ARCHIVE_MAX)
+        self.to_car: deque[Carried] = deque(maxlen=ARCHIVE_MAX)
+        self.from_car: deque[Carried] = deque(maxlen=ARCHIVE_MAX)
         self._connection = 0
         self._delivery = 0
         self._unacknowledged: dict[int, Delivery] = {}
@@ -136,8 +136,10 @@ class Broker:
             if world.chance.random() >= self.weather.puback_lost:
                 world.after(world.chance.uniform(0.01, 0.1), self._answer, effect.token, self._connection)
         kind = effect.topic.rpartition("/")[2]
+        if kind == "echo" and not self.weather.is_black_hole:
+            world.after(0.05, self._to_car_now, effect.topic, effect.payload, False, self._connection)
         if kind in ("res", "hello"):
-            self.from_car.append(Heard(kind, effect.payload))
+            self.from_car.append(Carried(kind, effect.payload))
             for station in world.stations:
                 self.to_station(station, kind, effect.payload)
 
@@ -158,7 +160,7 @@ class Broker:
     def take_from_station(self, kind: str, raw: bytes) -> Taken:
         if self.is_away:
             return Taken.NOT_CONNECTED
-        self.to_car.append(Heard(kind, raw))
+        self.to_car.append(Carried(kind, raw))
         if self.weather.is_black_hole:
             return Taken.DELIVERED
         if self._world.chance.random() < self.weather.puback_lost:
@@ -169,7 +171,7 @@ class Broker:
         self.send_to_car(topic(kind), raw)
         return Taken.DELIVERED
 
-    def send_to_car(self, where: str, raw: bytes, *, is_retained: bool = False) -> None:
+    def send_to_car(self, where: str, raw: bytes, is_retained: bool = False) -> None:
         for delay_s, copy in self._copies(raw):
             self._world.after(delay_s, self._to_car_now, where, copy, is_retained, self._connection)
 

@@ -41,6 +41,10 @@ MEANINGS: Mapping[tuple[str, str], tuple[str, Callable[[Value], Value | None]]] 
         "Vehicle.Carshare.CentralLock.IsLocked",
         _choice(Unlocked=False, Locked=True),
     ),
+    ("DriveStatus", "Immobiliser"): (
+        "Vehicle.Carshare.IsDriveEnabled",
+        _choice(Released=True, Engaged=False),
+    ),
     ("BatteryStatus", "StateOfCharge"): ("Vehicle.Powertrain.TractionBattery.StateOfCharge.Current", _number()),
     ("BatteryStatus", "StateOfChargeShown"): ("Vehicle.Powertrain.TractionBattery.StateOfCharge.Displayed", _number()),
     ("BatteryStatus", "ChargingState"): (
@@ -143,7 +147,7 @@ class RememberedMessages(CarMessages):
 
     def hear(self, frame: Frame) -> Heard | None:
         key = (frame.arbitration_id, frame.data)
-        if key not in self._heard:  # as many as the agent may send: two requests, sixteen counters, a wake-up
+        if key not in self._heard:  # as many as the agent may send: five requests, sixteen counters, a wake-up
             self._heard[key] = super().hear(frame)
         return self._heard[key]
 
@@ -174,12 +178,20 @@ class RestingBody(CarBody):
 class WorldCar(VirtualCar):
     """The virtual car with the memory above, which also remembers when it is to be asked next."""
 
-    def __init__(self, *, now_s: float, is_asleep: bool, is_locked: bool, sleep_after_s: float) -> None:
+    def __init__(
+        self, *, now_s: float, is_asleep: bool, is_locked: bool, is_drive_enabled: bool, sleep_after_s: float
+    ) -> None:
         self._is_next_known = False
         self._next_s: float | None = None
         profile, database = vehicle()
         super().__init__(
-            profile, database, now_s=now_s, is_asleep=is_asleep, is_locked=is_locked, sleep_after_s=sleep_after_s
+            profile,
+            database,
+            now_s=now_s,
+            is_asleep=is_asleep,
+            is_locked=is_locked,
+            is_drive_enabled=is_drive_enabled,
+            sleep_after_s=sleep_after_s,
         )
         self.body = RestingBody()
         self._messages = remembered_messages()

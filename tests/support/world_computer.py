@@ -7,15 +7,13 @@ to the disk takes its time, frames and deliveries go on reaching the engine, and
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from agent.config import Config
 from agent.engine import Engine
 from agent.model.command import Reason
-from agent.model.effects import Acknowledge, Effect, Level, Log, Persist, Publish, SendFrame, Stop
+from agent.model.effects import Acknowledge, Effect, Level, Log, Persist, Publish, Reconnect, SendFrame, Stop
 from agent.model.events import (
     BusChanged,
     ClockSet,
@@ -29,21 +27,17 @@ from agent.model.events import (
     StoreFailed,
 )
 from agent.model.frame import BusState, Frame
-from agent.model.records import Recovered
-from tests.support.pair import VEHICLE_KEY, Disk, config, vehicle
+from tests.support.pair import VEHICLE_KEY, config, vehicle
+from tests.support.world_disk import StampedQueue, WorldDisk
 from tests.support.world_keys import AGENT_KEYS
 from tests.support.world_trace import BrokenRuleError
 
 if TYPE_CHECKING:
     from tests.support.world import World
-    from tests.support.world_judge import Sending
+    from tests.support.world_rules import Sending
 
 # What a kernel's socket buffer holds of a bus whose reader is stopped.
 FRAMES_WAITING_MAX: Final = 400
-
-EFFECTS_WAITING_MAX: Final = 400
-"""Bound of the engine's queue here: a stalled disk holds it up for 25 s, in which the broker may deliver eight
-messages unacknowledged and the bus some 800 frames."""
 
 STOP_GRACE_S: Final = 8.0
 CLOCK_TRUSTS: Final = tuple(ClockTrust)
@@ -53,54 +47,6 @@ CLOCK_TRUSTS: Final = tuple(ClockTrust)
 def agent_config() -> Config:
     """The configuration of `tests.support.pair`, read once."""
     return config()
-
-
-@dataclass
-class WorldDisk(Disk):
-    """What survives a crash; may itself be lost, and made anew under another id."""
-
-    store_id: bytes = b"storeid!"
-
-    def recover(self) -> Recovered:
-        return replace(super().recover(), store_id=self.store_id)
-
-    def lose(self, store_id: bytes, *, is_outbox_lost: bool) -> None:
-        """The journal is found damaged at start and made anew, as `adapters/store.py` does."""
-        self.store_id = store_id
-        self.journal.clear()
-        self.sessions.clear()
-        if is_outbox_lost:
-            self.outbox.clear()
-        self.sequence_next = max(self.outbox, default=0) + 1
-
-
-class StampedQueue(deque[Effect]):
-    """The engine's own queue, with the time at which each effect was asked for."""
-
-    def __init__(self, effects: Iterable[Effect], clock: Callable[[], float]) -> None:
-        super().__init__()
-        self._clock = clock
-        self._stamps_s: deque[float] = deque()
-        self.asked_at_s = 0.0
-        self.extend(effects)
-
-    def append(self, effect: Effect) -> None:
-        if len(self) >= EFFECTS_WAITING_MAX:
-            raise BrokenRuleError(f"SR-09: more than {EFFECTS_WAITING_MAX} effects wait")
-        super().append(effect)
-        self._stamps_s.append(self._clock())
-
-    def extend(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
-            self.append(effect)
-
-    def popleft(self) -> Effect:
-        self.asked_at_s = self._stamps_s.popleft()
-        return super().popleft()
-
-    def clear(self) -> None:
-        super().clear()
-        self._stamps_s.clear()
 
 
 class Computer:
@@ -301,6 +247,8 @@ class Computer:
                 world.broker.take_from_car(effect)
             case Acknowledge(delivery_id):
                 world.broker.acknowledge(delivery_id)
+            case Reconnect():
+                world.after(0.0, world.broker.disconnect)
             case Log(level, event) if level <= Level.ERROR and event != "store_failed":
                 raise BrokenRuleError(f"the agent reports an error of its own: {effect}")
             case Stop(reason):

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Final
 from agent.bench.car import CarFault
 from agent.bench.car_body import CarRefusesError, Opening
 from agent.command.envelope import (
-    CommandPayload,
+    Envelope,
     Hello,
     MessageKind,
     Result,
     decode_command,
+    decode_ping,
     encode_command,
     encode_hello,
     encode_result,
@@ -24,7 +25,7 @@ from agent.model.command import Action, Executed, Reason, Stage
 from agent.model.events import BusChanged, ClockSet
 from agent.model.frame import BusState
 from tests.support.pair import CAR
-from tests.support.world_broker import Heard, Weather, topic
+from tests.support.world_broker import Carried, Weather, topic
 from tests.support.world_computer import CLOCK_TRUSTS
 from tests.support.world_keys import OPERATORS, OTHER_CAR, OTHER_CARS_KEY, STRANGERS_KEY
 
@@ -97,13 +98,11 @@ def replay_to_car(world: World) -> None:
     for _ in range(chance.choice((1, 1, 3, 12))):
         if not broker.to_car:
             return
-        heard = chance.choice(broker.to_car)
-        kind = heard.kind if chance.random() < 0.9 else chance.choice(("cmd", "ping", "res", "bundle"))
+        carried = chance.choice(broker.to_car)
+        kind = carried.kind if chance.random() < 0.9 else chance.choice(("cmd", "ping", "res", "bundle"))
         where = topic(kind, 2 if chance.random() < 0.1 else 1)
-        world.after(
-            chance.uniform(0.0, 0.5),
-            lambda where=where, heard=heard: broker.send_to_car(where, heard.raw, is_retained=chance.random() < 0.1),
-        )
+        is_retained = chance.random() < 0.1
+        world.after(chance.uniform(0.0, 0.5), broker.send_to_car, where, carried.raw, is_retained)
 
 
 def replay_to_station(world: World) -> None:
@@ -111,26 +110,24 @@ def replay_to_station(world: World) -> None:
     chance, broker = world.chance, world.broker
     for _ in range(chance.choice((1, 3, 8))):
         if broker.from_car:
-            heard = chance.choice(broker.from_car)
-            kind = heard.kind if chance.random() < 0.9 else "res" if heard.kind == "hello" else "hello"
-            broker.to_station(chance.choice(world.stations), kind, heard.raw, is_retained=chance.random() < 0.1)
+            carried = chance.choice(broker.from_car)
+            kind = carried.kind if chance.random() < 0.9 else "res" if carried.kind == "hello" else "hello"
+            broker.to_station(chance.choice(world.stations), kind, carried.raw, is_retained=chance.random() < 0.1)
 
 
-def _last_command(world: World) -> CommandPayload | None:
-    """The newest command on its way to the car."""
-    for heard in reversed(world.broker.to_car):
-        if heard.kind == "cmd" and (envelope := open_unverified(MessageKind.CMD, heard.raw)) is not None:
-            return decode_command(envelope.payload)
-    return None
+def _last(world: World, kind: MessageKind) -> Envelope | None:
+    """The newest message of that kind on its way to the car."""
+    raw = next((carried.raw for carried in reversed(world.broker.to_car) if carried.kind == kind), None)
+    return None if raw is None else open_unverified(kind, raw)
 
 
 def forge_command(world: World) -> None:
     """A command nobody of the operator signed, or one he signed for another car."""
-    last, chance = _last_command(world), world.chance
+    last, chance = _last(world, MessageKind.CMD), world.chance
     if last is None:
         return
-    operator = chance.choice(OPERATORS)
-    forged = replace(last, cid=chance.randbytes(16), counter=last.counter + chance.randrange(1, 1000))
+    operator, command = chance.choice(OPERATORS), decode_command(last.payload)
+    forged = replace(command, cid=chance.randbytes(16), counter=command.counter + chance.randrange(1, 1000))
     match chance.randrange(3):
         case 0:
             raw = seal(MessageKind.CMD, encode_command(forged), STRANGERS_KEY, operator.kid)
@@ -143,54 +140,47 @@ def forge_command(world: World) -> None:
 
 def same_id(world: World) -> None:
     """Another backend of the operator signs other bytes under the id of a command under way (H42)."""
-    last, operator = _last_command(world), world.chance.choice(OPERATORS[:2])
+    last, operator = _last(world, MessageKind.CMD), world.chance.choice(OPERATORS[:2])
     if last is not None:
-        twin = replace(last, sid=world.chance.randbytes(8), action=Action.LOCK)
+        twin = replace(decode_command(last.payload), sid=world.chance.randbytes(8), action=Action.LOCK)
         world.broker.send_to_car(topic("cmd"), seal(MessageKind.CMD, encode_command(twin), operator.key, operator.kid))
 
 
 def forge_answer(world: World) -> None:
-    """A result or hello for what is under way, signed by a stranger, by another car, or with a bit changed."""
+    """An answer to what is under way, by a stranger or another car, or a true one with a bit changed (H70)."""
     chance, broker = world.chance, world.broker
-    last = _last_command(world)
-    if last is None:
+    last = _last(world, MessageKind.CMD)
+    if last is None or not broker.from_car:
         return
-    raw = next(heard.raw for heard in reversed(broker.to_car) if heard.kind == "cmd")
-    envelope = open_unverified(MessageKind.CMD, raw)
-    if envelope is None:
-        return
-    stage, executed = chance.choice(
-        ((Stage.VERIFIED, Executed.YES), (Stage.REJECTED, Executed.NO), (Stage.FAILED, Executed.NO))
-    )
-    reason = Reason.STALE_SESSION if stage is Stage.REJECTED else Reason.OK
-    result = Result(CAR, last.cid, 1, stage, reason, executed, last.sid, 1, envelope.digest[:8])
     match chance.randrange(4):
         case 0:
-            answer = Heard("res", seal(MessageKind.RES, encode_result(result), STRANGERS_KEY, CAR))
+            answer = Carried("res", seal(MessageKind.RES, encode_result(_lie(world, last)), STRANGERS_KEY, CAR))
         case 1:
-            other = replace(result, car=OTHER_CAR)
-            answer = Heard("res", seal(MessageKind.RES, encode_result(other), OTHER_CARS_KEY, OTHER_CAR))
+            lie = replace(_lie(world, last), car=OTHER_CAR)
+            answer = Carried("res", seal(MessageKind.RES, encode_result(lie), OTHER_CARS_KEY, OTHER_CAR))
         case 2:
-            if not broker.from_car:
-                return
             true = chance.choice(broker.from_car)
-            answer = Heard(true.kind, broker.corrupted(true.raw))
+            answer = Carried(true.kind, broker.corrupted(true.raw))
         case _:
-            answer = _forged_hello(world)
+            ping = _last(world, MessageKind.PING)
+            nonce = chance.randbytes(16) if ping is None else decode_ping(ping.payload).nonce
+            hello = Hello(CAR, chance.randbytes(8), 5, CLOCK_TRUSTS[0], b"storeid!", 7, nonce=nonce)
+            answer = Carried("hello", seal(MessageKind.HELLO, encode_hello(hello), STRANGERS_KEY, CAR))
     for station in world.stations:
         broker.to_station(station, answer.kind, answer.raw)
 
 
-def _forged_hello(world: World) -> Heard:
-    """What a stranger who reads along would say to make a backend believe in a session of his."""
-    chance = world.chance
-    nonce = chance.randbytes(16)
-    for heard in reversed(world.broker.to_car):
-        if heard.kind == "ping" and (envelope := open_unverified(MessageKind.PING, heard.raw)) is not None:
-            nonce = bytes(envelope.payload[4])  # type: ignore[call-overload]
-            break
-    hello = Hello(CAR, chance.randbytes(8), 5, CLOCK_TRUSTS[0], b"storeid!", 7, nonce=nonce)
-    return Heard("hello", seal(MessageKind.HELLO, encode_hello(hello), STRANGERS_KEY, CAR))
+def _lie(world: World, last: Envelope) -> Result:
+    """What a stranger would have a backend believe of a command: that it is done, or that it may be signed anew."""
+    stage, reason, executed = world.chance.choice(
+        (
+            (Stage.VERIFIED, Reason.OK, Executed.YES),
+            (Stage.REJECTED, Reason.STALE_SESSION, Executed.NO),
+            (Stage.FAILED, Reason.NO_STATE_CHANGE, Executed.NO),
+        )
+    )
+    command = decode_command(last.payload)
+    return Result(CAR, command.cid, 1, stage, reason, executed, command.sid, 1, last.digest[:8])
 
 
 # --- the car and its bus --------------------------------------------------------------------------------------------
@@ -232,6 +222,21 @@ def send_fails(world: World) -> None:
 
 def key_fob(world: World) -> None:
     world.car.press_key_fob(world.now_s, is_locked=world.chance.random() < 0.5)
+
+
+def own_key(world: World) -> None:
+    """Somebody has the car's own key: the immobiliser is switched beside the agent, or the ignition turned on."""
+    car, chance = world.car, world.chance
+    if chance.random() < 0.5:
+        car.switch_immobiliser(world.now_s, is_drive_enabled=chance.random() < 0.5)
+    elif not car.body.is_driving:
+        car.set_ignition(world.now_s, is_on=True)
+
+        def switch_off() -> None:
+            if not car.body.is_driving:
+                car.set_ignition(world.now_s, is_on=False)
+
+        world.script.mend_after(chance.uniform(0.2, 4.0), switch_off)
 
 
 def door(world: World) -> None:
@@ -331,7 +336,8 @@ def store_lost(world: World) -> None:
     computer, chance = world.computer, world.chance
     if computer.engine is not None:
         computer.crash(chance.uniform(0.1, 2.0))
-        computer.disk.lose(chance.randbytes(8), is_outbox_lost=chance.random() < 0.5)
+        number = 2**51 + chance.randrange(2**51)
+        computer.disk.lose(chance.randbytes(8), number=number, is_outbox_lost=chance.random() < 0.5)
         world.judge.store_lost()
 
 
@@ -340,7 +346,7 @@ FAULTS: Final[Mapping[str, Callable[[World], None]]] = {
     for one in (
         weather, black_hole, link_lost, broker_away,
         replay_to_car, replay_to_station, forge_command, same_id, forge_answer,
-        car_breaks, bus_state, send_fails, key_fob, door, drive, sleep, charge,
+        car_breaks, bus_state, send_fails, key_fob, own_key, door, drive, sleep, charge,
         crash_at_effect, crash_now, stop, suspend, loop_blocked, clock_set, store_stalls, store_breaks, store_lost,
     )
 }  # fmt: skip

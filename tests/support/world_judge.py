@@ -8,109 +8,47 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from agent.backend.commands import GRACE_S, Conversation
 from agent.backend.outcome import CommandResult
 from agent.backend.reception import Ignored
 from agent.backend.session import LIFETIME_S, Change, SessionMapping
-from agent.command.envelope import CommandPayload, MessageKind, Result, decode_command, open_unverified
+from agent.command.envelope import MessageKind, Result, decode_command, open_unverified
 from agent.command.lifecycle import SEND_ANSWER_S_MAX
 from agent.model.command import Action, Executed, Reason, Stage
 from agent.model.effects import Publish
 from agent.model.frame import Frame
 from agent.model.records import Done, Intent, OutboxRemoved, OutboxStored, Record, ResultDelivered
-from agent.uplink.wire import as_historical
-from tests.support.world_car import remembered_messages
+from tests.support.world_rules import (
+    CONFIRMATIONS,
+    DRIFT_S,
+    IGNITION_FRESHNESS_S,
+    MAPPING_LAG_MS_MAX,
+    MS_S,
+    QUESTIONS,
+    READBACK_S,
+    SLACK_S,
+    SPEED_FRESHNESS_S,
+    TARGETS,
+    WATCHING_S_MAX,
+    Acted,
+    CommandBytes,
+    Outcome,
+    Sending,
+    Signed,
+    bits,
+    frames_allowed,
+    is_given_back_rightly,
+    is_refused_rightly,
+    tells,
+)
 from tests.support.world_station import Wish, opened_hello, opened_result
 from tests.support.world_trace import BrokenRuleError
-from tests.support.world_truths import LOCKED, Truths
+from tests.support.world_truths import Truths
 
 if TYPE_CHECKING:
     from tests.support.world import World
-
-CONFIRMATIONS: Final = 2
-WATCHING_S_MAX: Final = 2 * 3.0
-"""The feedback window, which begins only when that of a command before it has ended."""
-
-SPEED_FRESHNESS_S: Final = 0.5
-"""As the demo hatchback's profile has it, and the figures above."""
-
-READBACK_S: Final = 1.5
-"""After a start the bus gets so long to show what an interrupted command left behind."""
-
-MS_S: Final = 0.001
-"""Session time is told in whole milliseconds."""
-
-SLACK_S: Final = 1.0
-"""Between an engine's timer and its being asked."""
-
-DRIFT_S: Final = 0.05
-"""Two clocks that are 80 ppm wrong, over the longest life of a command."""
-
-MAPPING_LAG_MS_MAX: Final = 10_100
-"""A backend may think the session ten seconds younger than it is (protocol section 2.3), and never older."""
-
-TARGETS: Final = {Action.UNLOCK: False, Action.LOCK: True}
-
-Outcome = tuple[Stage, Reason, Executed]
-Bytes = tuple[bytes, bytes]
-"""One command by its id and the first eight bytes of its digest."""
-
-
-@cache
-def frames_allowed() -> dict[tuple[int, bool, bytes], Action | None]:
-    """SR-01: every frame that may ever leave, put together by the DBC's names; the action it asks for, None: wake."""
-    messages = remembered_messages()
-    wake = messages.encode("WakeRequest", {"Wake": 1, "WakeReason": "DoorCommand"}, at_s=0.0)
-    allowed: dict[tuple[int, bool, bytes], Action | None] = {_bits(wake): None}
-    for action, word in ((Action.UNLOCK, "Unlock"), (Action.LOCK, "Lock")):
-        for counter in range(16):
-            frame = messages.encode("LockRequest", {"Request": word}, at_s=0.0, counter=counter)
-            allowed[_bits(frame)] = action
-    return allowed
-
-
-def _tells(record: OutboxStored, payload: bytes) -> bool:
-    return payload in (record.payload, as_historical(record.payload))
-
-
-def _bits(frame: Frame) -> tuple[int, bool, bytes]:
-    return frame.arbitration_id, frame.is_extended_id, frame.data
-
-
-@dataclass(frozen=True, slots=True)
-class Signed:
-    """One command as a station signed it: the only bytes there will ever be of it."""
-
-    payload: CommandPayload
-    kid: bytes
-    digest: bytes
-    wish: Wish
-    until_s: float
-    """When nobody waits for it any more, and no frame of it may leave."""
-
-
-@dataclass(slots=True)
-class Acted:
-    """What became of the command frames of one command."""
-
-    sid: bytes
-    left_first_s: float
-    left_last_s: float
-    shown: int = 0
-    """Frames the car sent after our first one, and the agent heard, that show the asked state."""
-    other_at_s: float = float("-inf")
-    """When the last of them was sent, if it shows the other state."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """A frame the agent asked to send, and for which command."""
-
-    cid: bytes
-    is_action: bool
 
 
 @dataclass(slots=True)
@@ -119,7 +57,6 @@ class Books:
 
     running: dict[bytes, Intent] = field(default_factory=dict)
     due_s: dict[bytes, float] = field(default_factory=dict)
-    numbers: dict[int, bytes] = field(default_factory=dict)
 
 
 class Judge:
@@ -130,35 +67,41 @@ class Judge:
         self.truths = Truths()
         self.signed: dict[bytes, Signed] = {}
         self.frames_sent = 0
-        self._books = Books()
+        self.books = Books()
         self._sessions: dict[bytes, float] = {}
+        # What the frames of a command did; and of which commands the agent said that nothing was executed.
         self._acted: dict[bytes, Acted] = {}
-        self._denied: set[bytes] = set()
-        self._finals: defaultdict[Bytes, set[Outcome]] = defaultdict(set)
+        self._denied: set[CommandBytes] = set()
+        # Every final word the agent signed, and the messages seen already.
+        self._finals: defaultdict[CommandBytes, set[Outcome]] = defaultdict(set)
+        self._results_seen: set[bytes] = set()
+        self._commands_seen: set[bytes] = set()
+        # By key id: the highest counter accepted in this session.
         self._counters: dict[bytes, int] = {}
-        self._said: set[bytes] = set()
-        self._tellings: dict[int, int | bytes] = {}
+        # Event numbers with their contents; numbers and command ids on their way to the broker, and those it has.
+        self._numbers: dict[int, bytes] = {}
+        self._under_way: dict[int, int | bytes] = {}
         self._told: set[int | bytes] = set()
-        self._sent: set[bytes] = set()
         self._ends_by_s: dict[Conversation, float] = {}
         self._held_up_since_s: float | None = None
 
     # --- the agent's life ---------------------------------------------------------------------------------------
 
     def started(self, sid: bytes, now_s: float) -> None:
+        """A session begins; what the last one left undone is to be ended after the read-back."""
         self._sessions[sid] = now_s
         self._counters = {}
-        self._tellings = {}
+        self._under_way = {}
         self.truths.started()
-        self._books.due_s = dict.fromkeys(self._books.running, now_s + READBACK_S + SLACK_S)
+        self.books.due_s = dict.fromkeys(self.books.running, now_s + READBACK_S + SLACK_S)
 
     def store_lost(self) -> None:
-        self._books = Books()
-        self._told = set()
+        """The agent finds its journal damaged; numbers go on being given once (SR-07)."""
+        self.books = Books()
 
     def check_due(self) -> None:
         """Every accepted command ends in bounded time, not counting the time in which nothing could run."""
-        now_s, books = self._world.now_s, self._books
+        now_s, books = self._world.now_s, self.books
         if self._world.computer.is_held_up:
             if self._held_up_since_s is None:
                 self._held_up_since_s = now_s
@@ -173,6 +116,7 @@ class Judge:
     # --- the agent's writes -------------------------------------------------------------------------------------
 
     def asked_to_persist(self, records: Iterable[Record], asked_at_s: float) -> None:
+        """The agent asked, `asked_at_s`, for these to be made durable."""
         for record in records:
             if not isinstance(record, Intent):
                 continue
@@ -184,6 +128,7 @@ class Judge:
         return self._sessions[intent.sid] + intent.deadline_ms / 1000
 
     def durable(self, records: Iterable[Record]) -> None:
+        """These are on the disk now, whether the agent knows it or not."""
         for record in records:
             match record:
                 case Intent():
@@ -206,19 +151,19 @@ class Judge:
             intent.action,
         ):
             raise BrokenRuleError(f"SR-03: accepted what nobody signed for this session: {intent}")
-        if any(other.sid == sid for other in self._books.running.values()):
+        if any(other.sid == sid for other in self.books.running.values()):
             raise BrokenRuleError(f"SR-02: two commands at once: {intent}")
-        self._books.running[intent.cid] = intent
-        self._books.due_s[intent.cid] = self._deadline_s(intent) + WATCHING_S_MAX + SEND_ANSWER_S_MAX + SLACK_S
+        self.books.running[intent.cid] = intent
+        self.books.due_s[intent.cid] = self._deadline_s(intent) + WATCHING_S_MAX + SEND_ANSWER_S_MAX + SLACK_S
         self._world.count("command accepted")
 
     def _done(self, done: Done) -> None:
         """SR-04, A4: the end of a command says no more than the car showed."""
         self._numbered(done.sequence, done.result)
-        intent = self._books.running.pop(done.cid, None)
+        intent = self.books.running.pop(done.cid, None)
         if intent is None:
             raise BrokenRuleError(f"SR-02: an end of what never began, or a second one: {done}")
-        self._books.due_s.pop(done.cid, None)
+        self.books.due_s.pop(done.cid, None)
         self._world.count(f"end {done.stage.name.lower()} {done.reason.name.lower()}")
         acted = self._acted.get(done.cid)
         is_unchanged = (done.stage, done.reason) == (Stage.FAILED, Reason.NO_STATE_CHANGE)
@@ -227,6 +172,9 @@ class Judge:
                 is_honest = acted is not None and acted.shown >= CONFIRMATIONS and done.executed is Executed.YES
             case Stage.FAILED if is_unchanged:
                 is_honest = acted is not None and acted.other_at_s > acted.left_last_s and not acted.shown
+            case Stage.EXECUTED_UNVERIFIED if intent.action == Action.LOCATE:
+                # Nothing tells whether it worked, so that its frames have left is all there is to say.
+                is_honest = acted is not None and (done.reason, done.executed) == (Reason.OK, Executed.YES)
             case Stage.EXECUTED_UNVERIFIED:
                 is_honest = done.executed is Executed.UNKNOWN
             case Stage.INTERRUPTED:
@@ -247,11 +195,11 @@ class Judge:
 
     def acknowledged(self, token: int) -> None:
         """The broker told the agent that it has a publication."""
-        if (told := self._tellings.pop(token, None)) is not None:
+        if (told := self._under_way.pop(token, None)) is not None:
             self._told.add(told)
 
     def _numbered(self, sequence: int, content: bytes) -> None:
-        if self._books.numbers.setdefault(sequence, content) != content:
+        if self._numbers.setdefault(sequence, content) != content:
             raise BrokenRuleError(f"SR-07: number {sequence} given twice")
 
     # --- the agent's frames -------------------------------------------------------------------------------------
@@ -259,24 +207,24 @@ class Judge:
     def heard(self, frame: Frame) -> None:
         """A frame reaches the engine."""
         heard = self.truths.heard(frame, self._world.now_s)
-        if heard is None or LOCKED not in heard.truth:
+        if heard is None:
             return
-        is_locked = heard.truth[LOCKED]
-        for cid, intent in self._books.running.items():
+        for cid, intent in self.books.running.items():
             acted = self._acted.get(cid)
-            if acted is None or heard.at_s <= acted.left_first_s:
+            path, target = TARGETS.get(Action(intent.action), ("", None))
+            if acted is None or heard.at_s <= acted.left_first_s or path not in heard.truth:
                 continue
-            target = TARGETS[Action(intent.action)]
-            acted.shown += is_locked is target
-            acted.other_at_s = heard.at_s if is_locked is (not target) else float("-inf")
+            shown = heard.truth[path]
+            acted.shown += shown is target
+            acted.other_at_s = heard.at_s if shown is (not target) else float("-inf")
 
     def asked_to_send(self, frame: Frame, asked_at_s: float) -> Sending:
         """SR-01, SR-02, SR-03: a frame that may leave, of a command that may act now."""
-        action = frames_allowed().get(_bits(frame), Action.CHECK_RETURN)
-        if action is Action.CHECK_RETURN or frame.bus != "body" or frame.is_fd:
+        if bits(frame) not in frames_allowed() or frame.bus != "body" or frame.is_fd:
             raise BrokenRuleError(f"SR-01: {frame} is on no list")
+        action = frames_allowed()[bits(frame)]
         sid = self._world.computer.sid
-        running = [intent for intent in self._books.running.values() if intent.sid == sid]
+        running = [intent for intent in self.books.running.values() if intent.sid == sid]
         if len(running) != 1:
             raise BrokenRuleError(f"SR-02: a frame for which no intent is durable: {frame}")
         (intent,) = running
@@ -293,19 +241,24 @@ class Judge:
         if not sending.is_action:
             return
         now_s, cid = self._world.now_s, sending.cid
-        signed, intent = self.signed[cid], self._books.running[cid]
+        signed, intent = self.signed[cid], self.books.running[cid]
         if now_s > min(self._deadline_s(intent), signed.until_s + DRIFT_S):
             raise BrokenRuleError(f"SR-03: a frame left at {now_s:.3f}, too late for {signed}")
-        if cid in self._denied:
+        if self._bytes_of(cid) in self._denied:
             raise BrokenRuleError(f"A4: a frame of {cid.hex()} left, of which it was said that nothing was executed")
         if intent.action == Action.UNLOCK and now_s - self.truths.stood_at_s > SPEED_FRESHNESS_S + 1e-6:
             raise BrokenRuleError(f"SR-06: unlocked at {now_s:.3f}; the car last stood at {self.truths.stood_at_s:.3f}")
+        if intent.action == Action.DISABLE_DRIVE:
+            stood_s, off_s = now_s - self.truths.stood_at_s, now_s - self.truths.off_at_s
+            if stood_s > SPEED_FRESHNESS_S + 1e-6 or off_s > IGNITION_FRESHNESS_S + 1e-6:
+                told = f"the car stood {stood_s:.3f} s ago and was switched off {off_s:.3f} s ago"
+                raise BrokenRuleError(f"SR-06: driving disabled at {now_s:.3f}; {told}")
         acted = self._acted.get(cid)
         if acted is None:
             self._acted[cid] = Acted(intent.sid, now_s, now_s)
             self._world.count("command acted")
             before = [other for other in signed.wish.cids if other != cid and other in self._acted]
-            if any(other not in self._denied for other in before):
+            if any(self._bytes_of(other) not in self._denied for other in before):
                 raise BrokenRuleError(f"SR-02: one wish acts a second time, after {before}")
         elif acted.sid != intent.sid:
             raise BrokenRuleError(f"SR-02: {cid.hex()} acts in two sessions")
@@ -315,22 +268,23 @@ class Judge:
     # --- what the agent says ------------------------------------------------------------------------------------
 
     def published(self, effect: Publish) -> None:
+        """The agent hands something to the broker."""
         computer = self._world.computer
         match effect.topic.rpartition("/")[2]:
             case "res":
                 result = self._said_result(effect.payload)
                 if effect.token is not None:
-                    self._tellings[effect.token] = result.cid
+                    self._under_way[effect.token] = result.cid
             case "hello":
                 self._said_hello(effect.payload)
             case "state":
                 self.truths.check_document(effect.payload, computer.started_s)
             case "evt":
-                record = next((one for one in computer.disk.outbox.values() if _tells(one, effect.payload)), None)
+                record = next((one for one in computer.disk.outbox.values() if tells(one, effect.payload)), None)
                 if record is None:
                     raise BrokenRuleError("SR-07: a record was told before it was kept")
                 if effect.token is not None:
-                    self._tellings[effect.token] = record.sequence
+                    self._under_way[effect.token] = record.sequence
 
     def _said_hello(self, raw: bytes) -> None:
         hello, computer = opened_hello(raw), self._world.computer
@@ -345,8 +299,8 @@ class Judge:
         result = opened_result(raw)
         if isinstance(result, Ignored):
             raise BrokenRuleError(f"the agent's own result is {result}")
-        if raw not in self._said:
-            self._said.add(raw)
+        if raw not in self._results_seen:
+            self._results_seen.add(raw)
             self._check_result(raw, result)
         return result
 
@@ -368,7 +322,7 @@ class Judge:
             acted = self._acted.get(result.cid)
             if acted is not None and result.reason is not Reason.NO_STATE_CHANGE:
                 raise BrokenRuleError(f"A4: {outcome} is said of a command that acted: {acted}")
-            self._denied.add(result.cid)
+            self._denied.add((result.cid, result.digest))
         self._finals[result.cid, result.digest].add(outcome)
 
     def _check_refusal(self, result: Result, *, is_begun: bool) -> None:
@@ -376,10 +330,18 @@ class Judge:
         signed = self.signed.get(result.cid)
         if is_begun and result.reason not in (Reason.STORAGE, Reason.CID_CONFLICT):
             raise BrokenRuleError(f"SR-02, SR-07: said before the end is durable, or instead of it: {result}")
-        is_report = signed is not None and signed.payload.action == Action.REPORT
+        action = None if signed is None else signed.payload.action
         is_refusal = result.stage is Stage.REJECTED or (result.stage, result.reason) == (Stage.FAILED, Reason.CAN_DOWN)
-        if not is_refusal and not (is_report and result.stage is Stage.EXECUTED_UNVERIFIED):
+        if not is_refusal and not (action in QUESTIONS and result.stage is Stage.EXECUTED_UNVERIFIED):
             raise BrokenRuleError(f"SR-02: said of a command without a durable end: {result}")
+        if action == Action.CHECK_RETURN and not is_refusal:
+            self._world.count("return confirmed")
+            if not is_given_back_rightly(result):
+                raise BrokenRuleError(f"SR-05: a car may be given back on {result}")
+        if action == Action.CHECK_RETURN and Reason.MOVING <= result.reason <= Reason.PRECONDITION_STALE:
+            self._world.count(f"return {result.reason.name.lower()}")
+            if not is_refused_rightly(result):
+                raise BrokenRuleError(f"SR-05: a car may not be given back on {result}")
         if is_refusal:
             self._world.count(f"refused {result.reason.name.lower()}")
         if signed is None or result.sid != self._world.computer.sid or result.reason is not Reason.COUNTER:
@@ -396,27 +358,21 @@ class Judge:
 
     def sent_command(self, wish: Wish, conversation: Conversation, raw: bytes) -> None:
         """A station hands a command to the broker: a new one, or the very bytes it had before."""
-        if raw in self._sent:
+        if raw in self._commands_seen:
             return
-        self._sent.add(raw)
+        self._commands_seen.add(raw)
         envelope = open_unverified(MessageKind.CMD, raw)
         if envelope is None:
             raise BrokenRuleError("a backend signed what no car would read")
         payload = decode_command(envelope.payload)
-        known = self.signed.get(payload.cid)
-        if known is None:
-            until_s = min(self._world.now_s + LIFETIME_S[wish.action], self._ends_by_s[conversation])
-            self.signed[payload.cid] = Signed(payload, envelope.kid, envelope.digest, wish, until_s)
-            if any(not self._may_be_repeated(cid) for cid in wish.cids):
-                raise BrokenRuleError(f"a new command was signed, and {wish} may have been carried out")
-            wish.cids.append(payload.cid)
-            self._world.count("command signed")
-        else:
+        if payload.cid in self.signed:
             raise BrokenRuleError("other bytes were signed under the same command id")
-
-    def _may_be_repeated(self, cid: bytes) -> bool:
-        """Whether the agent said, signed, that it was not executed; or the command never was with the broker."""
-        return any(executed is Executed.NO for _, _, executed in self._finals[cid, self.signed[cid].digest[:8]])
+        if any(self._bytes_of(cid) not in self._denied for cid in wish.cids):
+            raise BrokenRuleError(f"a new command was signed, and {wish} may have been carried out")
+        until_s = min(self._world.now_s + LIFETIME_S[wish.action], self._ends_by_s[conversation])
+        self.signed[payload.cid] = Signed(payload, envelope.kid, envelope.digest, wish, until_s)
+        wish.cids.append(payload.cid)
+        self._world.count("command signed")
 
     def session_mapped(self, mapping: SessionMapping) -> None:
         """A hello was used: the backend must not think the session older than it is, nor much younger (H51, H52)."""
@@ -442,17 +398,20 @@ class Judge:
             raise BrokenRuleError(f"a backend answers late: {result}")
         if result.stage is None or result.reason is None or result.cid is None:
             return
-        said = self._finals[result.cid, self.signed[result.cid].digest[:8]]
+        said = self._finals[self._bytes_of(result.cid)]
         if (result.stage, result.reason, result.executed) not in said:
             raise BrokenRuleError(f"H70: a backend believes what the agent never said: {result}")
+
+    def _bytes_of(self, cid: bytes) -> CommandBytes:
+        return cid, self.signed[cid].digest[:8]
 
     # --- the end ------------------------------------------------------------------------------------------------
 
     def check_end(self) -> None:
         """After the faults have ended: everything has its end, and the broker has been told of it."""
         disk = self._world.computer.disk
-        if self._books.running or self._ends_by_s:
-            raise BrokenRuleError(f"without an end: {list(self._books.running)}, {len(self._ends_by_s)} wishes")
+        if self.books.running or self._ends_by_s:
+            raise BrokenRuleError(f"without an end: {list(self.books.running)}, {len(self._ends_by_s)} wishes")
         for entry in disk.journal.values():
             if entry.done is None or not entry.is_delivered:
                 raise BrokenRuleError(f"SR-07: never told: {entry}")

@@ -19,7 +19,7 @@ def _key(name: str) -> Ed25519PrivateKey:
 
 
 OPERATORS: Final = tuple(Operator(1, name, _key(name)) for name in ("first key", "second key", "reading key"))
-"""Three command keys of one operator; the last may only ask for reports."""
+"""Three command keys of one operator; the last may only ask questions."""
 
 STRANGERS_KEY: Final = _key("stranger's key")
 OTHER_CARS_KEY: Final = _key("another car's vehicle key")
@@ -33,6 +33,6 @@ def _record(operator: Operator, actions: frozenset[int]) -> KeyRecord:
 
 
 AGENT_KEYS: Final = {
-    operator.kid: _record(operator, frozenset(Action) if index < 2 else frozenset({Action.REPORT}))
+    operator.kid: _record(operator, frozenset(Action) if index < 2 else frozenset({Action.REPORT, Action.CHECK_RETURN}))
     for index, operator in enumerate(OPERATORS)
 }

@@ -17,7 +17,14 @@ from tests.support.world_station import Wish
 if TYPE_CHECKING:
     from tests.support.world import World
 
-WISHES: Final = 25
+WISHES: Final = 30
+
+ACTIONS: Final = tuple(Action)
+
+# In the order of `ACTIONS`: unlock, lock, enable_drive, disable_drive, locate, report, check_return.
+WISHING: Final = (30, 28, 12, 14, 6, 4, 6)
+LOPSIDED: Final = (60, 2, 2, 2, 2, 2, 2)
+ASKING: Final = (1, 1, 1, 1, 0, 4, 4)
 
 PATIENCE_S: Final = 1.5
 """How long people wait for one another in worlds where they do."""
@@ -30,7 +37,7 @@ class Script:
         chance = world.chance
         self._world = world
         self._wishes_left = WISHES
-        self._gap_s = chance.choice((0.2, 0.6, 1.2))
+        self._gap_s = chance.choice((0.1, 0.4, 1.0))
         self._waits = chance.choice((0.0, 0.7, 0.9))
         # In some worlds one key asks for one thing more often than it may.
         self._is_lopsided = chance.random() < 0.06
@@ -45,23 +52,23 @@ class Script:
     def begin(self) -> None:
         if "weather" in self._names:
             self._world.broker.weather = draw_weather(self._world.chance)
-        self._world.after(self._world.chance.uniform(0.0, 3.0), self._next_wish)
+        self._world.after(self._world.chance.uniform(0.0, 1.5), self._next_wish)
 
     def _next_wish(self) -> None:
         world, chance = self._world, self._world.chance
         self._wishes_left -= 1
         station = chance.choices(world.stations, (0, 0, 1, 0) if self._is_lopsided else (3, 3, 6, 1))[0]
-        actions = (Action.UNLOCK, Action.LOCK, Action.REPORT, Action.LOCATE)
-        # The last station's key may only read, and its people do not all know that.
-        weights = (1, 1, 6, 0) if station is world.stations[-1] else (48, 2 if self._is_lopsided else 46, 5, 1)
-        station.wish(Wish(chance.choices(actions, weights)[0]))
+        # The last station's key may only ask, and its people do not all know that.
+        is_reader = station is world.stations[-1]
+        weights = ASKING if is_reader else LOPSIDED if self._is_lopsided else WISHING
+        station.wish(Wish(chance.choices(ACTIONS, weights)[0]))
         faults = self._faults_a_wish
         while self._names and chance.random() < faults:
             faults -= 1.0
             world.after(chance.expovariate(2.0), self._strike, chance.choices(self._names, self._weights)[0])
         self._turn += 1
         if not self._wishes_left:
-            world.after(2.0, self._end)
+            world.after(1.0, self._end)
         elif chance.random() < self._waits:
             world.after(PATIENCE_S, self._go_on, self._turn)
         else:

@@ -114,6 +114,7 @@ class Station:
         for conversation in self.wishes:
             conversation.hurry(self.clock_s())
         self.due_s = self._world.now_s
+        self._world.note_stations_due()
 
     def advance(self) -> None:
         """Whatever is due now in all conversations."""
@@ -124,6 +125,7 @@ class Station:
         due_s = min(timers_s, default=float("inf"))
         # The way back through the clock's rate may end a hair too early.
         self.due_s = max((due_s - self._boot_offset_s) / self._rate, now_s + 1e-6)
+        self._world.note_stations_due()
 
     def _advance(self, conversation: Conversation) -> None:
         unix_ms = int((self._world.now_s + self.wall_offset_s) * 1000)

@@ -26,10 +26,12 @@ REMEMBERED_MAX: Final = 600
 
 SPEED: Final = "Vehicle.Speed"
 LOCKED: Final = "Vehicle.Carshare.CentralLock.IsLocked"
+DRIVE_ENABLED: Final = "Vehicle.Carshare.IsDriveEnabled"
+IGNITION: Final = "Vehicle.LowVoltageSystemState"
 
-# MotionStatus and LockStatus have a rolling counter in the low half of their second byte.
-_COUNTED: Final = frozenset({0x130, 0x1F1})
-_COUNTER_RESET_S: Final = 0.5
+# MotionStatus, LockStatus and DriveStatus have a rolling counter in the low half of their second byte; after so long
+# any number is a new beginning.
+_COUNTER_RESET_S: Final = {0x130: 0.5, 0x1F1: 0.5, 0x1F3: 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Truths:
         self._log: dict[str, deque[Heard]] = {}
         self._counters: dict[int, tuple[int, float]] = {}
         self.stood_at_s = float("-inf")
+        self.off_at_s = float("-inf")
+        """When the newest word on the ignition was sent, if it was "off"."""
         self.checked = 0
 
     def started(self) -> None:
@@ -65,11 +69,11 @@ class Truths:
         truth = self._messages.truth(frame)
         if truth is None:
             return None
-        if frame.arbitration_id in _COUNTED:
+        if (reset_s := _COUNTER_RESET_S.get(frame.arbitration_id)) is not None:
             counter = frame.data[1] & 0xF
             last = self._counters.get(frame.arbitration_id)
             self._counters[frame.arbitration_id] = counter, frame.received_at_s
-            if last is not None and last[0] == counter and frame.received_at_s - last[1] < _COUNTER_RESET_S:
+            if last is not None and last[0] == counter and frame.received_at_s - last[1] < reset_s:
                 return None  # the same number twice: a frozen sender
         page = next(iter(truth))
         log = self._log.get(page)
@@ -80,6 +84,8 @@ class Truths:
         log.append(heard)
         if page == SPEED and truth[SPEED] == 0.0:
             self.stood_at_s = frame.received_at_s
+        elif IGNITION in truth:
+            self.off_at_s = frame.received_at_s if truth[IGNITION] == "OFF" else float("-inf")
         return heard
 
     def check_document(self, payload: bytes, started_s: float) -> None:

@@ -12,7 +12,7 @@ from agent.backend.settings import BrokerAddress, is_loopback, load_settings, pa
 from agent.errors import ConfigurationError
 from tests.support.scripted_car import settings
 
-PUBLIC_KEY = "ab" * 32
+PUBLIC_KEY = "11" * 32
 
 GOOD = f"""[operator]
 number = 1

@@ -5,12 +5,15 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.bench.car import MEASURING_S, WAKE_DELAY_S, CarFault, VirtualCar
 from agent.bench.car_body import CarRefusesError, Opening
-from agent.bench.car_lock import SLOW_TRAVEL_S, TRAVEL_S, LockState
+from agent.bench.car_immobiliser import CHANGE_S
+from agent.bench.car_lamps import FLASHING_S
+from agent.bench.car_lock import TRAVEL_S, LockState
+from agent.bench.car_switch import SLOW_TRAVEL_S
 from agent.bench.vehicle import demo_folder, load_vehicle
 from agent.model.command import Action
 from agent.model.frame import Frame
@@ -127,6 +130,7 @@ def test_after_waking_the_car_first_sends_what_the_profile_calls_invalid() -> No
     assert newest(car.step(2.0), "MotionStatus")["WheelSpeed"] == 0.0
 
 
+@settings(deadline=None)
 @given(times_s=st.lists(st.floats(0.0, 30.0), max_size=40))
 def test_the_same_car_sends_the_same_frames_however_often_it_is_asked(times_s: list[float]) -> None:
     def ride(car: VirtualCar, times_s: list[float]) -> list[Frame]:
@@ -239,6 +243,63 @@ def test_the_key_fob_moves_the_locks_without_a_request() -> None:
     assert car.lock_requests_seen == 0
 
 
+# --- immobiliser and lamps ------------------------------------------------------------------------------------------
+
+
+def immobiliser_status(car: VirtualCar, until_s: float) -> str:
+    spec = DATABASE.message("DriveStatus")
+    assert spec is not None
+    return spec.signals["Immobiliser"].names[int(newest(car.step(until_s), "DriveStatus")["Immobiliser"])]
+
+
+def test_immobiliser_engages_and_releases_in_its_time_and_keeps_the_car_from_starting() -> None:
+    car = awake_car(is_locked=False)
+    car.receive(request(Action.DISABLE_DRIVE), 1.0)
+    assert immobiliser_status(car, 1.0 + CHANGE_S - 0.05) == "Changing"
+    assert immobiliser_status(car, 1.0 + CHANGE_S + 0.25) == "Engaged"
+    assert [event.name for event in car.drain_events()] == ["drive_request", "immobiliser_changed"]
+    with pytest.raises(CarRefusesError, match="the immobiliser is engaged"):
+        car.drive(100, 2.0)
+    car.receive(request(Action.ENABLE_DRIVE, 1), 2.0)
+    assert immobiliser_status(car, 3.0) == "Released"
+    car.drive(100, 3.0)
+    assert car.lock.requests_seen == 0
+
+
+def test_immobiliser_does_not_stop_a_car_that_drives() -> None:
+    car = awake_car(is_locked=False)
+    car.drive(1000, 1.0)
+    car.receive(request(Action.DISABLE_DRIVE), 4.0)
+    car.step(6.0)
+    assert car.body.is_driving
+    assert not car.immobiliser.is_drive_enabled
+
+
+def test_cars_own_key_switches_the_immobiliser_without_a_request() -> None:
+    car = awake_car()
+    car.switch_immobiliser(1.0, is_drive_enabled=False)
+    assert immobiliser_status(car, 2.0) == "Engaged"
+    assert car.immobiliser.requests_seen == 0
+
+
+def test_each_unit_has_a_counter_of_its_own() -> None:
+    car = awake_car()
+    for action in (Action.UNLOCK, Action.ENABLE_DRIVE, Action.LOCATE):
+        car.receive(request(action, 5), 1.0)
+    assert (car.lock.frames_seen, car.immobiliser.frames_seen, car.lamps.requests.frames_seen) == (1, 1, 1)
+    car.receive(request(Action.ENABLE_DRIVE, 5), 1.1)
+    assert car.immobiliser.frames_seen == 1
+
+
+def test_lamps_flash_once_for_a_request_however_often_it_is_repeated() -> None:
+    car = awake_car()
+    for index in range(3):
+        car.receive(request(Action.LOCATE, index), 1.0 + index / 10)
+    assert (car.lamps.requests.seen, car.lamps.flashes_seen) == (1, 1)
+    car.receive(request(Action.LOCATE, 3), 1.0 + FLASHING_S + 1.0)
+    assert (car.lamps.requests.seen, car.lamps.flashes_seen) == (2, 2)
+
+
 # --- faults ---------------------------------------------------------------------------------------------------------
 
 
@@ -275,6 +336,47 @@ def test_fault_lock_slow_takes_its_time() -> None:
 
 def test_fault_lock_blocked_says_so() -> None:
     assert lock_status(faulty(CarFault.LOCK_BLOCKED), 3.0) == "Blocked"
+
+
+def disabling(fault: CarFault) -> VirtualCar:
+    """An awake car with the fault, asked to engage its released immobiliser at 1 s."""
+    car = awake_car()
+    car.set_fault(fault, 1.0, is_on=True)
+    car.receive(request(Action.DISABLE_DRIVE), 1.0)
+    return car
+
+
+def test_fault_immobiliser_ignores_sees_the_request_and_keeps_reporting_the_old_state() -> None:
+    car = disabling(CarFault.IMMOBILISER_IGNORES)
+    assert immobiliser_status(car, 4.0) == "Released"
+    assert car.immobiliser.requests_seen == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "is_drive_enabled"), [(CarFault.IMMOBILISER_SILENT, False), (CarFault.IMMOBILISER_DEAD, True)]
+)
+def test_fault_immobiliser_silent_acts_and_dead_does_not_and_neither_reports(
+    fault: CarFault, is_drive_enabled: bool
+) -> None:
+    car = disabling(fault)
+    frames = car.step(4.0)
+    assert named(frames, "DriveStatus") == []
+    assert named(frames, "LockStatus")
+    assert car.immobiliser.is_drive_enabled is is_drive_enabled
+
+
+def test_fault_immobiliser_slow_takes_its_time_and_blocked_says_so() -> None:
+    car = disabling(CarFault.IMMOBILISER_SLOW)
+    assert immobiliser_status(car, 1.0 + SLOW_TRAVEL_S - 0.05) == "Changing"
+    assert immobiliser_status(car, 1.0 + SLOW_TRAVEL_S + 0.25) == "Engaged"
+    assert immobiliser_status(disabling(CarFault.IMMOBILISER_BLOCKED), 3.0) == "Blocked"
+
+
+def test_fault_lamps_dead_hears_and_does_nothing() -> None:
+    car = awake_car()
+    car.set_fault(CarFault.LAMPS_DEAD, 1.0, is_on=True)
+    car.receive(request(Action.LOCATE), 1.0)
+    assert (car.lamps.requests.seen, car.lamps.flashes_seen) == (1, 0)
 
 
 def test_fault_bus_silent_carries_nothing_either_way() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.bench.car import VirtualCar
@@ -24,6 +24,7 @@ def drive_to_the_end(body: CarBody, step_s: float = 0.5) -> float:
     return elapsed_s
 
 
+@settings(deadline=None)
 @given(step_s=st.floats(0.003, 5.0), distance_m=st.floats(1.0, 3000.0), cruise_kmh=st.floats(5.0, 130.0))
 def test_a_drive_ends_after_exactly_its_distance(step_s: float, distance_m: float, cruise_kmh: float) -> None:
     body = CarBody()
@@ -116,22 +117,50 @@ def test_what_the_car_does_not_do_is_refused_in_words(prepare: str, line: str, p
 def test_every_command_has_a_usage_and_does_what_it_says() -> None:
     car = VirtualCar(PROFILE, DATABASE, time_compression=20.0)
     for now_s, line in enumerate(
-        ["wake", "fob unlock", "open driver_door", "close driver_door", "drive 0.5 80", "", "charge 11", "unplug"]
+        [
+            *("wake", "fob unlock", "open driver_door", "close driver_door"),
+            *(
+                "immobiliser engage",
+                "immobiliser release",
+                "ignition on",
+                "ignition off",
+                "drive 0.5 80",
+                "",
+                "charge 11",
+                "unplug",
+            ),
+        ]
     ):
         perform(car, line, now_s * 4.0)
         car.step(now_s * 4.0 + 4.0)
-    perform(car, "fault lock_dead", 40.0)
+    perform(car, "fault lock_dead", 56.0)
     assert state(car)["faults"] == ["lock_dead"]
-    perform(car, "mend all", 40.0)
+    perform(car, "mend all", 56.0)
     assert state(car)["faults"] == []
-    perform(car, "sleep", 41.0)
+    perform(car, "sleep", 57.0)
     assert state(car)["asleep"]
     done = [event.name for event in car.drain_events()]
     assert done == [
-        *("woke", "lock_moved", "opened", "closed", "drive_started", "drive_ended", "charge_started", "unplugged"),
+        *("woke", "lock_moved", "opened", "closed", "immobiliser_changed", "immobiliser_changed"),
+        *("switched_on", "switched_off", "drive_started", "drive_ended", "charge_started", "unplugged"),
         *("fault", "mended", "slept"),
     ]
-    assert set(USAGE) == {"open", "close", "drive", "charge", "unplug", "fob", "wake", "sleep", "fault", "mend"}
+    assert set(USAGE) == {
+        *(
+            "open",
+            "close",
+            "drive",
+            "charge",
+            "unplug",
+            "fob",
+            "immobiliser",
+            "ignition",
+            "wake",
+            "sleep",
+            "fault",
+            "mend",
+        ),
+    }
 
 
 def test_a_door_left_open_shows_in_the_state() -> None:

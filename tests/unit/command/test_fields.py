@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from agent.command.fields import COUNTERS_MAX, EVIDENCE_MAX, FIELDS, MessageKind, conforms
+from agent.command.fields import COUNTERS_MAX, FIELDS, MessageKind, conforms
 from agent.command.payloads import encode_hello, encode_result
+from agent.model.command import EVIDENCE_MAX
 from tests.support.envelopes import HELLO, VERIFIED
 
 HELLO_PAYLOAD = encode_hello(HELLO)

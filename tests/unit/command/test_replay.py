@@ -32,6 +32,7 @@ def command(*, sid: bytes = SID, counter: int = 10, deadline_ms: int = 60_000, a
     return Command(bytes(8), bytes(16), 7, sid, counter, deadline_ms, action, kid=bytes(4), digest=bytes(32))
 
 
+@pytest.mark.hazard("H43", "H53")
 @pytest.mark.parametrize(
     ("counter_last", "counter", "reason"),
     [
@@ -52,6 +53,7 @@ def test_counter_only_rises(counter_last: int | None, counter: int, reason: Reas
     assert judge_freshness(SID, counter_last, command(counter=counter), 50_000) is reason
 
 
+@pytest.mark.hazard("H45", "H46", "H47", "H50")
 @pytest.mark.parametrize(
     ("now_ms", "reason"),
     [

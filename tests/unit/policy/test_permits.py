@@ -74,6 +74,7 @@ def test_sr_06_unlock_only_at_a_fresh_standstill(speed: Reading, reason: Reason 
     assert asked(UNLOCK, speed) == (reason, (speed,))
 
 
+@pytest.mark.hazard("H102")
 @pytest.mark.parametrize(
     ("door", "ignition", "reason"),
     [
@@ -92,6 +93,7 @@ def test_sr_06_lock_is_allowed_unless_a_fresh_value_forbids(
     assert asked(LOCK, door, ignition)[0] is reason
 
 
+@pytest.mark.hazard("H101")
 @pytest.mark.parametrize(
     ("speed", "ignition", "reason"),
     [

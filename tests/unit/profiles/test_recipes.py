@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.model.command import Action, Reason
+from agent.model.command import EVIDENCE_MAX, Action, Reason
 from agent.model.frame import BitField, SendRule
 from agent.model.recipe import Feedback, Precondition, Recipe
 from tests.support.small_car import HEAD, faults, parsed, signal_table
@@ -176,6 +176,67 @@ OFF = (
     '  { path = "Vehicle.LowVoltageSystemState", equals = "OFF", reason = "ignition_on", unknown = "ignition_on",'
     ' stale = "precondition_stale" },\n'
 )
+RETURN = """
+[[return_conditions]]
+path = "Vehicle.Speed"
+max = 0.0
+reason = "moving"
+unknown = "speed_unknown"
+
+[[return_conditions]]
+path = "Vehicle.Powertrain.Transmission.SelectedGear"
+equals = 126
+reason = "moving"
+unknown = "precondition_stale"
+"""
+
+
+def test_return_conditions_are_compiled_in_their_order() -> None:
+    assert parsed(SOUND).return_conditions == ()
+    assert parsed(SOUND + RETURN).return_conditions == (
+        Precondition(
+            "Vehicle.Speed", Reason.MOVING, maximum=0.0,
+            when_unknown=Reason.SPEED_UNKNOWN, when_stale=Reason.SPEED_UNKNOWN,
+        ),
+        Precondition(
+            "Vehicle.Powertrain.Transmission.SelectedGear", Reason.MOVING, equals=126,
+            when_unknown=Reason.PRECONDITION_STALE, when_stale=Reason.PRECONDITION_STALE,
+        ),
+    )  # fmt: skip
+
+
+def test_all_faults_of_return_conditions_are_told_at_once() -> None:
+    """SR-05: what must hold for a rental to end must be known, so `unknown` is no matter of choice."""
+    broken = (
+        RETURN.replace('unknown = "speed_unknown"\n', "")
+        .replace("SelectedGear", "SelectedGears")
+        .replace('"precondition_stale"', '"stale"')
+    )
+    found = {fault.key: fault.problem for fault in faults(SOUND + broken + "min = true\n")}
+    assert found == {
+        "return_conditions[0].unknown": "missing",
+        "return_conditions[1].min": "True does not fit",
+        "return_conditions[1].path": "the profile has no signal for 'Vehicle.Powertrain.Transmission.SelectedGears'",
+        "return_conditions[1].unknown": "unknown reason 'stale'",
+    }
+    (fault,) = faults(SOUND + RETURN.replace("max = 0.0\n", ""))
+    assert (fault.key, fault.problem) == ("return_conditions[0]", "says nothing, or two things")
+
+
+def test_no_more_return_conditions_than_a_signed_answer_can_show() -> None:
+    one = RETURN.split("\n\n")[0] + "\n"
+    assert len(parsed(SOUND + one * EVIDENCE_MAX).return_conditions) == EVIDENCE_MAX
+    (fault,) = faults(SOUND + one * (EVIDENCE_MAX + 1))
+    assert fault.key == "return_conditions"
+
+
+def test_question_about_the_return_is_answered_or_unsupported_and_never_both() -> None:
+    why = '\n[unsupported]\ncheck_return = "nobody has said when a rental may end"\n'
+    assert list(parsed(SOUND + why).unsupported) == [Action.CHECK_RETURN]
+    (fault,) = faults(SOUND + RETURN + why)
+    assert (fault.key, fault.problem) == ("unsupported.check_return", "check_return has its return_conditions too")
+
+
 IGNITION = signal_table("Vehicle.LowVoltageSystemState", "Lock", "Request", 'choices = { None = "OFF", Lock = "ON" }')
 
 

@@ -114,6 +114,8 @@ preconditions = [ { path = "Vehicle.Speed", max = 0.0, reason = "moving" } ]
         ('dbc = ["small.dbc"]\nbitrate_bps = 500_000\n', ""),
         ("[actions.unlock]", "[unsupported]\nlock = []\nopen = 1\n[actions.unlock]"),
         ("[actions.unlock]", "[wake]\nbody = 1\n[actions.unlock]"),
+        ("[actions.unlock]", '[[return_conditions]]\npath = 1\nmax = "0"\n[actions.unlock]'),
+        ("[actions.unlock]", "return_conditions = 7\n[actions.unlock]"),
         ("[actions.unlock]", '[[messages]]\nmessage = "Lock"\nchecksum = { algorithm = 1 }\n[actions.unlock]'),
     ],
 )
