@@ -35,6 +35,9 @@ _WORDS = {
 }
 
 
+_NO_FLOOR = "the agent has taken no trust bundle yet, so there is no floor to reset; start it once"
+
+
 class AddCommand(Protocol):
     """Adds a subcommand: name, its work, one sentence, an example."""
 
@@ -126,16 +129,20 @@ class Installation:
 def clock_reset(car: Installation, order: Path | None) -> int:
     """Show the persisted floor or, given an order for it, set it anew."""
     from agent.adapters.files import read_document
+    from agent.adapters.removal import has_store
 
-    raw = None if order is None else read_document(order)
-    stores, recovered, in_force = _opened(car)
+    raw, bundle_file = None if order is None else read_document(order), car.bundle_file
+    if not has_store(car.store):
+        # Made here it would be root's, and the agent could not use it.
+        raise OrderError(f"{car.store}: {_NO_FLOOR}")
+    stores, recovered, in_force = _opened(car, bundle_file)
     try:
         floor_unix_s = recovered.trust.floor_unix_s
         if raw is None or order is None:
             _tell({"car": car.config.car.id, "floor_unix_s": floor_unix_s})
             return EXIT_DONE
         if recovered.trust.raw is None:
-            raise OrderError("the agent has taken no trust bundle yet, so there is no floor; start it once")
+            raise OrderError(f"{car.store}: {_NO_FLOOR}")
         judged = judge_reset(raw, in_force, car=car.car, floor_unix_s=floor_unix_s, done=recovered.trust.resets)
         if isinstance(judged, OrderRefusal):
             raise _refused(order, judged, car, in_force, floor_unix_s)
@@ -155,7 +162,7 @@ def decommission(car: Installation, order: Path, receipt: Path | None) -> int:
     if not has_store(car.store) and not car.key_file.exists():
         _require_for_this_car(order, raw, car)  # cut off near its end: nothing of worth is left, nor any root to ask
     else:
-        stores, recovered, in_force = _opened(car)
+        stores, recovered, in_force = _opened(car, bundle_file)
         try:
             judged = judge_decommission(raw, in_force, car=car.car)
             if isinstance(judged, OrderRefusal):
@@ -170,16 +177,14 @@ def decommission(car: Installation, order: Path, receipt: Path | None) -> int:
     return EXIT_DONE
 
 
-def _opened(car: Installation) -> tuple[Stores, Recovered, Bundle]:
+def _opened(car: Installation, bundle_file: Path) -> tuple[Stores, Recovered, Bundle]:
     """The stores, locked, what they hold, and the bundle in force by them or by the bundle file."""
     from agent.adapters.files import read_document
     from agent.adapters.store import Stores
 
     try:
-        installed = read_document(car.bundle_file)
+        installed = read_document(bundle_file)
     except ConfigurationError:
-        if car.config.trust is None:
-            raise
         installed = None
     stores = Stores(car.store, car.car)
     recovered = stores.open()
@@ -189,7 +194,7 @@ def _opened(car: Installation) -> tuple[Stores, Recovered, Bundle]:
         raise StoreError(f"{car.store}: the storage cannot be used ({'; '.join(recovered.notes)})")
     if isinstance(problem, str):
         stores.close()
-        raise ConfigurationError(f"{car.bundle_file}: {problem}; without roots no order can be looked at")
+        raise ConfigurationError(f"{bundle_file}: {problem}; without roots no order can be looked at")
     return stores, recovered, problem.trust.bundle
 
 

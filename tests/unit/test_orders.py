@@ -101,6 +101,10 @@ def test_a_car_that_never_ran_has_no_floor_to_reset(tmp_path: Path, capsys: pyte
     order = order_file(fresh, seal_reset(reset(fresh, floor_from_unix_s=0), ROOTS))
     assert run(fresh, "clock-reset", "--order", order) == 1
     assert "start it once" in capsys.readouterr().err
+    assert not fresh.installed.store.exists()
+    fresh.write([SequenceReserved(2)])
+    assert run(fresh, "clock-reset", "--order", order) == 1
+    assert "start it once" in capsys.readouterr().err
 
 
 # --- decommission ----------------------------------------------------------------------------------------------------

@@ -224,12 +224,21 @@ async def test_a_link_without_any_subscription_is_no_link_h64() -> None:
     assert f"refuses every subscription: {COMMANDS}: Not authorized" in await detail_of(script)
 
 
-async def test_other_topics_are_asked_for_on_a_new_connection_at_once() -> None:
+async def test_other_topics_are_asked_for_on_a_new_connection_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bundle brought other operators: nothing failed, so nothing is waited for but the jitter of a first try."""
     asked: list[list[str]] = []
+    failures: list[int] = []
+
+    def at_once(failure_count: int, share: float) -> float:
+        failures.append(failure_count)
+        return 0.0
+
+    monkeypatch.setattr("agent.adapters.broker.back_off_s", at_once)
 
     async def script(peer: Peer) -> None:
         await peer.expect(mqtt5.ConnectPacket)
+        if len(failures) < 2:
+            return  # this one fails
         await peer.send(mqtt5.ConnAckPacket())
         subscribe = await peer.expect(mqtt5.SubscribePacket)
         asked.append([wish.pattern for wish in subscribe.topic_filters])
@@ -239,15 +248,19 @@ async def test_other_topics_are_asked_for_on_a_new_connection_at_once() -> None:
 
     listener = LinkListener()
     async with scripted_broker(script) as port, running_broker(listener, to_port(port)) as broker:
+        for _ in range(2):
+            await listener.down()
         await listener.up()
         broker.subscribe_to([Subscription(COMMANDS)])  # as before: no reason to go
         broker.subscribe_to([Subscription(OTHER), Subscription(COMMANDS)])
         assert "other topics" in await listener.down()
         await listener.up()
     assert asked == [[COMMANDS], [OTHER, COMMANDS]]
+    assert failures == [0, 1, 0]
 
 
 async def test_topics_that_change_while_they_are_asked_for_are_asked_for_again() -> None:
+    """With one refused, so that the link goes on asking for it and nothing else wakes it up."""
     asked: list[list[str]] = []
     changed = asyncio.Event()
 
@@ -257,15 +270,20 @@ async def test_topics_that_change_while_they_are_asked_for_are_asked_for_again()
         subscribe = await peer.expect(mqtt5.SubscribePacket)
         asked.append([wish.pattern for wish in subscribe.topic_filters])
         broker.subscribe_to([Subscription(OTHER)])
-        await peer.send(mqtt5.SubAckPacket(subscribe.packet_id, [mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE]))
+        granted = [mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE, mqtt5.SubAckReasonCode.NOT_AUTHORIZED]
+        await peer.send(mqtt5.SubAckPacket(subscribe.packet_id, granted[: len(subscribe.topic_filters)]))
         if len(asked) == 2:
             changed.set()
         await peer.until_closed()
 
     listener = LinkListener()
-    async with scripted_broker(script) as port, running_broker(listener, to_port(port)) as broker:
+    wishes = [Subscription(COMMANDS), Subscription(OTHER)]
+    async with (
+        scripted_broker(script) as port,
+        running_broker(listener, to_port(port), subscriptions=wishes) as broker,
+    ):
         await asyncio.wait_for(changed.wait(), 5)
-    assert asked == [[COMMANDS], [OTHER]]
+    assert asked == [[COMMANDS, OTHER], [OTHER]]
 
 
 async def test_an_end_during_the_subscription_is_noticed_at_once() -> None:
