@@ -218,7 +218,7 @@ def cut_after(removals: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(removal, "remove_durably", cut)
 
 
-@pytest.mark.parametrize("removals", range(12))
+@pytest.mark.parametrize("removals", range(13))
 def test_an_order_cut_off_anywhere_is_ended_by_the_same_order(
     car: RootedCar, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], removals: int
 ) -> None:
@@ -230,7 +230,8 @@ def test_an_order_cut_off_anywhere_is_ended_by_the_same_order(
             status = run(car, "decommission", *options)
         except PowerCutError:
             status = None
-    assert (car.folder / "vehicle.key").exists() == (removals == 0)
+    # The first two removals make room for the order itself.
+    assert (car.folder / "vehicle.key").exists() == (removals <= 2)
     assert receipt_of(receipt.read_bytes(), car.vehicle_key).order_id == ID, "the receipt is there before anything goes"
     assert run(car, "decommission", *options) == 0
     assert left_in(car) == {"agent.toml"}
@@ -238,13 +239,46 @@ def test_an_order_cut_off_anywhere_is_ended_by_the_same_order(
     assert status in (None, 0)
 
 
-def test_the_end_of_a_cut_off_order_still_asks_for_the_car(car: RootedCar, capsys: pytest.CaptureFixture[str]) -> None:
-    for path in (car.folder / "vehicle.key", *car.store.iterdir()):
-        path.unlink()
-    other = seal_decommission(Decommission(b"that car", ID, DATE_UNIX_S), ROOTS)
+def test_a_cut_off_order_is_ended_by_no_other(
+    car: RootedCar, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        cut_after(4, patch)
+        with pytest.raises(PowerCutError):
+            run(car, "decommission", "--order", order_file(car, decommission(car)))
+    assert not (car.folder / "vehicle.key").exists()
+    other = seal_decommission(Decommission(car.car, b"id of the second", DATE_UNIX_S), ROOTS)
     assert run(car, "decommission", "--order", order_file(car, other)) == 1
-    assert "wrong_car" in capsys.readouterr().err
-    assert car.bundle_file.exists()
+    kept = car.store / "decommission.cbor"
+    assert f"--order {kept}" in capsys.readouterr().err
+    assert run(car, "decommission", "--order", str(kept)) == 0
+    assert left_in(car) == {"agent.toml"}
+
+
+def test_an_agent_that_was_started_again_meanwhile_is_in_the_way(
+    car: RootedCar, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The power went before the first key did, and came back."""
+    options = ("--order", order_file(car, decommission(car)))
+    with monkeypatch.context() as patch:
+        cut_after(2, patch)
+        with pytest.raises(PowerCutError):
+            run(car, "decommission", *options)
+    with running(car):
+        assert run(car, "decommission", *options) == 1
+    assert "in use by another agent" in capsys.readouterr().err
+    assert (car.folder / "vehicle.key").exists()
+    assert run(car, "decommission", *options) == 0
+
+
+def test_a_key_that_is_somewhere_else_is_not_taken_for_one_that_was_deleted(
+    car: RootedCar, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (car.folder / "vehicle.key").rename(car.folder.parent / "elsewhere")
+    before = left_in(car)
+    assert run(car, "decommission", "--order", order_file(car, decommission(car))) == 2
+    assert "vehicle.key" in capsys.readouterr().err
+    assert left_in(car) == before
 
 
 def test_check_says_what_is_wrong_with_the_bundle_file(car: RootedCar, capsys: pytest.CaptureFixture[str]) -> None:
