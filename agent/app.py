@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.adapters.broker import Broker, BrokerSettings, Subscription
-from agent.adapters.can_bus import CanBus, FrameRefused
+from agent.adapters.broker import Broker, Subscription
+from agent.adapters.can_bus import FrameRefused
 from agent.adapters.clock import boot_s, unix_offset
 from agent.adapters.journal import write_log
 from agent.adapters.status_socket import StatusSocket
@@ -20,7 +20,19 @@ from agent.engine import Engine
 from agent.errors import StoreError
 from agent.health import ProgressMarks
 from agent.model.command import Reason
-from agent.model.effects import Acknowledge, Effect, Level, Log, Notify, Persist, Publish, SendFrame, Stop
+from agent.model.effects import (
+    Acknowledge,
+    Effect,
+    Level,
+    Log,
+    Notify,
+    Persist,
+    Publish,
+    Reconnect,
+    SendFrame,
+    Stop,
+    Subscribe,
+)
 from agent.model.events import (
     BusChanged,
     ClockSet,
@@ -35,9 +47,10 @@ from agent.model.events import (
 )
 from agent.model.frame import BusState, Frame
 from agent.uplink.wire import Topics, presence_document
+from agent.wiring import broker_settings, can_buses, installed_trust, subscriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -86,25 +99,13 @@ class App:
         self._idle = asyncio.Event()
         self._stopped: Stop | None = None
         self._marks = ProgressMarks({"engine": 60.0, "clock": 3 * CLOCK_INTERVAL_S}, boot_s())
-        self._buses = {
-            plan.name: CanBus(
-                plan.name,
-                interface=config.buses[plan.name].interface,
-                channel=config.buses[plan.name].channel,
-                bitrate_bps=plan.bitrate_bps,
-                is_fd=plan.is_fd,
-                send_list=[rule for rule in profile.send_list if rule.bus == plan.name],
-                wanted_ids=[
-                    (message.arbitration_id, message.is_extended_id)
-                    for message in profile.messages
-                    if message.bus == plan.name
-                ],
-                on_frame=self._frame,
-                on_state=lambda state, name=plan.name: self._bus_state(name, state),  # type: ignore[misc]
-            )
-            for plan in profile.buses
-        }
+        self._buses = can_buses(config, profile, on_frame=self._frame, on_state=self._bus_state)
         recovered = self._stores.open()
+        try:
+            trust = installed_trust(config, recovered, directory)
+        except BaseException:
+            self._stores.close()
+            raise
         self._engine = Engine(
             profile,
             config,
@@ -113,8 +114,20 @@ class App:
             vehicle_key=identity.vehicle_key,
             keys=keys,
             now_s=boot_s(),
+            trust=trust,
         )
-        self._broker = self._make_broker(directory, identity.sid)
+        topics = Topics(bytes.fromhex(config.car.id))
+        self._broker = Broker(
+            broker_settings(config, directory),
+            client_id=config.car.id,
+            will=(topics.presence, presence_document(identity.sid, is_online=False)),
+            subscriptions=self._subscriptions(self._engine.operators),
+            on_delivery=self._delivery,
+            on_event=self._link,
+            on_refused=lambda kind, reason: write_log(
+                Log(Level.WARNING, "publish_refused", {"type": kind, "reason": reason})
+            ),
+        )
         self._status = StatusSocket(directory / config.status.socket, self._status_document)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -211,6 +224,10 @@ class App:
                     self._link(Published(token, refusal))
             case Acknowledge(delivery_id):
                 self._broker.acknowledge(delivery_id)
+            case Subscribe(operators):
+                self._broker.subscribe_to(self._subscriptions(operators))
+            case Reconnect(reason):
+                self._broker.reconnect(reason)
             case Notify(status, is_ready):
                 self._supervisor.notify(f"STATUS={status}")
                 if is_ready:
@@ -227,6 +244,9 @@ class App:
             return FrameSent(token, bus.send(frame, not_after_s, lambda: self._engine.may_send(token, boot_s())))
         except FrameRefused as refusal:
             return FrameNotSent(token, refusal.reason)
+
+    def _subscriptions(self, operators: Sequence[int]) -> list[Subscription]:
+        return subscriptions(self._config, operators, is_rooted=self._engine.is_rooted)
 
     # --- tasks of its own ---------------------------------------------------------------------------------------
 
@@ -262,37 +282,6 @@ class App:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._idle.wait()
-
-    def _make_broker(self, directory: Path, sid: bytes) -> Broker:
-        table = self._config.broker
-        topics = Topics(bytes.fromhex(self._config.car.id))
-        subscriptions = [
-            Subscription(topics.of(operator.number, kind))
-            for operator in self._config.operators
-            for kind in ("cmd", "ping")
-        ]
-
-        def located(name: str | None) -> Path | None:
-            return None if name is None else directory / name
-
-        return Broker(
-            BrokerSettings(
-                host=table.host,
-                port=table.port,
-                keep_alive_s=table.keep_alive_s,
-                ca_file=located(table.ca_file),
-                certificate_file=located(table.certificate_file),
-                key_file=located(table.key_file),
-            ),
-            client_id=self._config.car.id,
-            will=(topics.presence, presence_document(sid, is_online=False)),
-            subscriptions=subscriptions,
-            on_delivery=self._delivery,
-            on_event=self._link,
-            on_refused=lambda kind, reason: write_log(
-                Log(Level.WARNING, "publish_refused", {"type": kind, "reason": reason})
-            ),
-        )
 
 
 def new_identity(vehicle_key: Ed25519PrivateKey) -> Identity:

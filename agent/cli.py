@@ -1,4 +1,4 @@
-"""The command line of the car: run, check, decode, status, provision."""
+"""The command line of the car: run, check, decode, status, provision, decommission, clock-reset."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from agent.adapters.files import read_profile_texts, read_text
 from agent.command.keys import load_public_key
 from agent.command.verify import KeyRecord
 from agent.config import ACTIONS, Config, check_against_profile, parse_config
+from agent.enrolment import add_enrolment_commands
 from agent.errors import EXIT_DONE, EXIT_FAILED, AgentError, ConfigurationError
 from agent.faults import Fault, dotted, toml_line
+from agent.orders import add_order_commands
 from agent.profiles.schema import Profile
 
 CONFIG_DEFAULT = "/etc/carshare-agent/agent.toml"
@@ -73,7 +75,7 @@ async def run_agent(config_path: Path, stop: asyncio.Event) -> None:
     """Run the agent in this event loop until `stop` is set; raises AgentError if it cannot start or go on."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from agent.adapters.files import read_key_file
+    from agent.adapters.files import key_path, read_key_file
     from agent.adapters.journal import capture_libraries
     from agent.app import App, new_identity
 
@@ -84,7 +86,7 @@ async def run_agent(config_path: Path, stop: asyncio.Event) -> None:
     if faults := check_against_profile(config, profile, text, source=str(config_path)):
         raise ConfigurationError(_listed(faults))
     keys = _key_records(config, text, source=str(config_path))
-    vehicle_key = Ed25519PrivateKey.from_private_bytes(read_key_file(directory / config.car.key_file))
+    vehicle_key = Ed25519PrivateKey.from_private_bytes(read_key_file(key_path(directory, config.car.key_file)))
     app = App(config, profile, new_identity(vehicle_key), keys, directory=directory, environ=dict(os.environ))
     await app.run(stop)
 
@@ -171,20 +173,28 @@ def _check(options: argparse.Namespace) -> int:
 def _file_problems(config: Config, directory: Path) -> list[str]:
     """What `run` would refuse about the files and addresses the configuration names."""
     from agent.adapters.dial import require_loopback, tls_context
-    from agent.adapters.files import read_key_file
+    from agent.adapters.files import key_path, read_document, read_key_file
+    from agent.model.records import RecoveredTrust
+    from agent.trusting import beginning
 
     def credentials() -> None:
         broker = config.broker
         if broker.ca_file is None:
-            require_loopback(broker.host)
+            if not broker.allow_unencrypted_network:
+                require_loopback(broker.host)
         else:
-            located = [
-                None if name is None else directory / name for name in (broker.certificate_file, broker.key_file)
-            ]
-            tls_context(directory / broker.ca_file, *located)
+            certificate = None if broker.certificate_file is None else directory / broker.certificate_file
+            key = None if broker.key_file is None else key_path(directory, broker.key_file)
+            tls_context(directory / broker.ca_file, certificate, key)
+
+    def bundle() -> None:
+        if config.trust is not None:
+            path = directory / config.trust.bundle_file
+            if isinstance(begun := beginning(RecoveredTrust(), read_document(path)), str):
+                raise ConfigurationError(f"{path}: {begun}")
 
     problems = []
-    for look in (lambda: read_key_file(directory / config.car.key_file), credentials):
+    for look in (lambda: read_key_file(key_path(directory, config.car.key_file)), credentials, bundle):
         try:
             look()
         except ConfigurationError as error:
@@ -223,18 +233,6 @@ def _status(options: argparse.Namespace) -> int:
         config, _ = load_config(options.config)
         socket = options.config.parent / config.status.socket
     print(json.dumps(read_status(socket), indent=None if options.json else 2, ensure_ascii=False))
-    return EXIT_DONE
-
-
-def _provision(options: argparse.Namespace) -> int:
-    from agent.adapters.files import provision
-
-    request = provision(options.directory)
-    print(json.dumps(request))
-    print(
-        f"wrote {options.directory}/vehicle.key (keep it on the car) and {options.directory}/request.json",
-        file=sys.stderr,
-    )
     return EXIT_DONE
 
 
@@ -296,12 +294,6 @@ def _parser() -> argparse.ArgumentParser:
         "--socket", type=Path, metavar="PATH", help="the agent's status socket (default: as configured)"
     )
     status.add_argument("--json", action="store_true", help="one line instead of indented")
-
-    provision = add(
-        "provision",
-        _provision,
-        "Make this car's key and id, and the request an operator registers.",
-        "carshare-agent provision /etc/carshare-agent",
-    )
-    provision.add_argument("directory", type=Path, metavar="DIR")
+    add_enrolment_commands(add, load_profile)
+    add_order_commands(add, lambda path: load_config(path)[0], CONFIG_DEFAULT)
     return parser

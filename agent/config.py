@@ -44,7 +44,10 @@ class BusTable(_Table):
 
 
 class BrokerTable(_Table):
-    """The MQTT broker. Without `ca_file` the connection is plain, which only a loopback address may be."""
+    """The MQTT broker. Without `ca_file` the connection is plain.
+
+    That only one to a loopback address may be, unless `allow_unencrypted_network` says in plain words that it may.
+    """
 
     host: str = Field(min_length=1)
     port: int = Field(default=8883, ge=1, le=65535)
@@ -52,6 +55,7 @@ class BrokerTable(_Table):
     certificate_file: str | None = None
     key_file: str | None = None
     keep_alive_s: int = Field(default=60, ge=5, le=1200)
+    allow_unencrypted_network: bool = False
 
 
 class CommandKeyTable(_Table):
@@ -70,6 +74,12 @@ class OperatorTable(_Table):
     number: int = Field(ge=1, le=2**31 - 1)
     name: str = ""
     command_keys: list[CommandKeyTable] = Field(min_length=1, max_length=8)
+
+
+class TrustTable(_Table):
+    """Where root installed the bundle this car begins with; later ones come by the broker and are kept in the store."""
+
+    bundle_file: str = Field(min_length=1)
 
 
 class StoreTable(_Table):
@@ -97,15 +107,11 @@ class Config(_Table):
     car: CarTable
     buses: dict[str, BusTable] = Field(min_length=1)
     broker: BrokerTable
-    operators: list[OperatorTable] = Field(min_length=1, max_length=16)
+    trust: TrustTable | None = None
+    operators: list[OperatorTable] = Field(default=[], max_length=16)
     store: StoreTable = StoreTable()
     reporting: ReportingTable = ReportingTable()
     status: StatusTable = StatusTable()
-
-    @property
-    def telemetry_operator(self) -> int:
-        """Number of the operator that gets telemetry: the one named, else the first."""
-        return self.operators[0].number if self.reporting.operator is None else self.reporting.operator
 
 
 def parse_config(text: str, *, source: str) -> Config | list[Fault]:
@@ -160,6 +166,9 @@ def _cross_checks(config: Config, findings: Findings) -> None:
     if broker.certificate_file is not None and broker.ca_file is None:
         expected = "the CA file that signed the broker's certificate"
         findings.add(("broker",), "certificate_file without ca_file", expected)
+    if broker.allow_unencrypted_network and broker.ca_file is not None:
+        problem = "true beside a ca_file, which says that the connection is TLS"
+        findings.add(("broker", "allow_unencrypted_network"), problem, "one of the two")
     seen_numbers: set[int] = set()
     seen_kids: set[str] = set()
     for index, operator in enumerate(config.operators):
@@ -176,7 +185,12 @@ def _cross_checks(config: Config, findings: Findings) -> None:
                 findings.add(
                     (*where, "not_after_unix_s"), "ends before it begins", "not_after_unix_s >= not_before_unix_s"
                 )
-    if config.reporting.operator is not None and config.reporting.operator not in seen_numbers:
+    if config.trust is not None and config.operators:
+        findings.add(("operators",), "stands beside [trust]", "one of the two: the trust bundle has the operators")
+    elif config.trust is None and not config.operators:
+        findings.add(("trust",), "nobody to take commands from", "a table [trust], or [[operators]] for one car alone")
+    is_pinned = config.trust is None and bool(config.operators)
+    if is_pinned and config.reporting.operator is not None and config.reporting.operator not in seen_numbers:
         expected = "one of " + ", ".join(map(str, sorted(seen_numbers)))
         findings.add(("reporting", "operator"), f"no operator has the number {config.reporting.operator}", expected)
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+from tests.support.hazards import properties_of
 
 IS_CI = os.environ.get("CI") == "true"
 
@@ -54,6 +58,16 @@ CAPABILITIES = (
 )
 
 
+def pytest_configure() -> None:
+    # A shell starts what runs in its background with SIGINT ignored, and so would be every program a test interrupts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not IS_CI:
+        # No test is timed: how long an example takes says how busy the machine is. CI's own profile has this and more.
+        hypothesis.settings.register_profile("untimed", deadline=None)
+        hypothesis.settings.load_profile("untimed")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--leave-vcan",
@@ -61,6 +75,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=Path,
         help="leave the tests that need vcan0 to another run and list them in FILE, for pytest @FILE",
     )
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    item.user_properties += properties_of(item)
 
 
 @pytest.hookimpl(trylast=True)  # after pytest's own -k and -m

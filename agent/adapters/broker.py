@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.adapters.dial import dial, require_loopback, tls_context
+from agent.adapters.link_errors import end_of
 from agent.adapters.mqtt_link import MqttLink, Refused, Subscription
 from agent.errors import ConfigurationError, LinkError
 from agent.model.effects import Publish
-from agent.model.events import BrokerDown, BrokerUp, Delivery, LinkEvent, Published
+from agent.model.events import BrokerDown, BrokerUp, Delivery, LinkEnd, LinkEvent, Published
 
 __all__ = ["Broker", "BrokerSettings", "Subscription"]
 
@@ -29,15 +30,20 @@ STABLE_S = 60.0
 CONNECT_WAIT_S = 20.0
 """Name, TCP and TLS over a bad mobile link."""
 
-RESUBSCRIBE_S = 300.0
-"""Topics the broker refused are asked for again so often (H64)."""
+RESUBSCRIBE_S_MIN = 10.0
+RESUBSCRIBE_S_MAX = 300.0
+"""Topics the broker refused are asked for again after the first, twice that and so on up to the second (H64)."""
 
 _chance = random.SystemRandom()
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerSettings:
-    """Where the broker is and who vouches for it. Without `ca_file` the connection is plain, to this machine only."""
+    """Where the broker is and who vouches for it.
+
+    Without `ca_file` the connection is plain, which only one to this machine may be unless
+    `is_unencrypted_network_allowed`.
+    """
 
     host: str
     port: int = 8883
@@ -45,11 +51,21 @@ class BrokerSettings:
     ca_file: Path | None = None
     certificate_file: Path | None = None
     key_file: Path | None = None
+    is_unencrypted_network_allowed: bool = False
 
 
-def back_off_s(failures: int, share: float) -> float:
-    """How long to wait after so many failures in a row, `share` (0 to 1) of what may be waited at most."""
+def back_off_s(failures: int, share: float, end: LinkEnd = LinkEnd.LOST) -> float:
+    """How long to wait after so many failures in a row, `share` (0 to 1) of what may be waited at most.
+
+    A certificate that is refused is not accepted a second later: from the first time on, half the longest or more.
+    """
+    if end is LinkEnd.CERTIFICATE_REFUSED:
+        return BACK_OFF_S_MAX * (1 + share) / 2
     return share * min(BACK_OFF_S_MIN * 2.0 ** min(failures, 16), BACK_OFF_S_MAX)
+
+
+class _OtherWishesError(Exception):
+    """The connection asked for other topics than are wanted now."""
 
 
 class Broker:
@@ -102,13 +118,19 @@ class Broker:
         failures = 0
         while True:
             began_s = loop.time()
+            end = LinkEnd.LOST
             try:
                 await self._connect_and_serve()
-            except (LinkError, ConfigurationError) as error:
+            except _OtherWishesError as error:
+                # Nothing failed, so there is nothing to back off from; but a whole fleet is told in the same second.
                 self._on_event(BrokerDown(str(error)))
+                failures = 0
+            except (LinkError, ConfigurationError) as error:
+                end = end_of(error)
+                self._on_event(BrokerDown(str(error), end))
             if loop.time() - began_s > STABLE_S:
                 failures = 0
-            await asyncio.sleep(back_off_s(failures, self._jitter()))
+            await asyncio.sleep(back_off_s(failures, self._jitter(), end))
             failures += 1
 
     def publish(self, effect: Publish) -> str | None:
@@ -122,6 +144,19 @@ class Broker:
         """Acknowledge a delivery; of no effect if its connection has ended."""
         if self._link is not None:
             self._link.acknowledge(delivery_id)
+
+    def subscribe_to(self, subscriptions: Sequence[Subscription]) -> None:
+        """Ask for these topics from now on, and for no others; a connection that asked for others is begun anew."""
+        if tuple(subscriptions) == self._subscriptions:
+            return
+        self._subscriptions = tuple(subscriptions)
+        if self._link is not None:
+            self._link.has_news.set()
+
+    def reconnect(self, reason: str) -> None:
+        """End the connection, if there is one, as if it were lost; `run` makes another."""
+        if self._link is not None:
+            self._link.give_up(reason)
 
     async def flush(self, within_s: float) -> bool:
         """Wait until all that was handed over is answered; False if that took longer or the connection ended."""
@@ -150,13 +185,12 @@ class Broker:
         )
         try:
             await link.open()
-            refused = await link.ask_for(self._subscriptions)
-            if refused and len(refused) == len(self._subscriptions):
-                raise LinkError("the broker refuses every subscription: " + "; ".join(_listed(refused)))
+            subscriptions = self._subscriptions
+            refused = await link.ask_for(subscriptions)
             self._link = link
             self._refused_types.clear()
             self._on_event(BrokerUp(_listed(refused)))
-            await self._serve(link, refused)
+            await self._serve(link, subscriptions, refused)
         finally:
             self._link = None
             self._dropped_before += link.dropped_count
@@ -167,10 +201,13 @@ class Broker:
             finally:
                 await link.end()
 
-    async def _serve(self, link: MqttLink, refused: dict[Subscription, str]) -> None:
-        """Pass on what the link brings until it ends (LinkError)."""
+    async def _serve(
+        self, link: MqttLink, subscriptions: tuple[Subscription, ...], refused: dict[Subscription, str]
+    ) -> None:
+        """Pass on what the link brings until it ends (LinkError), or other topics are wanted than it asked for."""
         asking = asyncio.create_task(self._ask_again(link, refused), name="broker-subscribe")
         asking.add_done_callback(lambda _: link.has_news.set())
+        link.has_news.set()  # what is wanted may have changed while it was asked for
         try:
             while True:
                 await link.has_news.wait()
@@ -185,14 +222,18 @@ class Broker:
                             self._note_refusal(news)
                 link.send_waiting()
                 link.raise_if_ended()
+                if self._subscriptions != subscriptions:
+                    raise _OtherWishesError("other topics are wanted; connecting anew")
                 if asking.done():
                     asking.result()
         finally:
             asking.cancel()
 
     async def _ask_again(self, link: MqttLink, refused: dict[Subscription, str]) -> None:
+        wait_s = RESUBSCRIBE_S_MIN
         while refused:
-            await asyncio.sleep(RESUBSCRIBE_S)
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, RESUBSCRIBE_S_MAX)
             still_refused = await link.ask_for(tuple(refused))
             if still_refused.keys() != refused.keys():
                 self._on_event(BrokerUp(_listed(still_refused)))
@@ -209,7 +250,8 @@ class Broker:
     def _context(self) -> ssl.SSLContext | None:
         settings = self._settings
         if settings.ca_file is None:
-            require_loopback(settings.host)
+            if not settings.is_unencrypted_network_allowed:
+                require_loopback(settings.host)
             return None
         return tls_context(settings.ca_file, settings.certificate_file, settings.key_file)
 

@@ -55,6 +55,7 @@ def require_loopback(host: str) -> None:
     if host != "localhost":
         raise ConfigurationError(
             f"broker.host: {host!r} is not this machine, so the connection must be TLS; set broker.ca_file"
+            " (or, where a closed network is trusted, broker.allow_unencrypted_network = true)"
         )
 
 

@@ -1,15 +1,10 @@
-"""Files a person gives the agent: configuration, profiles, keys; and the ones `provision` makes for them."""
+"""Files a person gives the agent: configuration, profiles, keys; and how new ones are written beside them."""
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
 import stat
 from pathlib import Path
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.errors import ConfigurationError
 
@@ -24,16 +19,17 @@ DATABASE_BYTES_MAX = 32 << 20
 DATABASES_MAX = 64
 """A manufacturer's whole ARXML export is some 10 MiB; a car has a dozen buses."""
 
-SEED_BYTES = 32
-CAR_ID_BYTES = 8
+DOCUMENT_BYTES_MAX = 4096
+"""The protocol's bound of what roots sign (csa1 A11)."""
 
-KEY_FILE = "vehicle.key"
-REQUEST_FILE = "request.json"
+SEED_BYTES = 32
+
+_CREDENTIAL_MODE = stat.S_IRUSR | stat.S_IRGRP
 
 
 def read_text(path: Path) -> str:
     """Text of a UTF-8 file; ConfigurationError naming the file if it cannot be had."""
-    raw = _read(path, TEXT_BYTES_MAX)
+    raw = read_bytes(path, TEXT_BYTES_MAX)
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -49,13 +45,13 @@ def read_profile_texts(directory: Path) -> tuple[str, dict[str, bytes]]:
     databases = sorted(path for path in directory.iterdir() if path.suffix.lower() in DATABASE_SUFFIXES)
     if len(databases) > DATABASES_MAX:
         raise ConfigurationError(f"{directory}: {len(databases)} message databases; expected at most {DATABASES_MAX}")
-    return text, {path.name: _read(path, DATABASE_BYTES_MAX) for path in databases if path.is_file()}
+    return text, {path.name: read_bytes(path, DATABASE_BYTES_MAX) for path in databases if path.is_file()}
 
 
 def read_key_file(path: Path) -> bytes:
     """The 32-byte Ed25519 seed in `path`, as 64 hexadecimal digits or raw; refused if others may read it (H135)."""
     require_private(path)
-    raw = _read(path, 4 * SEED_BYTES)
+    raw = read_bytes(path, 4 * SEED_BYTES)
     if len(raw) == SEED_BYTES:
         return raw
     try:
@@ -67,52 +63,69 @@ def read_key_file(path: Path) -> bytes:
     return seed
 
 
+def key_path(directory: Path, name: str) -> Path:
+    """Where the key file `name` of a configuration in `directory` is: beside it, or among systemd's credentials.
+
+    systemd (`LoadCredential=`, `LoadCredentialEncrypted=`) says where it put them in `CREDENTIALS_DIRECTORY`; the
+    folder is no secret, and a key beside the configuration is taken first, so that the environment cannot replace it.
+    """
+    beside = directory / name
+    credentials = _credentials_directory()
+    if credentials is None or Path(name).name != name or beside.exists() or not (credentials / name).exists():
+        return beside
+    return credentials / name
+
+
+def read_document(path: Path) -> bytes:
+    """The bytes of an installed trust bundle or an order of the roots; ConfigurationError if they cannot be had."""
+    return read_bytes(path, DOCUMENT_BYTES_MAX)
+
+
 def require_private(path: Path) -> None:
-    """ConfigurationError unless the file is its owner's alone."""
+    """ConfigurationError unless the file is its owner's alone (H135).
+
+    A credential may be readable by its group too (0440): where systemd lets the service user in by an access list,
+    the list's mask stands in the place of the group. It must then be root's or this user's own.
+    """
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
+    mode = stat.S_IMODE(status.st_mode)
+    is_credential = path.parent == _credentials_directory() and status.st_uid in (0, os.geteuid())
+    if is_credential and mode & ~_CREDENTIAL_MODE == 0:
+        return
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigurationError(
-            f"{path}: others may read or change this key (mode {stat.S_IMODE(mode):04o}); "
+            f"{path}: others may read or change this key (mode {mode:04o}); "
             f"run: chmod 600 {path}, and make a new key if anybody could have copied it"
         )
 
 
-def provision(directory: Path) -> dict[str, str]:
-    """Make this car's id and key V: `vehicle.key`, which never leaves the car, and `request.json` for the operator.
-
-    Returns the request, `{"car": 16 hex digits, "public_key": 64 hex digits}`. Files that are there already are
-    never overwritten: a car that has an identity keeps it (ConfigurationError).
-    """
-    seed = secrets.token_bytes(SEED_BYTES)
-    public_key = Ed25519PrivateKey.from_private_bytes(seed).public_key()
-    request = {
-        "car": secrets.token_hex(CAR_ID_BYTES),
-        "public_key": public_key.public_bytes(Encoding.Raw, PublicFormat.Raw).hex(),
-    }
-    if (directory / REQUEST_FILE).exists():
-        raise ConfigurationError(f"{directory / REQUEST_FILE}: is there already; this car has an identity and keeps it")
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_new(directory / KEY_FILE, seed.hex() + "\n", 0o600)
-        _write_new(directory / REQUEST_FILE, json.dumps(request) + "\n", 0o644)
-    except FileExistsError as error:
-        raise ConfigurationError(f"{error.filename}: is there already; this car has an identity and keeps it") from None
-    except OSError as error:
-        raise ConfigurationError(f"{error.filename or directory}: cannot be written: {error.strerror}") from None
-    return request
-
-
-def _write_new(path: Path, text: str, mode: int) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "w") as file:
-        file.write(text)
+def write_new(path: Path, content: bytes, mode: int) -> None:
+    """Write and sync a file that is not there yet; FileExistsError if it is, OSError if it cannot be written."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _read(path: Path, bytes_max: int) -> bytes:
+def sync_directory(directory: Path) -> None:
+    """Make the names of new files durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _credentials_directory() -> Path | None:
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(folder) if folder else None
+
+
+def read_bytes(path: Path, bytes_max: int) -> bytes:
+    """Content of a file of at most `bytes_max` bytes; ConfigurationError naming it if it cannot be had."""
     try:
         with path.open("rb") as file:
             raw = file.read(bytes_max + 1)

@@ -29,6 +29,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from agent.adapters.link_errors import SessionKeptError, link_error
 from agent.adapters.paho_socket import PahoSocket
 from agent.errors import LinkError
 from agent.model.effects import Publish
@@ -202,6 +203,11 @@ class MqttLink(aiomqtt.Client):
         if self._disconnected.done():
             raise self._end_error()
 
+    def give_up(self, reason: str) -> None:
+        """Take the connection to be dead although it stands; the next `raise_if_ended` gives `reason`."""
+        if not self._disconnected.done():
+            self._disconnected.set_exception(LinkError(reason))
+
     def unanswered(self) -> list[int]:
         """Tokens of what was handed over and will never be answered now."""
         return [effect.token for effect in (*self._under_way.values(), *self._waiting) if effect.token is not None]
@@ -225,7 +231,8 @@ class MqttLink(aiomqtt.Client):
         error = None if self._disconnected.cancelled() else self._disconnected.exception()
         if isinstance(error, LinkError):
             return error
-        return LinkError(self._wire.fault or (str(error) if error else "") or "the broker closed the connection")
+        words = self._wire.fault or (str(error) if error else "") or "the broker closed the connection"
+        return link_error(words, self._wire.fault)
 
     def _note_end(self, ended: asyncio.Future[None]) -> None:
         error = self._end_error()
@@ -246,7 +253,8 @@ class MqttLink(aiomqtt.Client):
     ) -> None:
         if flags.session_present and not self._connected.done():
             # We asked for a clean start; a broker that kept a session may also have kept commands in it (H62).
-            self._connected.set_exception(LinkError("the broker kept a session although a clean start was asked for"))
+            words = "the broker kept a session although a clean start was asked for"
+            self._connected.set_exception(SessionKeptError(words))
             return
         self._in_flight_max = min(PUBLISHES_MAX, getattr(properties, "ReceiveMaximum", PUBLISHES_MAX))
         self._packet_bytes_max = getattr(properties, "MaximumPacketSize", self._packet_bytes_max)
@@ -263,7 +271,8 @@ class MqttLink(aiomqtt.Client):
         if not self._connected.done():
             # With TLS 1.3 a broker refuses a client certificate only now, after the handshake has ended for us.
             why = self._wire.fault or str(reason_code)
-            self._connected.set_exception(LinkError(f"the broker closed the connection before accepting it: {why}"))
+            words = f"the broker closed the connection before accepting it: {why}"
+            self._connected.set_exception(link_error(words, self._wire.fault))
             return
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
 

@@ -1,32 +1,37 @@
 """The two SQLite files: their tables, and records to and from rows.
 
-`authority` holds what safety rests on (commands carried out, sessions given out, numbers reserved), `telemetry`
-what waits for the broker; they are apart so that a full or damaged outbox cannot stop a command.
+`authority` holds what safety rests on (commands carried out, sessions given out, numbers reserved, the trust bundle
+and the time floor), `telemetry` what waits for the broker; they are apart so that a full or damaged outbox cannot stop
+a command.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from agent.errors import StoreError
 from agent.model.command import Executed, Reason, Stage
 from agent.model.records import (
     AuthorityRecord,
+    BundleTaken,
     Done,
+    FloorRaised,
+    FloorReset,
     Intent,
     JournalEntry,
     JournalPruned,
     OutboxRemoved,
     OutboxStored,
+    RecoveredTrust,
     ResultDelivered,
     SequenceReserved,
     SessionStarted,
     TelemetryRecord,
+    Tombstone,
 )
-
-SCHEMA_VERSION = 1
 
 JOURNAL_ROWS_MAX = 20_000
 """Ten commands a minute for a day and a third; the engine prunes by age long before (csa1 A8)."""
@@ -36,20 +41,53 @@ SESSIONS_MAX = 10_000
 
 STORE_ID_BYTES = 8
 
+RESETS_MAX = 1_000
+"""Clock resets are years apart. When there are so many no further one is obeyed, for its id could not be kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """One file: `application_id` marks it as ours (SQLite file format §1.3.12), `pages_max` bounds it (4 KiB each)."""
+    """One file: `application_id` marks it as ours (SQLite file format §1.3.12), `pages_max` bounds it (4 KiB each).
+
+    `version` is the file's `user_version`; `upgrades` has the statements that lead from each earlier one to the next.
+    """
 
     file_name: str
     application_id: int
+    version: int
     pages_max: int
     tables: str
+    upgrades: Mapping[int, str] = field(default_factory=dict)
+
+
+_TRUST_TABLES = """
+CREATE TABLE bundle (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    version INTEGER NOT NULL,
+    raw BLOB NOT NULL
+) STRICT;
+CREATE TABLE tombstone (
+    id INTEGER PRIMARY KEY,
+    kid BLOB NOT NULL UNIQUE CHECK (length(kid) = 4),
+    operator INTEGER NOT NULL,
+    public_key BLOB NOT NULL CHECK (length(public_key) = 32),
+    role INTEGER NOT NULL
+) STRICT;
+CREATE TABLE floor (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    unix_s INTEGER NOT NULL
+) STRICT;
+CREATE TABLE clock_reset (
+    order_id BLOB NOT NULL PRIMARY KEY CHECK (length(order_id) = 16)
+) STRICT;
+INSERT INTO floor (id, unix_s) VALUES (1, 0);
+"""
 
 
 AUTHORITY = Schema(
     file_name="authority.sqlite3",
     application_id=0x63736101,
+    version=2,
     pages_max=16_384,  # 64 MiB: 20,000 commands with the largest results take half of it
     tables="""
 CREATE TABLE identity (
@@ -81,12 +119,15 @@ CREATE TABLE session (
     id INTEGER PRIMARY KEY,
     sid BLOB NOT NULL UNIQUE CHECK (length(sid) = 8)
 ) STRICT;
-""",
+"""
+    + _TRUST_TABLES,
+    upgrades={1: _TRUST_TABLES},
 )
 
 TELEMETRY = Schema(
     file_name="telemetry.sqlite3",
     application_id=0x63736102,
+    version=1,
     pages_max=40_960,  # 160 MiB: an outbox of 64 MiB, its overhead, and room to move
     tables="""
 CREATE TABLE identity (
@@ -134,6 +175,22 @@ def apply_authority(connection: sqlite3.Connection, record: AuthorityRecord) -> 
                 "DELETE FROM session WHERE sid = (SELECT sid FROM journal WHERE operator = ? AND cid = ?)", keys
             )
             connection.executemany("DELETE FROM journal WHERE operator = ? AND cid = ?", keys)
+        case BundleTaken(version, raw, tombstones, floor_unix_s):
+            connection.execute("INSERT OR REPLACE INTO bundle (id, version, raw) VALUES (1, ?, ?)", (version, raw))
+            connection.execute("DELETE FROM tombstone")
+            connection.executemany(
+                "INSERT INTO tombstone (kid, operator, public_key, role) VALUES (?, ?, ?, ?)",
+                ((stone.kid, stone.operator, stone.public_key, stone.role) for stone in tombstones),
+            )
+            _raise_floor(connection, floor_unix_s)
+        case FloorRaised(unix_s):
+            _raise_floor(connection, unix_s)
+        case FloorReset(order_id, unix_s):
+            (count,) = connection.execute("SELECT count(*) FROM clock_reset").fetchone()
+            if count >= RESETS_MAX:
+                raise StoreError(f"{count} clock resets were carried out on this car, which is all there is room for")
+            connection.execute("INSERT INTO clock_reset (order_id) VALUES (?)", (order_id,))
+            connection.execute("UPDATE floor SET unix_s = ?", (unix_s,))
 
 
 def apply_telemetry(connection: sqlite3.Connection, record: TelemetryRecord) -> None:
@@ -155,6 +212,7 @@ class AuthorityContents:
     sequence_next: int
     journal: tuple[JournalEntry, ...]
     sessions: frozenset[bytes]
+    trust: RecoveredTrust
 
 
 def read_authority(connection: sqlite3.Connection) -> AuthorityContents:
@@ -169,6 +227,21 @@ def read_authority(connection: sqlite3.Connection) -> AuthorityContents:
         sequence_next,
         tuple(_entry(row) for row in rows),
         frozenset(sid for (sid,) in connection.execute("SELECT sid FROM session")),
+        _read_trust(connection),
+    )
+
+
+def _read_trust(connection: sqlite3.Connection) -> RecoveredTrust:
+    ((floor_unix_s,),) = connection.execute("SELECT unix_s FROM floor")
+    version, raw = next(iter(connection.execute("SELECT version, raw FROM bundle")), (0, None))
+    stones = connection.execute("SELECT kid, operator, public_key, role FROM tombstone ORDER BY id")
+    resets = connection.execute("SELECT order_id FROM clock_reset")
+    return RecoveredTrust(
+        version,
+        raw,
+        tuple(Tombstone(*row) for row in stones),
+        floor_unix_s,
+        frozenset(order_id for (order_id,) in resets),
     )
 
 
@@ -187,6 +260,10 @@ def _entry(row: tuple[Any, ...]) -> JournalEntry:
         raise ValueError("a finished command without its result")
     done = Done(intent.operator, intent.cid, Stage(stage), Reason(reason), Executed(executed), result, sequence)
     return JournalEntry(intent, done, is_delivered=bool(is_delivered))
+
+
+def _raise_floor(connection: sqlite3.Connection, unix_s: int) -> None:
+    connection.execute("UPDATE floor SET unix_s = max(unix_s, ?)", (unix_s,))
 
 
 def _insert_intent(connection: sqlite3.Connection, intent: Intent) -> None:

@@ -8,14 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent import __version__
+from agent.backend.fleet_arguments import add_fleet_commands, operator_name, operator_number
 
-_STATUS = """exit status: 0 verified (report, ping: answered), 1 failed or rejected, 2 wrong use or configuration,
-3 not verified, interrupted, or no answer: what happened is not known, unless the text says so"""
+_STATUS = """exit status: 0 verified (report, check-return, locate, ping: answered), 1 failed or rejected,
+2 wrong use or configuration, 3 not verified, interrupted, or no answer: what happened is not known, unless the text
+says so"""
 
-_OVERVIEW = f"""A first set-up:
+_OVERVIEW = f"""A fleet, and its first car:
+  carshare-backend fleet init fleet --operator 1 --broker broker.example.org
+  carshare-backend --config fleet/backend.toml enroll request.json --name demo
+  carshare-backend --config fleet/backend.toml unlock demo
+
+One car without a fleet, its keys pinned by hand:
   carshare-backend keys new ops --operator 1               (prints what the car's agent.toml needs)
   carshare-backend --config ops/backend.toml keys add-car demo request.json
-  carshare-backend --config ops/backend.toml unlock demo
 
 {_STATUS}"""
 
@@ -43,6 +49,10 @@ def argument_parser() -> argparse.ArgumentParser:
         ("unlock", "unlock a car, and say whether it was verified"),
         ("lock", "lock a car, and say whether it was verified"),
         ("report", "have a car report its state, signed"),
+        ("check-return", "ask a car whether a rental could end now: doors, windows, ignition, as far as it knows"),
+        ("locate", "have a car show where it is, by its lights or horn"),
+        ("enable-drive", "let a car be driven"),
+        ("disable-drive", "keep a car from being driven; refused unless it stands with its ignition off"),
     ):
         _car(add(name, summary, f"carshare-backend {name} demo\ncarshare-backend {name} demo --json --timeout 20"))
     ping = add("ping", "ask a car whether it is there", "carshare-backend ping demo")
@@ -56,6 +66,7 @@ def argument_parser() -> argparse.ArgumentParser:
     watch.add_argument("car", metavar="CAR", nargs="?", help="name of the car in the configuration (default: all)")
     add("sample", "print a sample configuration with every key explained", "carshare-backend sample > backend.toml")
     _keys(commands)
+    add_fleet_commands(commands, _adder)
     return parser
 
 
@@ -68,8 +79,8 @@ def _keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         'carshare-backend keys new ops --operator 1 --name "Demo operator"',
     )
     new.add_argument("directory", type=Path, metavar="DIR", help="folder for key and configuration; made if missing")
-    new.add_argument("--operator", type=_operator_number, required=True, metavar="N", help="operator number")
-    new.add_argument("--name", type=_operator_name, default="", help='name for people (default: "Operator N")')
+    new.add_argument("--operator", type=operator_number, required=True, metavar="N", help="operator number")
+    new.add_argument("--name", type=operator_name, default="", help='name for people (default: "Operator N")')
     add("show", "print what the cars need to know of the command key, and the known cars", "carshare-backend keys show")
     car = add(
         "add-car",
@@ -123,15 +134,3 @@ def _seconds(text: str) -> float:
     if not 0 < seconds <= 600:
         raise argparse.ArgumentTypeError(f"{text!r} is no time to wait; expected more than 0 and up to 600 seconds")
     return seconds
-
-
-def _operator_number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 2**31 - 1):
-        raise argparse.ArgumentTypeError(f"{text!r} is no operator number; expected 1 to {2**31 - 1}")
-    return int(text)
-
-
-def _operator_name(text: str) -> str:
-    if not text.isprintable() or len(text) > 200:
-        raise argparse.ArgumentTypeError("expected up to 200 printable characters")
-    return text

@@ -11,20 +11,28 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agent.backend import documents, words
+from agent.backend import documents, fleet_commands, publishing, trust_commands, words
 from agent.backend.arguments import argument_parser
 from agent.backend.client import Backend
+from agent.backend.fleet import FleetPlan
 from agent.backend.keys import car_table, make_key, operator_table, read_request
 from agent.backend.outcome import CommandResult, Progress, Step
 from agent.backend.registry import add_car, example_text, make_configuration
 from agent.backend.settings import Operator, Settings, load_settings
-from agent.errors import EXIT_DONE, EXIT_FAILED, EXIT_UNKNOWN, AgentError, LinkError
-from agent.model.command import Action, Stage
+from agent.backend.told import Told
+from agent.backend.trust_commands import OrderFor
+from agent.command.bundle import OperatorEntry
+from agent.config import ACTIONS as ACTION_WORDS
+from agent.errors import EXIT_DONE, EXIT_FAILED, EXIT_UNKNOWN, AgentError, ConfigurationError, LinkError
+from agent.model.command import Action, Executed, Stage
 
 # Every other end (executed_unverified, interrupted, no answer) leaves open what happened.
 EXIT_BY_STAGE = {Stage.VERIFIED: EXIT_DONE, Stage.FAILED: EXIT_FAILED, Stage.REJECTED: EXIT_FAILED}
 
-ACTIONS = {"unlock": Action.UNLOCK, "lock": Action.LOCK, "report": Action.REPORT}
+ACTIONS = {action.name.lower().replace("_", "-"): action for action in Action}
+
+# A question has no target state, and nothing on the bus shows that a horn has sounded: the answer is all there is.
+ENDS_UNVERIFIED = frozenset({Action.REPORT, Action.CHECK_RETURN, Action.LOCATE})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "watch": lambda options: asyncio.run(_watch(options)),
     }
     try:
+        if options.command in FLEET_COMMANDS:
+            return _told(FLEET_COMMANDS[options.command](options), options)
         if options.command in ACTIONS:
             return asyncio.run(_command(options))
         return perform[options.command](options)
@@ -60,10 +70,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def exit_status(result: CommandResult) -> int:
-    """A report has no target state to verify: answering is all there is to it."""
-    if result.action is Action.REPORT and result.stage is Stage.EXECUTED_UNVERIFIED:
+    """0 for what was verified, or answered where there is nothing to verify; else what is known of it."""
+    is_known = result.stage is Stage.EXECUTED_UNVERIFIED and result.executed is not Executed.UNKNOWN
+    if is_known and result.action in ENDS_UNVERIFIED:
         return EXIT_DONE
     return EXIT_UNKNOWN if result.stage is None else EXIT_BY_STAGE.get(result.stage, EXIT_UNKNOWN)
+
+
+def _rotate(given: argparse.Namespace) -> Told:
+    if not given.switch:
+        if given.anyway:
+            raise ConfigurationError("--anyway goes with --switch: it is about cars that do not answer to the new key")
+        return trust_commands.rotate(given.config, given.roots, given.overlap_days)
+    if given.roots:
+        raise ConfigurationError("--switch signs nothing: it puts a key in use that cars have; leave --root away")
+    return asyncio.run(publishing.switch(given.config, given.wait_s, is_forced=given.anyway))
+
+
+FLEET_COMMANDS: dict[str, Callable[[argparse.Namespace], Told]] = {
+    "fleet init": lambda given: fleet_commands.init(
+        given.directory,
+        FleetPlan(
+            OperatorEntry(given.operator, given.name or f"Operator {given.operator}"),
+            [ACTION_WORDS[word] for word in given.actions],
+            *given.broker,
+        ),
+    ),
+    "enroll": lambda given: fleet_commands.enroll(given.config, given.request, given.name, given.answer),
+    "revoke car": lambda given: fleet_commands.revoke_one_car(given.config, given.car, given.receipt),
+    "revoke key": lambda given: trust_commands.revoke_key(given.config, given.kid, given.roots),
+    "rotate": _rotate,
+    "bundle show": lambda given: trust_commands.show(given.config, given.file),
+    "bundle sign": lambda given: trust_commands.sign(given.config, given.file, given.roots),
+    "bundle publish": lambda given: asyncio.run(publishing.publish(given.config, given.wait_s)),
+    "decommission": lambda given: trust_commands.decommission(
+        given.config, OrderFor(given.car, given.roots, given.out)
+    ),
+    "clock-reset": lambda given: trust_commands.clock_reset(
+        given.config,
+        OrderFor(given.car, given.roots, given.out),
+        from_unix_s=given.from_unix_s,
+        to_unix_s=given.to_unix_s,
+    ),
+}
 
 
 class WaitingLine:
@@ -167,6 +216,12 @@ def _keys_add_car(options: argparse.Namespace) -> int:
     else:
         _print(car_table(options.name, request).rstrip())
     _tell(f"Added to {options.config}. Try: carshare-backend --config {options.config} ping {options.name}")
+    return EXIT_DONE
+
+
+def _told(told: Told, options: argparse.Namespace) -> int:
+    _print(documents.line(told.document) if options.is_json else told.text)
+    _tell(*told.advice)
     return EXIT_DONE
 
 

@@ -96,6 +96,30 @@ class Backend:
         """Ask the car of that name for a signed report of its state; the readings are the result's evidence."""
         return await self.command(car, Action.REPORT, timeout_s=timeout_s, on_progress=on_progress)
 
+    async def check_return(
+        self, car: str, *, timeout_s: float | None = None, on_progress: OnProgress | None = None
+    ) -> CommandResult:
+        """Ask the car of that name whether a rental could end now: the conditions are the result's evidence."""
+        return await self.command(car, Action.CHECK_RETURN, timeout_s=timeout_s, on_progress=on_progress)
+
+    async def locate(
+        self, car: str, *, timeout_s: float | None = None, on_progress: OnProgress | None = None
+    ) -> CommandResult:
+        """Have the car of that name show where it is, by its lights or horn."""
+        return await self.command(car, Action.LOCATE, timeout_s=timeout_s, on_progress=on_progress)
+
+    async def enable_drive(
+        self, car: str, *, timeout_s: float | None = None, on_progress: OnProgress | None = None
+    ) -> CommandResult:
+        """Let the car of that name be driven. Ends within `timeout_s` (default: 30 s to begin, and 15 s to finish)."""
+        return await self.command(car, Action.ENABLE_DRIVE, timeout_s=timeout_s, on_progress=on_progress)
+
+    async def disable_drive(
+        self, car: str, *, timeout_s: float | None = None, on_progress: OnProgress | None = None
+    ) -> CommandResult:
+        """Keep the car of that name from being driven; it refuses unless it stands with its ignition off (SR-06)."""
+        return await self.command(car, Action.DISABLE_DRIVE, timeout_s=timeout_s, on_progress=on_progress)
+
     async def command(
         self, car: str, action: Action, *, timeout_s: float | None = None, on_progress: OnProgress | None = None
     ) -> CommandResult:
@@ -144,6 +168,15 @@ class Backend:
         finally:
             for nonce in nonces:
                 line.pings.pop(nonce, None)
+
+    async def publish_bundle(self, car: str, raw: bytes) -> bool:
+        """Leave a trust bundle with the broker for the car of that name; whether it is there to get it now.
+
+        Retained, because a bundle is state: a car judges it by its signatures, and an older one has no effect.
+        Raises `LinkError` if the broker does not confirm it.
+        """
+        topic = self._line(car).topic("bundle")
+        return await self._link.publish(topic, raw, expiry_s=None, is_retained=True)
 
     def watch(self, car: str | None = None) -> AsyncGenerator[Report, None]:
         """What the car of that name (None: every car) tells from the first `anext` on, until closed or cancelled.

@@ -25,6 +25,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from agent.backend.files import require_own
 from agent.backend.settings import BrokerAddress, is_loopback
 from agent.errors import ConfigurationError, LinkError
 from agent.model.events import Delivery
@@ -120,10 +121,13 @@ class Connection(aiomqtt.Client):
             async with _answer_in_time("DISCONNECT", FAREWELL_WAIT_S):
                 await super().__aexit__(kind, error, traceback)
 
-    async def publish_confirmed(self, topic: str, payload: bytes, expiry_s: int) -> bool:
+    async def publish_confirmed(
+        self, topic: str, payload: bytes, expiry_s: int | None, *, is_retained: bool = False
+    ) -> bool:
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.MessageExpiryInterval = expiry_s
-        publication = self._client.publish(topic, payload, 1, False, properties)
+        if expiry_s is not None:
+            properties.MessageExpiryInterval = expiry_s
+        publication = self._client.publish(topic, payload, 1, is_retained, properties)
         if publication.rc != 0:
             raise NotConnectedError("The connection to the broker was lost.")
         answer = asyncio.get_running_loop().create_future()
@@ -206,7 +210,8 @@ def tls_context(address: BrokerAddress) -> ssl.SSLContext | None:
         context.load_verify_locations(cafile=address.ca_file)
     except OSError as error:
         raise ConfigurationError(f"ca_file {address.ca_file} cannot be used: {error.strerror or error}") from None
-    if address.certificate_file is not None:
+    if address.certificate_file is not None and address.key_file is not None:
+        require_own(address.key_file)
         try:
             context.load_cert_chain(address.certificate_file, address.key_file)
         except OSError as error:

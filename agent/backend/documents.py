@@ -86,6 +86,7 @@ def hello_document(car: str, hello: Hello | None, answered_in_s: float) -> dict[
             "time_unix_s": hello.unix_s,
             "store_id": hello.store_id.hex(),
             "event_sequence": hello.event_sequence,
+            "bundle_version": hello.versions[0],
         }
     return document
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from agent.command.keys import load_public_key
 from agent.errors import ConfigurationError
 
 # What a new key may ask for. Driving is never among them unasked: a person has to add it in the car's own file.
@@ -45,6 +46,12 @@ def raw_public(public_key: Ed25519PublicKey) -> bytes:
 def make_key(path: Path) -> Ed25519PrivateKey:
     """Make a key and write its seed to a new file that only the owner can read; never overwrites one."""
     key = Ed25519PrivateKey.generate()
+    store_key(path, key)
+    return key
+
+
+def store_key(path: Path, key: Ed25519PrivateKey) -> None:
+    """Write the seed of a key to a new file that only the owner can read; never overwrites one."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -58,7 +65,6 @@ def make_key(path: Path) -> Ed25519PrivateKey:
         file.write(key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption()).hex() + "\n")
         file.flush()
         os.fsync(file.fileno())
-    return key
 
 
 def read_key(path: Path) -> Ed25519PrivateKey:
@@ -94,11 +100,21 @@ def read_request(path: Path) -> CarRequest:
         raise ConfigurationError(f"{path}: not JSON: {error}") from None
     if not isinstance(document, dict):
         raise ConfigurationError(f'{path}: expected a JSON object with "car" and "public_key"')
+    if "car" not in document and "csr" in document:
+        raise ConfigurationError(
+            f"{path}: this car has no id yet, the fleet gives it one: carshare-backend enroll {path.name} --name NAME; "
+            "for a car without a fleet provision it with --standalone"
+        )
     problems = [
         f"{path}: {key}: {_shown(document, key)}; expected {digits} hexadecimal digits in lower case"
         for key, digits in (("car", 16), ("public_key", 64))
         if not _is_hex(document.get(key), digits)
     ]
+    if not problems and load_public_key(bytes.fromhex(document["public_key"])) is None:
+        problems.append(
+            f"{path}: public_key: is no proper Ed25519 public key; the file is damaged, or not what carshare-agent "
+            "provision wrote: do not register the car, and fetch it again"
+        )
     if problems:
         raise ConfigurationError("\n".join(problems))
     return CarRequest(document["car"], document["public_key"])

@@ -69,8 +69,10 @@ class Link:
             bound_s = min(BACK_OFF_S_MAX, BACK_OFF_S_MIN * 2 ** min(failures, 10))
             await asyncio.sleep(random.uniform(0, bound_s))  # noqa: S311 - spreads load, hides nothing
 
-    async def publish(self, topic: str, payload: bytes, *, expiry_s: int) -> bool:
+    async def publish(self, topic: str, payload: bytes, *, expiry_s: int | None, is_retained: bool = False) -> bool:
         """Publish at QoS 1 and wait for the PUBACK; whether anybody was subscribed, as far as the broker says.
+
+        What is retained and has no expiry is kept by the broker until it is replaced.
 
         Raises `NotConnectedError` if the message did not leave, `RefusedError` if the broker did not take it, and
         plain `LinkError` if no answer came, so that it may have been delivered.
@@ -78,7 +80,7 @@ class Link:
         async with self._publishing:
             if self._connection is None:
                 raise NotConnectedError("There is no connection to the broker.")
-            return await self._connection.publish_confirmed(topic, payload, expiry_s)
+            return await self._connection.publish_confirmed(topic, payload, expiry_s, is_retained=is_retained)
 
     async def subscribe(self, subscriptions: Iterable[Subscription]) -> None:
         """Have these topics delivered, now and after each reconnection; retained ones are asked for anew each time."""

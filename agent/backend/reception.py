@@ -11,9 +11,11 @@ from agent.command.envelope import (
     Hello,
     MessageKind,
     Result,
+    Retired,
     check_signature,
     decode_hello,
     decode_result,
+    decode_retired,
     open_unverified,
 )
 from agent.command.fields import VERSION
@@ -69,6 +71,15 @@ def open_result(raw: bytes, car: Car, operator: int) -> Result | Ignored:
     result = decode_result(envelope.payload)
     claim = (result.version, result.car, result.operator)
     return result if claim == (VERSION, car.id, operator) else Ignored.FOREIGN
+
+
+def open_receipt(raw: bytes, car: Car) -> Retired | Ignored:
+    """The receipt in `raw`, if it is this car's own: its last word, before it deleted the key that signed it."""
+    envelope = _authentic(MessageKind.RETIRED, raw, car)
+    if isinstance(envelope, Ignored):
+        return envelope
+    receipt = decode_retired(envelope.payload)
+    return receipt if (receipt.version, receipt.car) == (VERSION, car.id) else Ignored.FOREIGN
 
 
 def _authentic(kind: MessageKind, raw: bytes, car: Car) -> Envelope | Ignored:

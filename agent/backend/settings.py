@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from agent.backend.keys import key_id, read_key
+from agent.command.keys import load_public_key
 from agent.config import HexCar, HexKey
 from agent.errors import ConfigurationError
 from agent.faults import Fault, dotted, toml_line
@@ -61,16 +63,19 @@ class BrokerAddress:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All a backend needs. `cars` is by name."""
+    """All a backend needs. `cars` is by name; those `revoked` are neither believed nor asked for anything."""
 
     operator: Operator
     broker: BrokerAddress
     cars: Mapping[str, Car]
+    revoked: tuple[Car, ...] = ()
 
     def car(self, name: str) -> Car:
         """The car of that name; `ConfigurationError` naming the known ones if there is none."""
         if (car := self.cars.get(name)) is not None:
             return car
+        if any(car.name == name for car in self.revoked):
+            raise ConfigurationError(f"The car {name!r} was revoked: nothing it says is believed any more.")
         close = difflib.get_close_matches(name, self.cars, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ConfigurationError(f"There is no car named {name!r}.{hint} {_known(tuple(self.cars))}")
@@ -99,6 +104,7 @@ class _CarTable(_Table):
     name: str = Field(pattern=CAR_NAME_PATTERN)
     id: HexCar
     public_key: HexKey
+    revoked: bool = False
 
 
 class _File(_Table):
@@ -126,7 +132,7 @@ def read_text(path: Path) -> str:
     except FileNotFoundError:
         raise ConfigurationError(
             f"{path}: there is no such configuration. Name one with --config, "
-            "or make one with: carshare-backend keys new DIR --operator NUMBER"
+            "or make one with: carshare-backend fleet init DIR --operator NUMBER"
         ) from None
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
@@ -152,7 +158,8 @@ def parse_settings(text: str, path: Path) -> Settings:
     return Settings(
         Operator(file.operator.number, file.operator.name, key),
         _address(file.broker, folder),
-        {car.name: _car(car) for car in file.cars},
+        {car.name: _car(car) for car in file.cars if not car.revoked},
+        tuple(_car(car) for car in file.cars if car.revoked),
     )
 
 
@@ -206,6 +213,8 @@ def _cross_faults(document: Mapping[str, object], text: str, source: str) -> lis
                 add(("broker",), "certificate_file without ca_file", "the CA file that signed the broker's certificate")
             elif isinstance(host, str) and not is_loopback(host):
                 add(("broker", "host"), f"a plain connection to {host!r:.60}", "ca_file (TLS), or a loopback address")
+    for index, key in _improper_keys(document.get("cars")):
+        add(("cars", index, "public_key"), f"{key} is no proper Ed25519 public key", "what the car's request.json says")
     for key, index, value in _repeated(document.get("cars")):
         add(("cars", index, key), f"{value!r:.60} stands here twice", f"a distinct {key} for each car")
     return faults
@@ -216,10 +225,20 @@ def _repeated(cars: object) -> Iterator[tuple[str, int, str]]:
         seen: set[str] = set()
         for index, car in enumerate(cars if isinstance(cars, list) else ()):
             value = car.get(key) if isinstance(car, dict) else None
-            if isinstance(value, str):
+            # A car that was revoked and provisioned anew is another car, which may well be called the same.
+            is_history = key == "name" and isinstance(car, dict) and car.get("revoked") is True
+            if isinstance(value, str) and not is_history:
                 if value in seen:
                     yield key, index, value
                 seen.add(value)
+
+
+def _improper_keys(cars: object) -> Iterator[tuple[int, str]]:
+    """Keys in the right form that no car can have: under some, one signature would fit many messages (H25)."""
+    for index, car in enumerate(cars if isinstance(cars, list) else ()):
+        key = car.get("public_key") if isinstance(car, dict) else None
+        if isinstance(key, str) and re.fullmatch(r"[0-9a-f]{64}", key) and load_public_key(bytes.fromhex(key)) is None:
+            yield index, key
 
 
 def _operator_key(document: Mapping[str, object], folder: Path) -> tuple[Ed25519PrivateKey | None, str]:
@@ -247,7 +266,7 @@ def _car(table: _CarTable) -> Car:
 
 def _known(names: Sequence[str]) -> str:
     if not names:
-        return "None is registered yet: carshare-backend keys add-car NAME REQUEST.json"
+        return "None is registered yet: carshare-backend enroll REQUEST.json --name NAME"
     shown = ", ".join(names[:20])
     return f"Known: {shown}" + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 

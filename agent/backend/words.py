@@ -168,7 +168,7 @@ def hello_words(car: str, hello: Hello | None, answered_in_s: float) -> str:
     return (
         f"{car}: answered in {_span(answered_in_s)}. "
         f"Session {hello.sid.hex()}, {hello.session_ms / 1000:.0f} s old; event {hello.event_sequence}; "
-        f"store {hello.store_id.hex()}; clock {hello.clock_trust.name.lower()}."
+        f"store {hello.store_id.hex()}; clock {hello.clock_trust.name.lower()}; bundle {hello.versions[0]}."
     )
 
 

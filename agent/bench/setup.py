@@ -57,7 +57,7 @@ def make_folder(path: Path, *, profile: Path, can: CanChoice, broker_host: str, 
     car, operator = folder.agent_toml.parent, folder.backend_toml.parent
     provisioned = io.StringIO()
     with contextlib.redirect_stdout(provisioned), contextlib.redirect_stderr(provisioned):
-        status = agent_main(["provision", str(car)])
+        status = agent_main(["provision", "--standalone", str(car)])
     if status != EXIT_DONE:
         raise ConfigurationError(f"cannot make the bench's car: {provisioned.getvalue().strip()}")
     request = read_request(car / "request.json")

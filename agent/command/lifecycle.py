@@ -68,7 +68,7 @@ class Lifecycle:
         # A lock unit still busy with another wish may ignore this one: go on asking until that is over.
         extra_rounds = math.ceil(max(0.0, settled_at_s - now_s) / recipe.interval_s)
         self._acting = Repetition(recipe.frames, recipe.repeats_max + extra_rounds, recipe.interval_s)
-        self._rounds_complete = 0
+        self._has_complete_round = False
         self._unanswered: int | None = None
         self._may_have_left = False
         self._watch = FeedbackWatch(
@@ -149,7 +149,7 @@ class Lifecycle:
         self._may_have_left = True
         self._watch.frame_sent(at_s)
         if not self._acting.is_within_round:
-            self._rounds_complete += 1
+            self._has_complete_round = True
         return (*progress, *self._act(at_s))
 
     def frame_not_sent(self, token: int, reason: Reason, now_s: float) -> Steps:
@@ -277,7 +277,7 @@ class Lifecycle:
         self._move(Signal.SENDING_ENDED)
         if self._recipe.feedback:
             return self._conclude(now_s)
-        if self._rounds_complete:
+        if self._has_complete_round:
             return self._finish(Stage.EXECUTED_UNVERIFIED, Reason.OK, Executed.YES, now_s)
         return self._finish(Stage.FAILED, reason, Executed.UNKNOWN, now_s)  # cut short: not what the recipe asks
 
@@ -318,7 +318,7 @@ class Lifecycle:
     @property
     def effect_until_s(self) -> float:
         """Until when frames of this command may still take effect; in the past if none can have left."""
-        return self._watch.effect_until_s if self._may_have_left else -math.inf
+        return self._watch.effect_until_s
 
     @property
     def _has_begun(self) -> bool:

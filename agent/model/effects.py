@@ -38,11 +38,25 @@ class Acknowledge:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconnect:
+    """Give up the connection to the broker, which looks alive and is not, and make a new one."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Persist:
     """Make the records durable, all or none, before the next effect. Answered by `Stored` or `StoreFailed`."""
 
     records: tuple[Record, ...]
     token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Take messages of these operators from now on, and of no others; the connection may be begun anew for it."""
+
+    operators: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,4 +92,4 @@ class Stop:
     reason: str
 
 
-Effect = SendFrame | Publish | Acknowledge | Persist | Notify | Log | Stop
+Effect = SendFrame | Publish | Acknowledge | Reconnect | Persist | Subscribe | Notify | Log | Stop

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 from agent.model.command import Reason
 from agent.model.frame import BusState
@@ -59,9 +59,22 @@ class BrokerUp:
     refused: tuple[str, ...] = ()
 
 
+class LinkEnd(StrEnum):
+    """Why there is no link, as far as it makes a difference to what is done about it."""
+
+    LOST = "lost"
+    SESSION_KEPT = "session_kept"
+    """The broker kept a session although a clean start was asked for: it may have kept commands in it (H62)."""
+    CERTIFICATE_REFUSED = "certificate_refused"
+    """The broker does not take this car's certificate (expired, revoked, unknown), which only a person mends (H66)."""
+
+
 @dataclass(frozen=True, slots=True)
 class BrokerDown:
+    """No connection, or no longer: `detail` for a person."""
+
     detail: str
+    end: LinkEnd = LinkEnd.LOST
 
 
 @dataclass(frozen=True, slots=True)

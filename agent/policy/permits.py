@@ -26,18 +26,17 @@ def permit(
     `readings` gives what is known of a path now. With `since_s`, only what was received after it counts: of a car
     that was asleep nothing older is to be believed (amendment A3).
     """
-    used = tuple(_since(readings(rule.path), now_s, since_s) for rule in preconditions)
-    pairs = tuple(zip(preconditions, used, strict=True))
+    pairs = [(rule, _since(readings(rule.path), now_s, since_s)) for rule in preconditions]
     forbidden = [(_forbids(rule, reading), reading) for rule, reading in pairs]
     missing = [(_misses(rule, reading), reading) for rule, reading in pairs]
-    return _verdict([*forbidden, *missing], used)
+    return _verdict([*forbidden, *missing], tuple(reading for _, reading in pairs))
 
 
 def permit_asleep(preconditions: Sequence[Precondition], readings: Callable[[str], Reading]) -> Verdict:
     """First asking on a sleeping bus: a fresh value that forbids refuses, a missing one is asked for after the wake."""
-    used = tuple(readings(rule.path) for rule in preconditions)
-    pairs = zip(preconditions, used, strict=True)
-    return _verdict([(_forbids(rule, reading), reading) for rule, reading in pairs], used)
+    pairs = [(rule, readings(rule.path)) for rule in preconditions]
+    forbidden = [(_forbids(rule, reading), reading) for rule, reading in pairs]
+    return _verdict(forbidden, tuple(reading for _, reading in pairs))
 
 
 def _verdict(judged: Sequence[tuple[Reason | None, Reading]], used: tuple[Reading, ...]) -> Verdict:

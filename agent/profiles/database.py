@@ -234,6 +234,10 @@ def _read(name: str, content: bytes) -> tuple[Message, ...] | list[Fault]:
         return [_fault_of(name, text, error)]
     if not isinstance(database, cantools.database.Database):
         return [Fault(name, "", 0, "no messages in it", "a CAN database")]
+    for message in database.messages:
+        named: list[object] = [message.name, *(signal.name for signal in message.signals)]
+        if not all(isinstance(one, str) and one for one in named):  # cantools asks for it in DBC files alone
+            return [Fault(name, "", 0, f"message {message.frame_id:#x} or a signal of it has no name", "a name")]
     return tuple(database.messages)
 
 

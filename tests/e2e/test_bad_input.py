@@ -140,6 +140,7 @@ def test_missing_configuration_is_named(tmp_path: Path) -> None:
     assert "agent.toml: no such file" in ended.message
 
 
+@pytest.mark.hazard("H135")
 def test_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
     """H135."""
     configuration = install(tmp_path, broker_port=1883).files.agent_toml
@@ -154,6 +155,9 @@ def test_plain_connection_to_another_machine_is_refused(tmp_path: Path) -> None:
     ended = run("carshare-agent", "run", "--config", configuration, folder=tmp_path)
     assert ended.status == WRONG_USE
     assert "ca_file" in ended.message
+    allowed = "[broker]\nallow_unencrypted_network = true"
+    configuration.write_text(configuration.read_text().replace("[broker]", allowed))
+    assert run("carshare-agent", "check", "--config", configuration, folder=tmp_path).status == 0
 
 
 # --- logs -----------------------------------------------------------------------------------------------------------

@@ -60,6 +60,7 @@ def test_a_ride_on_a_real_kernels_can_comes_out_right_too(tmp_path: Path) -> Non
     assert lines["ready"]["can"].startswith("vcan0")
 
 
+@pytest.mark.hazard("H95")
 def test_a_lock_unit_that_ignores_requests_ends_the_ride_without_a_verified_result(tmp_path: Path) -> None:
     """H95, SR-04."""
     done = run_bench("--script", "ride", "--fault", "lock_ignores", "--broker", "embedded", tmp=tmp_path)
@@ -71,6 +72,7 @@ def test_a_lock_unit_that_ignores_requests_ends_the_ride_without_a_verified_resu
     assert "unlock: expected the lock unit seen unlocked" in done.stderr
 
 
+@pytest.mark.hazard("H94", "H103")
 @pytest.mark.parametrize(
     ("fault", "outcome", "reason"),
     [

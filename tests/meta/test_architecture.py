@@ -19,11 +19,14 @@ AGENT = ROOT / "agent"
 NOUNS = {"errors", "faults", "model"}
 SHAPES = NOUNS | {"profiles", "config"}
 STAGES = {"decode", "state", "policy", "uplink", "health"}
-ENGINE = {"engine", "commanding", "acting", "telemetry", "pending", "ledger", "answers", "replay", "session"}
+ENGINE = {
+    *("engine", "commanding", "acting", "trusting", "telemetry", "pending", "ledger", "answers", "replay", "session"),
+    "link_watch",
+}
 """The engine and the parts it was cut into: the only modules that know more than one stage."""
 
 BELOW_THE_EDGE = SHAPES | STAGES | {"command"} | ENGINE
-CAR = BELOW_THE_EDGE | {"adapters", "app", "cli"}
+CAR = BELOW_THE_EDGE | {"adapters", "wiring", "app", "orders", "enrolment", "acceptance", "provisioning", "cli"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -36,7 +39,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "command": {"model"},
     **dict.fromkeys(ENGINE, BELOW_THE_EDGE),
     "adapters": {"model", "errors"},
-    "app": BELOW_THE_EDGE | {"adapters"},
+    "provisioning": NOUNS | {"adapters", "command"},
+    "acceptance": BELOW_THE_EDGE | {"adapters", "provisioning"},
+    "enrolment": BELOW_THE_EDGE | {"acceptance", "orders", "provisioning"},
+    "wiring": BELOW_THE_EDGE | {"adapters"},
+    "app": BELOW_THE_EDGE | {"adapters", "wiring"},
+    "orders": BELOW_THE_EDGE | {"adapters"},
     "cli": CAR,
     "__main__": CAR,
     "backend": BELOW_THE_EDGE | {"cli"},

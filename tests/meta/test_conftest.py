@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.hazards import outcomes as proven
 from tests.support.totals import count, line
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,6 +68,25 @@ def test_tests_that_were_not_selected_are_left_to_nobody(tmp_path: Path) -> None
     left = tmp_path / "left.txt"
     outcomes(tmp_path, f"--leave-vcan={left}", "-k", "plain", is_ci=False)
     assert left.read_text() == ""
+
+
+def test_marker_of_a_hazard_there_is_not_ends_the_run_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "test_odds.py").write_text('import pytest\n@pytest.mark.hazard("H1", "55")\ndef test_a(): pass\n')
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "--rootdir"]
+    done = subprocess.run(
+        [*command, str(tmp_path), str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "test_odds.py::test_a: hazard('55'): no such hazard" in done.stdout + done.stderr
+
+
+def test_report_says_which_test_proves_which_hazard(tmp_path: Path) -> None:
+    (tmp_path / "test_odds.py").write_text('import pytest\n@pytest.mark.hazard("H1", "H55")\ndef test_a(): pass\n')
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "--rootdir"]
+    report = tmp_path / "report.xml"
+    subprocess.run([*command, str(tmp_path), "--junitxml", str(report), str(tmp_path)], cwd=ROOT, timeout=60)
+    found = {number: dict(tests) for number, tests in proven([report.read_text()]).items()}
+    assert found == {number: {"test_odds.py::test_a": Counter(passed=1)} for number in ("H1", "H55")}
 
 
 def test_totals_are_worded_as_pytest_words_them() -> None:

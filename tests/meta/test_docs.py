@@ -4,6 +4,10 @@ A block ```sh of a README is run by bash as it stands, in the repository's folde
 run by a test has the reason in front of it, in a comment that the reader of the page does not see:
 
     <!-- not run here: needs a car -->
+
+A page whose commands build on one another names the test that runs them all, in order:
+
+    <!-- the commands of this page are run by tests/e2e/test_some_document.py, … -->
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ READMES = sorted(
     if path.name in ("README.md", "PROTOCOL.md") and not IGNORED & set(path.relative_to(ROOT).parts)
 )
 BLOCK = re.compile(r"(?:<!-- not run here: (?P<reason>[^>]+) -->\n+)?```sh\n(?P<commands>.*?)```", re.DOTALL)
+RUN_ELSEWHERE = re.compile(r"<!-- the commands of this page are run by (?P<test>tests/\S+\.py)\b[^>]*-->")
 PAGE_IDS = [path.relative_to(ROOT).as_posix() for path in READMES]
 
 
@@ -47,12 +52,13 @@ class Block:
 
 def blocks(page: Path) -> list[Block]:
     text = page.read_text()
+    elsewhere = RUN_ELSEWHERE.search(text)
     return [
         Block(
             page.relative_to(ROOT).as_posix(),
             text.count("\n", 0, found.start()) + 1,
             found["commands"],
-            found["reason"],
+            found["reason"] or (f"run by {elsewhere['test']}" if elsewhere else None),
         )
         for found in BLOCK.finditer(text)
     ]
@@ -169,6 +175,13 @@ def test_functions_and_classes_on_the_way_exist() -> None:
     words_of_results = {"executed_unverified"}
     assert named and called
     assert named - words_of_results | called <= defined_names()
+
+
+@pytest.mark.parametrize("page", [page for page in READMES if RUN_ELSEWHERE.search(page.read_text())])
+def test_commands_that_are_run_elsewhere_are(page: Path) -> None:
+    found = RUN_ELSEWHERE.search(page.read_text())
+    assert found
+    assert page.relative_to(ROOT).as_posix() in (ROOT / found["test"]).read_text()
 
 
 def test_reasons_and_blocks_are_told_apart() -> None:

@@ -82,6 +82,7 @@ def outcome(said: Sequence[str]) -> str:
     return "failed" if failed else "written"
 
 
+@pytest.mark.hazard("H84", "H85", "H88")
 @pytest.mark.parametrize(("call", "error"), FAULTS)
 def test_whichever_call_fails_the_run_ends_as_it_says_h88(
     memory: Path, capsys: pytest.CaptureFixture[str], call: str, error: str

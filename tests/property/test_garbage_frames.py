@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
@@ -11,11 +10,9 @@ from hypothesis import strategies as st
 from agent.decode.decoder import Decoder
 from agent.faults import Fault
 from agent.model.frame import Frame
-from agent.model.reading import Quality, Reading
-from agent.profiles import vss
 from agent.profiles.parse import named_files, parse_profile
 from agent.profiles.schema import Profile
-from agent.profiles.signals import fits_datatype
+from tests.support.honest_readings import is_honest
 from tests.support.small_car import BATTERY, DBC, parsed, signal_table, small_profile_text
 
 DEMO = Path(__file__).resolve().parents[2] / "dbc" / "demo_hatchback"
@@ -68,16 +65,6 @@ def frames(draw: st.DrawFn) -> Frame:
         is_extended_id=is_extended_id,
         is_fd=draw(st.booleans()),
     )
-
-
-def is_honest(reading: Reading) -> bool:
-    """SR-05: a value exactly where the quality is ok, of the path's own type; a reason exactly where it is not."""
-    if reading.quality is not Quality.OK:
-        return reading.value is None and reading.reason is not None
-    datatype = vss.PATHS[reading.path].datatype
-    if isinstance(reading.value, float) and not math.isfinite(reading.value):
-        return False
-    return reading.value is not None and reading.reason is None and fits_datatype(reading.value, datatype)
 
 
 @given(st.sampled_from(PROFILES), st.lists(frames(), max_size=20))

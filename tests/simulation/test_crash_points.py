@@ -79,6 +79,7 @@ def explored(request: pytest.FixtureRequest) -> Iterator[dict[Scenario, Future[l
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+@pytest.mark.hazard("H73", "H74", "H75", "H76", "H77", "H78")
 @pytest.mark.timeout(600)  # the first of a group waits for all of it; the longest take half a minute
 @pytest.mark.parametrize("is_asleep", [False, True], ids=["awake", "asleep"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault or "sound")
@@ -211,6 +212,7 @@ def test_command_the_disk_knows_nothing_of_is_refused_and_nothing_else() -> None
 # --- in small -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.hazard("H76")
 def test_interrupted_command_is_reported_with_the_state_read_back() -> None:
     """H76: cut after the actuation, before the end is durable; the read-back shows the lock open."""
     pair = Pair()

@@ -49,6 +49,7 @@ def test_sleeping_car_is_woken_for_a_command_only_and_unlocked() -> None:
     assert pair.car.wake_frames_seen > 0
 
 
+@pytest.mark.hazard("H103")
 def test_sleeping_car_that_never_wakes_is_refused_as_asleep_and_no_command_frame_leaves() -> None:
     """H103"""
     pair = Pair(is_asleep=True)
@@ -58,6 +59,7 @@ def test_sleeping_car_that_never_wakes_is_refused_as_asleep_and_no_command_frame
     assert pair.lock_requests() == []
 
 
+@pytest.mark.hazard("H95")
 def test_lock_unit_that_reports_but_ignores_gives_failed_no_state_change() -> None:
     """H95"""
     pair = awake()
@@ -66,6 +68,7 @@ def test_lock_unit_that_reports_but_ignores_gives_failed_no_state_change() -> No
     assert (result.stage, result.reason, result.executed) == (Stage.FAILED, Reason.NO_STATE_CHANGE, Executed.NO)
 
 
+@pytest.mark.hazard("H94")
 def test_silent_lock_unit_gives_executed_unverified_unknown() -> None:
     """H94"""
     pair = awake()
@@ -74,6 +77,7 @@ def test_silent_lock_unit_gives_executed_unverified_unknown() -> None:
     assert (result.stage, result.executed) == (Stage.EXECUTED_UNVERIFIED, Executed.UNKNOWN)
 
 
+@pytest.mark.hazard("H102")
 def test_lock_is_refused_while_a_door_is_open() -> None:
     """H102"""
     pair = awake()
@@ -95,6 +99,7 @@ def test_unlock_is_refused_while_the_car_moves() -> None:
     assert (result.stage, result.reason) == (Stage.REJECTED, Reason.MOVING)
 
 
+@pytest.mark.hazard("H39")
 def test_same_bytes_again_get_the_same_answer_and_move_nothing() -> None:
     """SR-02, H39"""
     pair = awake()
@@ -110,6 +115,7 @@ def test_same_bytes_again_get_the_same_answer_and_move_nothing() -> None:
     assert pair.car.lock_requests_seen == 1
 
 
+@pytest.mark.hazard("H40")
 def test_same_bytes_again_after_a_restart_get_the_stored_answer() -> None:
     """SR-02, H40"""
     pair = awake()
@@ -128,6 +134,7 @@ def test_same_bytes_again_after_a_restart_get_the_stored_answer() -> None:
     assert len(pair.sent) == sent
 
 
+@pytest.mark.hazard("H42")
 def test_other_bytes_under_a_known_id_are_a_conflict() -> None:
     """H42"""
     pair = awake()
@@ -141,6 +148,7 @@ def test_other_bytes_under_a_known_id_are_a_conflict() -> None:
     assert len(pair.sent) == sent
 
 
+@pytest.mark.hazard("H48")
 def test_command_for_another_session_is_refused_with_a_fresh_hello() -> None:
     """SR-03, H48"""
     pair = awake()
@@ -163,6 +171,7 @@ def test_command_of_a_session_this_store_never_knew_is_not_said_to_be_unexecuted
     assert (result.reason, result.executed) == (Reason.STALE_SESSION, Executed.UNKNOWN)
 
 
+@pytest.mark.hazard("H43", "H44")
 def test_older_counter_is_refused() -> None:
     """SR-03, H43, H44: lock (2) arrives before unlock (1)."""
     pair = awake()
@@ -205,6 +214,7 @@ def test_command_signed_by_a_stranger_moves_nothing_and_is_not_answered() -> Non
     assert pair.sent == []
 
 
+@pytest.mark.hazard("H28")
 def test_command_for_another_car_moves_nothing() -> None:
     """SR-03, H28"""
     pair = awake()
@@ -213,6 +223,7 @@ def test_command_for_another_car_moves_nothing() -> None:
     assert (result.reason, result.executed) == (Reason.WRONG_CAR, Executed.NO)
 
 
+@pytest.mark.hazard("H30")
 def test_command_on_another_operators_topic_moves_nothing() -> None:
     """SR-03, H30"""
     pair = awake()
@@ -221,6 +232,7 @@ def test_command_on_another_operators_topic_moves_nothing() -> None:
     assert pair.final_results()[-1].reason is Reason.OPERATOR_MISMATCH
 
 
+@pytest.mark.hazard("H57")
 def test_retained_command_is_dropped() -> None:
     """H57"""
     pair = awake()
@@ -261,6 +273,7 @@ def test_intent_is_durable_before_the_acknowledgement_and_before_any_frame() -> 
     assert persisted(Intent) < first(SendFrame) < persisted(Done)
 
 
+@pytest.mark.hazard("H84", "H85")
 def test_store_that_fails_at_the_intent_refuses_and_stops_and_no_frame_leaves() -> None:
     """SR-02, H84, H85"""
     pair = awake()
@@ -272,6 +285,7 @@ def test_store_that_fails_at_the_intent_refuses_and_stops_and_no_frame_leaves() 
     assert [result.reason for result in pair.final_results()] == [Reason.STORAGE]
 
 
+@pytest.mark.hazard("H87")
 def test_store_that_stalls_past_the_deadline_ends_in_expired_and_no_frame() -> None:
     """H87: the sync stalls 20 s with the deadline 10 s away."""
     pair = awake()
@@ -298,6 +312,7 @@ def test_deadline_is_asked_again_at_the_moment_of_sending() -> None:
     assert pair.lock_requests() == []
 
 
+@pytest.mark.hazard("H104")
 def test_lock_supersedes_a_running_unlock() -> None:
     """H104, A9"""
     pair = awake()
@@ -324,6 +339,7 @@ def test_second_unlock_while_one_runs_is_busy() -> None:
     assert sorted(result.reason for result in pair.final_results()) == [Reason.OK, Reason.BUSY]
 
 
+@pytest.mark.hazard("H55")
 def test_fifty_unlocks_in_a_second_make_one_actuation() -> None:
     """H55"""
     pair = awake()
@@ -341,6 +357,7 @@ def test_fifty_unlocks_in_a_second_make_one_actuation() -> None:
     assert pair.car.lock_requests_seen == 1
 
 
+@pytest.mark.hazard("H98")
 def test_interface_that_is_down_before_acting_fails_with_nothing_executed() -> None:
     """H98"""
     pair = awake()
@@ -352,6 +369,7 @@ def test_interface_that_is_down_before_acting_fails_with_nothing_executed() -> N
     assert (result.stage, result.reason, result.executed) == (Stage.FAILED, Reason.CAN_DOWN, Executed.NO)
 
 
+@pytest.mark.hazard("H98")
 @pytest.mark.parametrize("state", [BusState.DOWN, BusState.GONE])
 def test_interface_known_to_be_down_or_absent_fails_at_once(state: BusState) -> None:
     """H98: stage 5, reason 60, nothing executed; said before anything is tried."""
@@ -362,6 +380,7 @@ def test_interface_known_to_be_down_or_absent_fails_at_once(state: BusState) -> 
     assert pair.sent == []
 
 
+@pytest.mark.hazard("H99")
 def test_bus_off_after_the_first_frame_is_unknown() -> None:
     """H99"""
     pair = awake()
@@ -390,6 +409,7 @@ def test_action_without_a_recipe_is_unsupported() -> None:
         assert pair.ask(action).reason is Reason.UNSUPPORTED_ACTION
 
 
+@pytest.mark.hazard("H77", "H78")
 def test_result_that_was_not_acknowledged_is_offered_again_after_a_restart() -> None:
     """H77, H78: the same result under the same number."""
     pair = awake()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -73,6 +74,7 @@ class Run:
     deadline_s: float = DEADLINE_S
     is_bus_asleep: bool = False
     now_s: float = NOW_S
+    settled_at_s: float = -math.inf
     known: dict[str, Reading] = field(default_factory=dict)
     steps: list[Send | Progress | Finish] = field(default_factory=list)
     lifecycle: Lifecycle = field(init=False)
@@ -88,6 +90,7 @@ class Run:
             is_bus_asleep=self.is_bus_asleep,
             permits=self._permits,
             tokens=itertools.count(100),
+            settled_at_s=self.settled_at_s,
         )
 
     def _permits(self, now_s: float, since_s: float | None) -> tuple[Reason | None, tuple[Reading, ...]]:

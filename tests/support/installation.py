@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +32,8 @@ class Installation:
     def topic(self, kind: str) -> str:
         return f"v1/{OPERATOR}/{self.car}/{kind}"
 
-    def agent(self) -> Process:
-        return Process("agent", ["carshare-agent", "run", "--config", self.files.agent_toml], self.files.path)
+    def agent(self, environ: Mapping[str, str] | None = None) -> Process:
+        return Process("agent", ["carshare-agent", "run", "--config", self.files.agent_toml], self.files.path, environ)
 
     def backend(self, verb: str, *options: str) -> Process:
         """`carshare-backend VERB CAR --json …`."""

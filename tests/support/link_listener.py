@@ -66,12 +66,14 @@ async def running_broker(
     *,
     subscriptions: Sequence[Subscription] = (Subscription(COMMANDS),),
     jitter: Callable[[], float] = lambda: 0.05,
+    client_id: str = "0011223344556677",
+    presence: str = PRESENCE,
 ) -> AsyncIterator[Broker]:
     """A `Broker` whose `run` is under way; whether it comes up is for the test to see."""
     broker = Broker(
         settings,
-        client_id="0011223344556677",
-        will=(PRESENCE, b'{"is_online":false}'),
+        client_id=client_id,
+        will=(presence, b'{"is_online":false}'),
         subscriptions=subscriptions,
         on_delivery=listener.on_delivery,
         on_event=listener.on_event,

@@ -50,6 +50,12 @@ class Mosquitto:
             self.stop()
             raise AssertionError(f"{error}; it said: {said}") from None
 
+    def end(self) -> None:
+        """Ask it to end, so that it writes down what it holds, if its options say where."""
+        if self._process is not None:
+            self._process.end()
+            self._process = None
+
     def stop(self) -> None:
         """End it at once, as a crash would."""
         if self._process is not None:

@@ -29,8 +29,8 @@ class MqttTap:
         with self._lock:
             return [payload for heard, payload in self._heard if heard == topic]
 
-    def publish(self, topic: str, payload: bytes) -> None:
-        self._client.publish(topic, payload, qos=1).wait_for_publish(5.0)
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, is_retained: bool = False) -> None:
+        self._client.publish(topic, payload, qos=qos, retain=is_retained).wait_for_publish(5.0)
 
 
 @contextmanager

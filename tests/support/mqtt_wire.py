@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from types import TracebackType
 
 import mqtt5
@@ -15,8 +16,9 @@ TIMEOUT_S = 5.0
 class WireClient:
     """One TCP connection to a broker on loopback; every receive is bounded in time."""
 
-    def __init__(self, port: int, *, is_reading: bool = True) -> None:
+    def __init__(self, port: int, *, is_reading: bool = True, context: ssl.SSLContext | None = None) -> None:
         self._port = port
+        self._context = context
         self._is_reading = is_reading
         self._buffer = bytearray()
         self._packet_id = 0
@@ -35,11 +37,13 @@ class WireClient:
     async def open(self) -> None:
         # `limit`: a client that does not read must stop its transport early.
         limit = 2**16 if self._is_reading else 2**10
-        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port, limit=limit)
+        self._reader, self._writer = await asyncio.open_connection(
+            "127.0.0.1", self._port, limit=limit, ssl=self._context
+        )
 
     async def close(self) -> None:
         self._writer.close()
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
             await self._writer.wait_closed()
 
     async def send_bytes(self, raw: bytes) -> None:
@@ -59,7 +63,7 @@ class WireClient:
                 except IndexError:
                     try:
                         received = await self._reader.read(65_536)
-                    except ConnectionError:
+                    except (ConnectionError, ssl.SSLError):
                         return None
                     if not received:
                         return None
@@ -114,13 +118,38 @@ class WireClient:
         assert isinstance(packet, mqtt5.SubAckPacket)
         return packet.reason_codes[0]
 
-    async def publish(self, topic: str, payload: bytes, *, is_retained: bool = False) -> mqtt5.PubAckReasonCode:
-        """Publish at QoS 1; the broker's answer."""
+    async def is_turned_away(self, client_id: str) -> bool:
+        """Whether the broker ends the connection instead of accepting it."""
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            await self.send(mqtt5.ConnectPacket(client_id))
+        answer = await self.receive()
+        return answer is None or (
+            isinstance(answer, mqtt5.ConnAckPacket) and answer.reason_code is not mqtt5.ConnAckReasonCode.SUCCESS
+        )
+
+    async def arrivals_before_pong(self) -> list[str]:
+        """Topics of what the broker had for us before it answered this: acknowledged, and all there will be."""
+        await self.send(mqtt5.PingReqPacket())
+        topics: list[str] = []
+        while not isinstance(packet := await self.receive(), mqtt5.PingRespPacket):
+            assert packet is not None, "the broker ended the connection"
+            if isinstance(packet, mqtt5.PublishPacket):
+                topics.append(packet.topic)
+                if packet.qos is mqtt5.QoS.AT_LEAST_ONCE:
+                    await self.acknowledge(packet)
+        return topics
+
+    async def publish(
+        self, topic: str, payload: bytes, *, is_retained: bool = False, is_answer_awaited: bool = True
+    ) -> mqtt5.PubAckReasonCode:
+        """Publish at QoS 1; the broker's answer, or what would be a good one if none is awaited."""
         await self.send(
             mqtt5.PublishPacket(
                 topic, payload, qos=mqtt5.QoS.AT_LEAST_ONCE, retain=is_retained, packet_id=self._next_id()
             )
         )
+        if not is_answer_awaited:
+            return mqtt5.PubAckReasonCode.SUCCESS
         packet = await self.receive()
         assert isinstance(packet, mqtt5.PubAckPacket)
         return packet.reason_code

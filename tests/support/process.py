@@ -62,6 +62,11 @@ class Process:
         """Everything it wrote, for a person."""
         return self.stdout() + self._stderr.read_text(errors="replace")
 
+    def memory_bytes(self) -> int:
+        """What it occupies now."""
+        pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
     def is_running(self) -> bool:
         return self._process.poll() is None
 

@@ -22,7 +22,10 @@ from pathlib import Path
 from agent.adapters.store import Stores
 from agent.errors import StoreError
 from agent.model.records import (
+    BundleTaken,
     Done,
+    FloorRaised,
+    FloorReset,
     Intent,
     JournalEntry,
     JournalPruned,
@@ -30,10 +33,13 @@ from agent.model.records import (
     OutboxStored,
     Record,
     Recovered,
+    RecoveredTrust,
     ResultDelivered,
     SequenceReserved,
     SessionStarted,
+    Tombstone,
 )
+from tests.support.disk import trust_after
 from tests.support.store_records import CAR, done, intent
 
 COMMANDS = 16
@@ -86,6 +92,12 @@ def _life() -> Iterator[Step]:
             # The oldest two commands go, and the label of their session with them.
             yield (JournalPruned(tuple((7, intent(old).cid) for old in (number - 3, number - 2))),)
             sid = _label(number)
+        if number % 6 == 3:
+            yield (_bundle(number),)
+        if number % 6 == 5:
+            yield (FloorRaised(_date(number)),)
+        if number == COMMANDS - 2:
+            yield (FloorReset(_label(number) * 2, _date(1)),)
         if number == COMMANDS // 3:
             yield Restart.CLOSED
         if number == COMMANDS * 2 // 3:
@@ -93,6 +105,16 @@ def _life() -> Iterator[Step]:
             yield (SessionStarted(sid := _label(number + 1)),)
         if number % 5 == 4:
             yield (SessionStarted(sid),)
+
+
+def _bundle(number: int) -> BundleTaken:
+    """Of the size of one for two operators, with a tombstone more each time; the rows of the one before go."""
+    stones = tuple(Tombstone(_label(n)[:4], 7, sha256(b"key %d" % n).digest(), 1) for n in range(number))
+    return BundleTaken(number, _payload(number, 700), stones, _date(number))
+
+
+def _date(number: int) -> int:
+    return 1_700_000_000 + number
 
 
 def _label(number: int) -> bytes:
@@ -112,6 +134,7 @@ class Contents:
     sessions: set[bytes] = field(default_factory=set)
     sequence_next: int = 1
     outbox: dict[int, OutboxStored] = field(default_factory=dict)
+    trust: RecoveredTrust = field(default_factory=RecoveredTrust)
 
     def take(self, records: Sequence[Record]) -> None:
         for record in records:
@@ -134,6 +157,8 @@ class Contents:
                 case OutboxRemoved(sequences):
                     for sequence in sequences:
                         self.outbox.pop(sequence, None)
+                case BundleTaken() | FloorRaised() | FloorReset():
+                    self.trust = trust_after(self.trust, record)
 
     def recovered(self) -> Recovered:
         """As a start would find it, but for the store's id."""
@@ -143,6 +168,7 @@ class Contents:
             frozenset(self.sessions),
             self.sequence_next,
             tuple(self.outbox[sequence] for sequence in sorted(self.outbox)),
+            self.trust,
         )
 
 

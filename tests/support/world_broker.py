@@ -136,6 +136,8 @@ class Broker:
             if world.chance.random() >= self.weather.puback_lost:
                 world.after(world.chance.uniform(0.01, 0.1), self._answer, effect.token, self._connection)
         kind = effect.topic.rpartition("/")[2]
+        if kind == "echo" and not self.weather.is_black_hole:
+            world.after(0.05, self._to_car_now, effect.topic, effect.payload, False, self._connection)
         if kind in ("res", "hello"):
             self.from_car.append(Carried(kind, effect.payload))
             for station in world.stations:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from agent.config import Config
 from agent.engine import Engine
 from agent.model.command import Reason
-from agent.model.effects import Acknowledge, Effect, Level, Log, Persist, Publish, SendFrame, Stop
+from agent.model.effects import Acknowledge, Effect, Level, Log, Persist, Publish, Reconnect, SendFrame, Stop
 from agent.model.events import (
     BusChanged,
     ClockSet,
@@ -70,7 +70,7 @@ class Computer:
         self._writing: Persist | None = None
         self._is_frozen = False
         self._frames_kept = False
-        self._waiting: list[Frame | Delivery | LinkEvent] = []
+        self._waiting: list[Frame | Delivery | LinkEvent | Persist] = []
         self._is_performing = False
         self._timer_s: float | None = None
 
@@ -171,7 +171,10 @@ class Computer:
         self._world.mark("thaw")
         waiting, self._waiting = self._waiting, []
         for event in waiting:
-            self.tell(event)
+            if isinstance(event, Persist):
+                self._written(event)
+            else:
+                self.tell(event)
         self.run_timer()
 
     def hear(self, frame: Frame) -> None:
@@ -247,6 +250,8 @@ class Computer:
                 world.broker.take_from_car(effect)
             case Acknowledge(delivery_id):
                 world.broker.acknowledge(delivery_id)
+            case Reconnect():
+                world.after(0.0, world.broker.disconnect)
             case Log(level, event) if level <= Level.ERROR and event != "store_failed":
                 raise BrokenRuleError(f"the agent reports an error of its own: {effect}")
             case Stop(reason):
@@ -269,6 +274,10 @@ class Computer:
     def _written(self, effect: Persist) -> None:
         if self._writing is not effect:
             return  # of a process that is no more
+        if self._is_frozen:
+            # As in `app.py`, no effect is performed before the engine knows what became of the write.
+            self._waiting.append(effect)
+            return
         self._writing = None
         if self.is_store_broken:
             # An error at the sync says nothing of what is on the disk.

@@ -157,6 +157,7 @@ def test_result_waits_for_a_connection() -> None:
     assert [publish.payload for publish in told.published()] == [b"result"]
 
 
+@pytest.mark.hazard("H77")
 def test_results_of_the_last_run_are_offered_at_the_first_connection() -> None:
     """H77: killed after the end was durable, before it was told."""
     told = Told(owed=[done(1), done(2)])
@@ -165,6 +166,7 @@ def test_results_of_the_last_run_are_offered_at_the_first_connection() -> None:
     assert [publish.payload for publish in told.published()] == [b"result 1 of 1", b"result 2 of 1"]
 
 
+@pytest.mark.hazard("H78")
 def test_result_lost_with_the_connection_is_offered_again_under_a_new_token() -> None:
     """H78: the broker may have had it; the same bytes come again."""
     told = Told(owed=[done(1)])

@@ -60,6 +60,7 @@ async def status_once(folder: Path, condition: Callable[[dict[str, Any]], bool])
                 return document
 
 
+@pytest.mark.hazard("H64")
 async def test_the_status_counts_what_the_edge_dropped_and_what_the_broker_refused_h64(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -80,6 +81,7 @@ async def test_the_status_counts_what_the_edge_dropped_and_what_the_broker_refus
     ]
 
 
+@pytest.mark.hazard("H92")
 async def test_a_card_that_stalls_does_not_hold_up_the_end_h92(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +101,7 @@ async def test_a_card_that_stalls_does_not_hold_up_the_end_h92(
     assert "store_not_closed" in capsys.readouterr().err
 
 
+@pytest.mark.hazard("H92")
 async def test_nobody_waits_for_a_performer_that_has_ended_h92(tmp_path: Path) -> None:
     """A store that fails while the agent winds down ends it at once: the grace is for a command that still runs."""
     async with BenchBroker() as broker:

@@ -99,7 +99,7 @@ def test_key_of_the_second_operator_is_not_looked_for_in_the_first() -> None:
     assert fault.line == line_of(text, "not_before")
 
 
-@pytest.mark.parametrize("table", ["car", "buses", "broker", "operators"])
+@pytest.mark.parametrize("table", ["car", "buses", "broker"])
 def test_table_without_defaults_must_be_there(table: str) -> None:
     parts = re.split(r"(?m)^(?=\[)", MINIMAL)
     (fault,) = refused("".join(part for part in parts if not part.strip("[").startswith(table)))
@@ -204,6 +204,18 @@ def test_certificate_is_for_tls_only() -> None:
     assert fault.problem == "certificate_file without ca_file"
 
 
+def test_a_connection_is_encrypted_or_it_is_said_that_it_need_not_be() -> None:
+    assert not accepted(MINIMAL).broker.allow_unencrypted_network
+    allowed = "[broker]\nallow_unencrypted_network = true"
+    assert accepted(MINIMAL.replace("[broker]", allowed)).broker.allow_unencrypted_network
+    text = MINIMAL.replace("[broker]", allowed + '\nca_file = "ca.pem"')
+    (fault,) = refused(text)
+    assert (fault.key, fault.line) == (
+        "broker.allow_unencrypted_network",
+        line_of(text, "allow_unencrypted_network = true"),
+    )
+
+
 def test_operator_number_stands_once() -> None:
     eight = "[[operators]]\nnumber = 8\n" + key("00000002")
     text = MINIMAL + eight + "[[operators]]\nnumber = 7 # again\n" + key("00000003")
@@ -224,10 +236,29 @@ def test_key_must_not_end_before_it_begins() -> None:
     accepted(MINIMAL + key("00000002", "not_before_unix_s = 10\nnot_after_unix_s = 10"))
 
 
-def test_telemetry_goes_to_the_first_operator_unless_one_is_named() -> None:
-    two = MINIMAL + "[[operators]]\nnumber = 3\n" + key("00000002")
-    assert accepted(two).telemetry_operator == 7
-    assert accepted(two + "[reporting]\noperator = 3\n").telemetry_operator == 3
+ROOTED = MINIMAL[: MINIMAL.index("[[operators]]")] + '[trust]\nbundle_file = "bundle.cbor"\n'
+
+
+def test_operators_come_from_a_bundle_or_from_here() -> None:
+    config = accepted(ROOTED)
+    assert config.trust is not None
+    assert (config.trust.bundle_file, config.operators) == ("bundle.cbor", [])
+    assert accepted(MINIMAL).trust is None
+
+
+def test_operators_from_both_places_are_refused() -> None:
+    text = MINIMAL + '[trust]\nbundle_file = "bundle.cbor"\n'
+    (fault,) = refused(text)
+    assert (fault.key, fault.line) == ("operators", line_of(text, "[[operators]]"))
+
+
+def test_operators_from_nowhere_are_refused() -> None:
+    (fault,) = refused(MINIMAL[: MINIMAL.index("[[operators]]")])
+    assert (fault.line, fault.problem) == (0, "nobody to take commands from")
+
+
+def test_a_bundle_may_come_to_have_the_operator_that_gets_telemetry() -> None:
+    accepted(ROOTED + "[reporting]\noperator = 8\n")
 
 
 @pytest.mark.parametrize("number", [0, 8])

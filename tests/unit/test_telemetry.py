@@ -73,7 +73,7 @@ class Car:
     def __post_init__(self) -> None:
         self.pending = Pending(self.recovered.sequence_next)
         self.telemetry = Telemetry(
-            PROFILE, config(), self.recovered, Session(b"session1", self.now_s), self.pending, self.now_s
+            PROFILE, config(), self.recovered, Session(b"session1", self.now_s), self.pending, self.now_s, operator=1
         )
         self.outbox = {record.sequence: record for record in self.recovered.outbox}
         self.unanswered: list[int] = []

@@ -134,6 +134,7 @@ def test_unlock_of_a_sleeping_car_is_verified(
         assert sent.requests >= 1
 
 
+@pytest.mark.hazard("H95")
 def test_lock_unit_that_ignores_requests_and_reports_gives_no_state_change(
     installation: Installation, running_agent: RunAgent, sent: SentFrames
 ) -> None:
@@ -145,6 +146,7 @@ def test_lock_unit_that_ignores_requests_and_reports_gives_no_state_change(
         assert sent.requests > 1
 
 
+@pytest.mark.hazard("H94")
 def test_silent_lock_unit_leaves_open_what_happened(installation: Installation, running_agent: RunAgent) -> None:
     """SR-04, H94"""
     with car(installation.files.path, "--fault", "lock_silent"), running_agent():
@@ -153,6 +155,7 @@ def test_silent_lock_unit_leaves_open_what_happened(installation: Installation, 
         assert status == 3
 
 
+@pytest.mark.hazard("H39")
 def test_same_bytes_sent_twice_reach_the_lock_unit_once(
     installation: Installation, running_agent: RunAgent, sent: SentFrames, tap: MqttTap
 ) -> None:
@@ -172,6 +175,7 @@ def test_same_bytes_sent_twice_reach_the_lock_unit_once(
         assert (sent.wakes, sent.requests) == frames
 
 
+@pytest.mark.hazard("H74")
 def test_agent_killed_between_intent_and_frame_reports_interrupted_and_sends_nothing(
     installation: Installation, running_agent: RunAgent, sent: SentFrames
 ) -> None:
@@ -185,6 +189,20 @@ def test_agent_killed_between_intent_and_frame_reports_interrupted_and_sends_not
             assert end_of(document) == ("interrupted", "ok", "unknown")
             assert status == 3
             assert (sent.wakes, sent.requests) == (wakes, 0)
+
+
+@pytest.mark.hazard("H92")
+def test_agent_asked_to_end_during_a_command_ends_it_first(
+    installation: Installation, running_agent: RunAgent, sent: SentFrames
+) -> None:
+    """SIGTERM once the request is on the bus; the motors of this lock take two of the eight seconds there are."""
+    with car(installation.files.path, "--awake", "--fault", "lock_slow"), running_agent() as agent:
+        with installation.backend("unlock") as backend:
+            agent.until(lambda: sent.requests, within_s=30, what="the first request")
+            assert agent.end() == 0
+            status, document = answer(backend)
+        assert end_of(document) == ("verified", "ok", "yes")
+        assert status == 0
 
 
 def test_recording_played_onto_the_bus_is_published_as_state(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import resource
 import socket
 import ssl
@@ -17,7 +18,7 @@ from agent.adapters.dial import dial, require_loopback, tls_context
 from agent.adapters.mqtt_link import LOOSE_MAX, PUBLISHES_MAX, UNACKNOWLEDGED_MAX
 from agent.errors import ConfigurationError, LinkError
 from agent.model.effects import Publish
-from agent.model.events import BrokerUp, Delivery, Published
+from agent.model.events import BrokerDown, BrokerUp, Delivery, LinkEnd, Published
 from tests.support.link_listener import COMMANDS, PRESENCE, RESULTS, LinkListener, running_broker
 from tests.support.mosquitto import Authority, free_port
 from tests.support.scripted_broker import Peer, scripted_broker
@@ -74,13 +75,26 @@ async def test_the_connection_is_asked_for_as_the_protocol_wants_it() -> None:
         assert wish.retain_as_published
 
 
-async def test_a_broker_that_kept_a_session_is_left_h62() -> None:
+@pytest.mark.hazard("H62")
+async def test_a_broker_that_kept_a_session_is_left_and_that_is_why() -> None:
     async def script(peer: Peer) -> None:
         await peer.expect(mqtt5.ConnectPacket)
         await peer.send(mqtt5.ConnAckPacket(session_present=True))
         assert await peer.receive() is None
 
-    assert "kept a session" in await detail_of(script)
+    listener = LinkListener()
+    async with scripted_broker(script) as port, running_broker(listener, to_port(port), jitter=lambda: 1.0):
+        event = await listener.event()
+    assert isinstance(event, BrokerDown)
+    assert "kept a session" in event.detail
+    assert event.end is LinkEnd.SESSION_KEPT
+
+
+@pytest.mark.hazard("H66")
+def test_a_refused_certificate_is_tried_again_slowly_h66() -> None:
+    assert back_off_s(0, 0.0, LinkEnd.CERTIFICATE_REFUSED) == 150.0
+    assert back_off_s(0, 1.0, LinkEnd.CERTIFICATE_REFUSED) == 300.0
+    assert back_off_s(0, 1.0, LinkEnd.SESSION_KEPT) == 1.0
 
 
 async def test_a_refused_connection_says_why() -> None:
@@ -99,6 +113,7 @@ async def test_a_connection_closed_before_its_acceptance_is_noticed_at_once() ->
     assert "before accepting it" in await asyncio.wait_for(detail_of(script), 5)
 
 
+@pytest.mark.hazard("H67")
 async def test_a_captive_portal_is_no_broker_h67() -> None:
     async def script(peer: Peer) -> None:
         await peer.expect(mqtt5.ConnectPacket)
@@ -107,6 +122,28 @@ async def test_a_captive_portal_is_no_broker_h67() -> None:
     assert "before accepting it" in await detail_of(script)
 
 
+@pytest.mark.hazard("H67")
+async def test_a_captive_portal_is_asked_ever_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.adapters.broker.BACK_OFF_S_MIN", 0.01)
+    loop = asyncio.get_running_loop()
+    tries_s: list[float] = []
+    enough = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        tries_s.append(loop.time())
+        if len(tries_s) == 6:
+            enough.set()
+        await peer.expect(mqtt5.ConnectPacket)
+        await peer.send_bytes(b"HTTP/1.1 302 Found\r\nLocation: http://portal/\r\n\r\n<html>")
+
+    listener = LinkListener()
+    async with scripted_broker(script) as port, running_broker(listener, to_port(port), jitter=lambda: 1.0):
+        await asyncio.wait_for(enough.wait(), 10)
+    waits_s = [later - earlier for earlier, later in itertools.pairwise(tries_s)]
+    assert all(wait_s >= 0.01 * 2**number for number, wait_s in enumerate(waits_s)), waits_s
+
+
+@pytest.mark.hazard("H18")
 async def test_a_packet_larger_than_announced_is_refused_before_it_is_read_h18() -> None:
     async def script(peer: Peer) -> None:
         await peer.accept()
@@ -120,6 +157,7 @@ async def test_a_packet_larger_than_announced_is_refused_before_it_is_read_h18()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory_before < 64 * 1024
 
 
+@pytest.mark.hazard("H71")
 async def test_user_properties_of_60_kib_end_the_connection_and_not_the_agent_h71() -> None:
     async def script(peer: Peer) -> None:
         await peer.accept()
@@ -129,6 +167,7 @@ async def test_user_properties_of_60_kib_end_the_connection_and_not_the_agent_h7
     assert "8192 were allowed" in await detail_of(script)
 
 
+@pytest.mark.hazard("H71")
 async def test_a_topic_that_is_not_utf_8_ends_the_connection_for_both_and_not_the_agent_h71() -> None:
     closed = asyncio.Event()
 
@@ -196,6 +235,7 @@ async def test_the_brokers_reason_for_a_disconnect_is_told() -> None:
     assert "Administrative action" in await detail_of(script)
 
 
+@pytest.mark.hazard("H64")
 async def test_some_refused_subscriptions_are_told_and_the_link_is_used_h64() -> None:
     async def script(peer: Peer) -> None:
         await peer.expect(mqtt5.ConnectPacket)
@@ -213,15 +253,107 @@ async def test_some_refused_subscriptions_are_told_and_the_link_is_used_h64() ->
         assert (await listener.delivery()).topic == COMMANDS
 
 
-async def test_a_link_without_any_subscription_is_no_link_h64() -> None:
+@pytest.mark.hazard("H64")
+async def test_refused_subscriptions_are_asked_for_again_until_they_are_granted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A link without any is used all the same: what it cannot be told it can still tell."""
+    monkeypatch.setattr("agent.adapters.broker.RESUBSCRIBE_S_MIN", 0.01)
+
+    async def script(peer: Peer) -> None:
+        await peer.expect(mqtt5.ConnectPacket)
+        await peer.send(mqtt5.ConnAckPacket())
+        refused = mqtt5.SubAckReasonCode.NOT_AUTHORIZED
+        for reason in (refused, refused, mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE):
+            subscribe = await peer.expect(mqtt5.SubscribePacket)
+            assert [wish.pattern for wish in subscribe.topic_filters] == [COMMANDS]
+            await peer.send(mqtt5.SubAckPacket(subscribe.packet_id, [reason]))
+        await peer.send(publication(1))
+        await peer.until_closed()
+
+    listener = LinkListener()
+    async with scripted_broker(script) as port, running_broker(listener, to_port(port)):
+        assert (await listener.up()).refused == (f"{COMMANDS}: Not authorized",)
+        assert (await listener.up()).refused == ()
+        assert (await listener.delivery()).topic == COMMANDS
+
+
+async def test_a_connection_that_is_given_up_ends_as_a_lost_one_does() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        await peer.until_closed()
+
+    listener = LinkListener()
+    async with scripted_broker(script) as port, running_broker(listener, to_port(port)) as broker:
+        broker.reconnect("nothing to give up yet")
+        await listener.up()
+        broker.publish(Publish(RESULTS, b"never answered", token=3))
+        broker.reconnect("the echo did not come back")
+        assert await listener.published() == Published(3, "connection lost")
+        assert await listener.down() == "the echo did not come back"
+        await listener.up()
+
+
+async def test_other_topics_are_asked_for_on_a_new_connection_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bundle brought other operators: nothing failed, so nothing is waited for but the jitter of a first try."""
+    asked: list[list[str]] = []
+    failures: list[int] = []
+
+    def at_once(failure_count: int, share: float) -> float:
+        failures.append(failure_count)
+        return 0.0
+
+    monkeypatch.setattr("agent.adapters.broker.back_off_s", at_once)
+
+    async def script(peer: Peer) -> None:
+        await peer.expect(mqtt5.ConnectPacket)
+        if len(failures) < 2:
+            return  # this one fails
+        await peer.send(mqtt5.ConnAckPacket())
+        subscribe = await peer.expect(mqtt5.SubscribePacket)
+        asked.append([wish.pattern for wish in subscribe.topic_filters])
+        granted = [mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE] * len(subscribe.topic_filters)
+        await peer.send(mqtt5.SubAckPacket(subscribe.packet_id, granted))
+        await peer.until_closed()
+
+    listener = LinkListener()
+    async with scripted_broker(script) as port, running_broker(listener, to_port(port)) as broker:
+        for _ in range(2):
+            await listener.down()
+        await listener.up()
+        broker.subscribe_to([Subscription(COMMANDS)])  # as before: no reason to go
+        broker.subscribe_to([Subscription(OTHER), Subscription(COMMANDS)])
+        assert "other topics" in await listener.down()
+        await listener.up()
+    assert asked == [[COMMANDS], [OTHER, COMMANDS]]
+    assert failures == [0, 1, 0]
+
+
+async def test_topics_that_change_while_they_are_asked_for_are_asked_for_again() -> None:
+    """With one refused, so that the link goes on asking for it and nothing else wakes it up."""
+    asked: list[list[str]] = []
+    changed = asyncio.Event()
+
     async def script(peer: Peer) -> None:
         await peer.expect(mqtt5.ConnectPacket)
         await peer.send(mqtt5.ConnAckPacket())
         subscribe = await peer.expect(mqtt5.SubscribePacket)
-        await peer.send(mqtt5.SubAckPacket(subscribe.packet_id, [mqtt5.SubAckReasonCode.NOT_AUTHORIZED]))
+        asked.append([wish.pattern for wish in subscribe.topic_filters])
+        broker.subscribe_to([Subscription(OTHER)])
+        granted = [mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE, mqtt5.SubAckReasonCode.NOT_AUTHORIZED]
+        await peer.send(mqtt5.SubAckPacket(subscribe.packet_id, granted[: len(subscribe.topic_filters)]))
+        if len(asked) == 2:
+            changed.set()
         await peer.until_closed()
 
-    assert f"refuses every subscription: {COMMANDS}: Not authorized" in await detail_of(script)
+    listener = LinkListener()
+    wishes = [Subscription(COMMANDS), Subscription(OTHER)]
+    async with (
+        scripted_broker(script) as port,
+        running_broker(listener, to_port(port), subscriptions=wishes) as broker,
+    ):
+        await asyncio.wait_for(changed.wait(), 5)
+    assert asked == [[COMMANDS, OTHER], [OTHER]]
 
 
 async def test_an_end_during_the_subscription_is_noticed_at_once() -> None:
@@ -304,6 +436,7 @@ async def test_what_floods_in_at_qos_0_before_anybody_listens_is_dropped_and_cou
         assert broker.dropped_count == 5000 - LOOSE_MAX
 
 
+@pytest.mark.hazard("H68")
 async def test_a_flood_at_qos_0_while_we_listen_is_taken_as_it_comes_h68() -> None:
     async def script(peer: Peer) -> None:
         await peer.accept()
@@ -407,6 +540,7 @@ async def test_a_message_larger_than_the_broker_takes_is_refused_here_and_the_co
         assert await listener.published() == Published(2, None)
 
 
+@pytest.mark.hazard("H64")
 async def test_a_refusal_that_nobody_waits_for_is_counted_and_told_once_a_type_and_connection_h64() -> None:
     async def script(peer: Peer) -> None:
         await peer.accept()
@@ -494,6 +628,7 @@ async def test_a_port_nobody_listens_on_is_told_and_tried_again() -> None:
             assert await listener.down() == f"127.0.0.1 port {port}: Connection refused"
 
 
+@pytest.mark.hazard("H67")
 async def test_a_name_that_does_not_exist_is_told_h67(tmp_path: Path) -> None:
     listener = LinkListener()
     settings = BrokerSettings("no-such-broker.invalid", ca_file=Authority(tmp_path).ca_file)
@@ -533,6 +668,7 @@ async def test_a_peer_that_speaks_no_tls_is_told(tmp_path: Path) -> None:
             await dial("127.0.0.1", port, context)
 
 
+@pytest.mark.hazard("H65")
 async def test_a_broker_without_tls_1_3_is_refused_h65(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     server = authority.issue("broker", is_server=True, host="127.0.0.1")
@@ -556,11 +692,12 @@ def test_plain_connections_may_not_leave_this_machine(host: str) -> None:
         require_loopback(host)
 
 
-def test_a_plain_link_that_would_leave_this_machine_is_not_made() -> None:
+def test_a_plain_link_that_would_leave_this_machine_is_made_only_if_that_is_allowed_in_so_many_words() -> None:
     listener = LinkListener()
-    with pytest.raises(ConfigurationError, match="must be TLS"):
-        Broker(
-            BrokerSettings("broker.example.com"),
+
+    def make(settings: BrokerSettings) -> Broker:
+        return Broker(
+            settings,
             client_id="0011223344556677",
             will=(PRESENCE, b""),
             subscriptions=[],
@@ -568,6 +705,10 @@ def test_a_plain_link_that_would_leave_this_machine_is_not_made() -> None:
             on_event=listener.on_event,
             on_refused=listener.on_refused,
         )
+
+    with pytest.raises(ConfigurationError, match="allow_unencrypted_network = true"):
+        make(BrokerSettings("broker.example.com"))
+    assert make(BrokerSettings("broker.example.com", is_unencrypted_network_allowed=True))
 
 
 def test_tls_files_that_are_wrong_are_named(tmp_path: Path) -> None:

@@ -125,6 +125,7 @@ async def test_no_more_frames_leave_in_a_second_than_the_cap_allows(car: can.Bus
         assert sum(1 for _ in iter(lambda: car.recv(0), None)) == FRAMES_PER_S_MAX
 
 
+@pytest.mark.hazard("H98")
 async def test_nothing_can_be_sent_on_a_bus_that_is_not_open_h98(channel: str) -> None:
     listener = CanListener()
     async with running_bus(listener, interface="virtual", channel=channel, send_list=SEND_LIST) as bus:
@@ -134,6 +135,7 @@ async def test_nothing_can_be_sent_on_a_bus_that_is_not_open_h98(channel: str) -
     assert refusal.value.reason is Reason.CAN_DOWN
 
 
+@pytest.mark.hazard("H99")
 async def test_bus_off_is_told_and_refuses_frames_until_the_controller_restarts_h99(
     car: can.BusABC, channel: str
 ) -> None:

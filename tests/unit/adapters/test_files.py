@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import json
-import stat
+import os
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from agent.adapters.files import DATABASES_MAX, provision, read_key_file, read_profile_texts, read_text
+from agent.adapters.files import DATABASES_MAX, key_path, read_key_file, read_profile_texts, read_text
 from agent.errors import ConfigurationError
 
 SEED = bytes(range(32))
@@ -95,20 +92,61 @@ def test_a_key_that_is_not_there_is_told(tmp_path: Path) -> None:
         read_key_file(tmp_path / "vehicle.key")
 
 
-def test_provisioning_makes_a_key_that_stays_and_a_request_that_goes(tmp_path: Path) -> None:
-    directory = tmp_path / "car"
-    request = provision(directory)
-    assert stat.S_IMODE((directory / "vehicle.key").stat().st_mode) == 0o600
-    public = Ed25519PrivateKey.from_private_bytes(read_key_file(directory / "vehicle.key")).public_key()
-    assert request["public_key"] == public.public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
-    assert len(bytes.fromhex(request["car"])) == 8
-    assert json.loads((directory / "request.json").read_text()) == request
-    assert provision(tmp_path / "other")["car"] != request["car"]
+@pytest.fixture
+def credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which systemd puts what `LoadCredential=` names."""
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
+    return folder
 
 
-@pytest.mark.parametrize("kept", ["vehicle.key", "request.json"])
-def test_an_identity_is_never_overwritten(tmp_path: Path, kept: str) -> None:
-    (tmp_path / kept).write_text("mine")
-    with pytest.raises(ConfigurationError, match="has an identity and keeps it"):
-        provision(tmp_path)
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {kept: "mine"}
+@pytest.mark.parametrize("mode", [0o400, 0o440, 0o600])
+def test_a_key_is_read_from_systemds_credentials(tmp_path: Path, credentials: Path, mode: int) -> None:
+    key_file(credentials / "vehicle.key", SEED, mode)
+    path = key_path(tmp_path, "vehicle.key")
+    assert path == credentials / "vehicle.key"
+    assert read_key_file(path) == SEED
+
+
+def test_a_key_beside_the_configuration_is_taken_first(tmp_path: Path, credentials: Path) -> None:
+    """Whoever sets the environment cannot put another key in its place."""
+    key_file(credentials / "vehicle.key", bytes(32))
+    key_file(tmp_path / "vehicle.key", SEED)
+    assert read_key_file(key_path(tmp_path, "vehicle.key")) == SEED
+
+
+@pytest.mark.parametrize("name", ["keys/vehicle.key", "./vehicle.key", "../vehicle.key", "/etc/vehicle.key"])
+def test_only_a_bare_name_is_looked_for_among_credentials(tmp_path: Path, credentials: Path, name: str) -> None:
+    key_file(credentials / "vehicle.key", SEED)
+    assert key_path(tmp_path, name) == tmp_path / name
+
+
+@pytest.mark.hazard("H134")
+def test_a_credential_that_is_missing_is_told_by_the_path_a_person_knows(tmp_path: Path, credentials: Path) -> None:
+    path = key_path(tmp_path, "vehicle.key")
+    with pytest.raises(ConfigurationError, match=r"vehicle\.key: cannot be read: No such file"):
+        read_key_file(path)
+    assert path == tmp_path / "vehicle.key"
+
+
+@pytest.mark.hazard("H135")
+@pytest.mark.parametrize("mode", [0o444, 0o460, 0o640, 0o644, 0o604])
+def test_a_credential_others_may_touch_is_refused_all_the_same(tmp_path: Path, credentials: Path, mode: int) -> None:
+    key_file(credentials / "vehicle.key", SEED, mode)
+    with pytest.raises(ConfigurationError, match=f"mode {mode:04o}"):
+        read_key_file(key_path(tmp_path, "vehicle.key"))
+
+
+@pytest.mark.hazard("H135")
+def test_a_plain_file_may_not_have_the_mode_of_a_credential(tmp_path: Path, credentials: Path) -> None:
+    with pytest.raises(ConfigurationError, match="mode 0440"):
+        read_key_file(key_file(tmp_path / "vehicle.key", SEED, 0o440))
+
+
+@pytest.mark.hazard("H135")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_credential_of_another_user_is_none(tmp_path: Path, credentials: Path) -> None:
+    os.chown(key_file(credentials / "vehicle.key", SEED, 0o440), 65534, 65534)
+    with pytest.raises(ConfigurationError, match="mode 0440"):
+        read_key_file(key_path(tmp_path, "vehicle.key"))

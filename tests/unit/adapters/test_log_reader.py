@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.adapters.log_reader import SUFFIXES, candump_frame, read_log
+from agent.adapters.log_reader import SUFFIXES, read_log
+from agent.adapters.log_text import candump_frame
 from agent.errors import ConfigurationError
 from agent.model.frame import Frame
 
@@ -205,7 +206,7 @@ def test_the_unpacked_copy_of_a_log_is_removed(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     monkeypatch.setattr("tempfile.tempdir", None)
     (tmp_path / "tmp").mkdir()
-    log = read_log(pack(save(tmp_path / "drive.blf"), ".gz"))
+    log = read_log(pack(save(tmp_path / "drive.db"), ".gz"))
     next(log)
     assert list((tmp_path / "tmp").iterdir())
     log.close()  # type: ignore[attr-defined]

@@ -13,16 +13,22 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.adapters.clock import boot_s
 from agent.adapters.store import Stores
 from agent.adapters.store_file import SET_ASIDE_MAX, require_durable
-from agent.adapters.store_schema import JOURNAL_ROWS_MAX, SESSIONS_MAX
+from agent.adapters.store_schema import AUTHORITY as AUTHORITY_SCHEMA
+from agent.adapters.store_schema import JOURNAL_ROWS_MAX, RESETS_MAX, SESSIONS_MAX
 from agent.errors import StoreError
 from agent.model.records import (
+    BundleTaken,
+    FloorRaised,
+    FloorReset,
     Intent,
     JournalEntry,
     JournalPruned,
@@ -30,11 +36,14 @@ from agent.model.records import (
     OutboxStored,
     Record,
     Recovered,
+    RecoveredTrust,
     ResultDelivered,
     SequenceReserved,
     SessionStarted,
+    Tombstone,
 )
 from tests.support.store_records import CAR, SID, done, intent
+from tests.support.store_version_1 import JOURNAL, SEQUENCE_NEXT, SESSIONS, STORE_ID, make_version_1
 
 OTHER_CAR = bytes(8)
 AUTHORITY = "authority.sqlite3"
@@ -92,6 +101,90 @@ async def test_everything_written_is_found_again(tmp_path: Path) -> None:
     assert recovered.sequence_next == 1001
     assert recovered.outbox == (OutboxStored(5, 0, b"event"), OutboxStored(7, 1, b""))
     assert (recovered.is_degraded, recovered.notes) == (False, ())
+
+
+STONES = (Tombstone(b"kid1", 7, bytes(range(32)), 1), Tombstone(b"kid0", 8, bytes(32), 2))
+
+
+async def test_a_bundle_is_found_again_with_its_tombstones_and_the_floor(tmp_path: Path) -> None:
+    assert recovered_from(tmp_path).trust == RecoveredTrust()
+    recovered = await written(tmp_path, [BundleTaken(5, b"bundle 5", STONES, 1_790_000_000)])
+    assert recovered.trust == RecoveredTrust(5, b"bundle 5", STONES, 1_790_000_000)
+
+
+async def test_one_bundle_is_kept_and_its_tombstones_are_the_only_ones(tmp_path: Path) -> None:
+    second = BundleTaken(6, b"bundle 6", STONES[1:], 1_790_000_100)
+    recovered = await written(tmp_path, [BundleTaken(5, b"bundle 5", STONES, 1_790_000_000)], [second])
+    assert recovered.trust == RecoveredTrust(6, b"bundle 6", STONES[1:], 1_790_000_100)
+
+
+async def test_the_floor_never_falls_but_by_a_reset(tmp_path: Path) -> None:
+    assert (await written(tmp_path, [FloorRaised(200)], [FloorRaised(100)])).trust.floor_unix_s == 200
+    assert (await written(tmp_path, [BundleTaken(1, b"b", (), 150)])).trust.floor_unix_s == 200
+    trust = (await written(tmp_path, [FloorReset(b"id of this order", 50)])).trust
+    assert (trust.floor_unix_s, trust.resets) == (50, frozenset({b"id of this order"}))
+    assert (await written(tmp_path, [FloorRaised(60)])).trust.floor_unix_s == 60
+
+
+@pytest.mark.hazard("H131")
+async def test_of_a_bundle_that_contradicts_itself_nothing_is_stored_h131(tmp_path: Path) -> None:
+    """One transaction: a row that cannot be written takes bundle, tombstones and floor with it."""
+    first = BundleTaken(5, b"bundle 5", STONES[:1], 1_790_000_000)
+    with opened(tmp_path) as (stores, _):
+        await stores.write([first])
+        with pytest.raises(StoreError, match="UNIQUE"):
+            await stores.write([BundleTaken(6, b"bundle 6", STONES[:1] * 2, 1_790_000_100)])
+    assert recovered_from(tmp_path).trust == RecoveredTrust(5, b"bundle 5", STONES[:1], 1_790_000_000)
+
+
+@pytest.mark.hazard("H133")
+async def test_a_reset_is_written_once_h133(tmp_path: Path) -> None:
+    with opened(tmp_path) as (stores, _):
+        await stores.write([FloorReset(b"id of this order", 50)])
+        with pytest.raises(StoreError, match="UNIQUE"):
+            await stores.write([FloorReset(b"id of this order", 40)])
+    assert recovered_from(tmp_path).trust.floor_unix_s == 50
+
+
+async def test_resets_have_a_bound_sr_09(tmp_path: Path) -> None:
+    with opened(tmp_path) as (stores, _):
+        await stores.write([FloorReset(number.to_bytes(16), number) for number in range(RESETS_MAX)])
+        with pytest.raises(StoreError, match="clock resets"):
+            await stores.write([FloorReset(RESETS_MAX.to_bytes(16), 1)])
+
+
+async def test_a_store_of_the_first_version_is_brought_up_and_keeps_what_it_has(tmp_path: Path) -> None:
+    make_version_1(tmp_path)
+    found = recovered_from(tmp_path)
+    assert (found.store_id, found.sequence_next, found.notes) == (STORE_ID, SEQUENCE_NEXT, ())
+    assert (found.journal, found.sessions, found.trust) == (JOURNAL, SESSIONS, RecoveredTrust())
+    # And it is a store like any other from then on.
+    bundle = BundleTaken(1, b"bundle 1", STONES, 1_790_000_000)
+    later = await written(tmp_path, [done(3)], [bundle], [FloorRaised(1_790_000_001)])
+    assert later.journal[2].done == done(3)
+    assert later.trust == RecoveredTrust(1, b"bundle 1", STONES, 1_790_000_001)
+    connection = sqlite3.connect(tmp_path / AUTHORITY)
+    assert connection.execute("PRAGMA user_version").fetchone() == (AUTHORITY_SCHEMA.version,)
+    upgraded = {name: columns(connection, name) for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
+    connection.close()
+    recovered_from(tmp_path / "new")
+    connection = sqlite3.connect(tmp_path / "new" / AUTHORITY)
+    assert upgraded == {
+        name: columns(connection, name) for (name,) in connection.execute("SELECT name FROM sqlite_schema")
+    }
+    connection.close()
+
+
+def columns(connection: sqlite3.Connection, table: str) -> list[object]:
+    return connection.execute("SELECT * FROM pragma_table_info(?)", (table,)).fetchall()
+
+
+async def test_a_schema_nobody_knows_is_damage_h82(tmp_path: Path) -> None:
+    make_version_1(tmp_path)
+    connection = sqlite3.connect(tmp_path / AUTHORITY)
+    connection.execute("PRAGMA user_version = 0")
+    connection.close()
+    assert "unknown schema 0" in recovered_from(tmp_path).notes[0]
 
 
 async def test_a_reserved_number_never_falls_sr_07(tmp_path: Path) -> None:
@@ -189,6 +282,7 @@ def test_a_directory_open_to_others_is_closed(tmp_path: Path) -> None:
     assert tmp_path.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.hazard("H81")
 def test_a_connection_that_does_not_sync_is_refused_h81(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "x")
     with pytest.raises(StoreError, match="journal_mode 'delete'"):
@@ -201,6 +295,25 @@ def test_a_connection_that_does_not_sync_is_refused_h81(tmp_path: Path) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     require_durable(connection)
     connection.close()
+
+
+class LessDurable(sqlite3.Connection):
+    """Somebody's mistake: SQLite's usual advice for WAL in place of what the store asks for."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        return super().execute(sql.replace("synchronous = FULL", "synchronous = NORMAL"), parameters)
+
+
+@pytest.mark.hazard("H81")
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_store_that_would_not_sync_is_not_opened_h81(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_new: bool
+) -> None:
+    if not is_new:
+        recovered_from(tmp_path)
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=LessDurable))
+    with pytest.raises(StoreError, match=r"synchronous 1, expected 2 \(FULL\)"):
+        Stores(tmp_path, CAR).open()
 
 
 def corrupt_header(path: Path) -> None:
@@ -246,6 +359,7 @@ def drop_identity(path: Path) -> None:
     connection.close()
 
 
+@pytest.mark.hazard("H82")
 @pytest.mark.parametrize("name", [AUTHORITY, TELEMETRY])
 @pytest.mark.parametrize(
     ("damage", "words"),
@@ -290,6 +404,7 @@ async def test_a_damaged_file_is_set_aside_and_made_anew_h82(
     assert recovered_from(tmp_path).notes == ()
 
 
+@pytest.mark.hazard("H82")
 async def test_damage_where_nothing_is_read_at_start_is_found_too_h82(tmp_path: Path) -> None:
     await written(tmp_path, [intent(number) for number in range(500)])
     connection = sqlite3.connect(tmp_path / AUTHORITY)
@@ -304,6 +419,7 @@ async def test_damage_where_nothing_is_read_at_start_is_found_too_h82(tmp_path: 
     assert "was damaged" in note
 
 
+@pytest.mark.hazard("H82")
 async def test_a_row_that_makes_no_sense_counts_as_damage_h82(tmp_path: Path) -> None:
     await written(tmp_path, [intent(1), done(1)])
     connection = sqlite3.connect(tmp_path / AUTHORITY)
@@ -314,6 +430,7 @@ async def test_a_row_that_makes_no_sense_counts_as_damage_h82(tmp_path: Path) ->
     assert "99 is not a valid Stage" in note
 
 
+@pytest.mark.hazard("H82")
 async def test_a_log_cut_off_in_the_middle_loses_no_more_than_its_end_h82(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with opened(state) as (stores, _):
@@ -331,6 +448,7 @@ async def test_a_log_cut_off_in_the_middle_loses_no_more_than_its_end_h82(tmp_pa
     assert recovered.notes == ()
 
 
+@pytest.mark.hazard("H83")
 async def test_the_store_of_another_car_is_set_aside_h83(tmp_path: Path) -> None:
     before = await written(tmp_path, [intent(1)])
     after = recovered_from(tmp_path, OTHER_CAR)
@@ -352,7 +470,7 @@ def test_only_the_last_damaged_files_are_kept_sr_09(tmp_path: Path) -> None:
 def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     recovered_from(tmp_path)
     connection = sqlite3.connect(tmp_path / AUTHORITY)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.close()
     with pytest.raises(StoreError, match="newer version"):
         recovered_from(tmp_path)
@@ -387,6 +505,7 @@ def closed_directory(mode: int) -> Iterator[Path]:
         shutil.rmtree(parent)
 
 
+@pytest.mark.hazard("H86")
 @pytest.mark.parametrize("mode", [0o555, 0o000])
 async def test_a_store_that_cannot_be_written_is_replaced_by_memory_and_said_so_h86(mode: int) -> None:
     with closed_directory(mode) as directory:
@@ -400,6 +519,7 @@ async def test_a_store_that_cannot_be_written_is_replaced_by_memory_and_said_so_
         assert [*directory.iterdir()] == []
 
 
+@pytest.mark.hazard("H86")
 def test_a_directory_that_is_a_file_is_replaced_by_memory_and_said_so_h86(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
     recovered = recovered_from(tmp_path / "state")
@@ -420,6 +540,7 @@ def no_file_may_grow_beyond(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, ignored)
 
 
+@pytest.mark.hazard("H84", "H85")
 async def test_a_disk_that_fails_fails_the_write_and_loses_nothing_before_it_h84_h85(tmp_path: Path) -> None:
     with opened(tmp_path) as (stores, _):
         await stores.write([intent(1)])
@@ -432,6 +553,7 @@ async def test_a_disk_that_fails_fails_the_write_and_loses_nothing_before_it_h84
     assert [entry.intent for entry in journal] == [intent(number + 1) for number in range(len(journal))]
 
 
+@pytest.mark.hazard("H86")
 async def test_a_disk_that_takes_no_more_is_found_out_at_start_h86(tmp_path: Path) -> None:
     state, later = tmp_path / "state", tmp_path / "later"
     with opened(state) as (stores, _):
@@ -447,6 +569,7 @@ async def test_a_disk_that_takes_no_more_is_found_out_at_start_h86(tmp_path: Pat
     assert len(recovered_from(later).journal) == 20
 
 
+@pytest.mark.hazard("H92")
 async def test_a_card_that_stalls_does_not_hold_up_the_end_and_the_store_stays_ours_h92(tmp_path: Path) -> None:
     """Another connection's lock stands for the card: SQLite waits five seconds for it."""
     stores = Stores(tmp_path, CAR)
@@ -477,6 +600,7 @@ async def test_what_was_being_written_is_there_after_closing(tmp_path: Path) -> 
     assert [entry.intent for entry in recovered_from(tmp_path).journal] == [intent(1)]
 
 
+@pytest.mark.hazard("H92")
 def test_a_writer_that_never_returns_does_not_keep_the_process_h92(tmp_path: Path) -> None:
     program = """
 import sys, threading

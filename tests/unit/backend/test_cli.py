@@ -11,13 +11,17 @@ import pytest
 
 from agent.backend.arguments import argument_parser
 from agent.backend.cli import ACTIONS, exit_status, main
+from agent.backend.client import Backend
 from agent.backend.outcome import CommandResult
 from agent.backend.registry import example_text
 from agent.backend.settings import load_settings
 from agent.model.command import Action, Executed, Reason, Stage
 
-COMMANDS = ["unlock", "lock", "report", "ping", "watch", "sample", "keys new", "keys show", "keys add-car"]
-REQUEST = {"car": "0123456789abcdef", "public_key": "ab" * 32}
+COMMANDS = [
+    *(*ACTIONS, "ping", "watch", "sample", "keys new", "keys show", "keys add-car", "fleet init", "enroll", "rotate"),
+    *("revoke key", "revoke car", "bundle show", "bundle sign", "bundle publish", "decommission", "clock-reset"),
+]
+REQUEST = {"car": "0123456789abcdef", "public_key": "11" * 32}
 
 
 @pytest.fixture
@@ -63,10 +67,24 @@ def test_the_exit_status_says_how_it_ended(stage: Stage | None, status: int) -> 
     assert exit_status(result) == status
 
 
-def test_a_report_that_was_answered_is_done() -> None:
-    for stage, status in ((Stage.VERIFIED, 0), (Stage.EXECUTED_UNVERIFIED, 0), (Stage.REJECTED, 1), (None, 3)):
-        result = CommandResult("demo", Action.REPORT, None, stage, Reason.OK, Executed.NO, (), 1.0)
+@pytest.mark.parametrize("action", [Action.REPORT, Action.CHECK_RETURN, Action.LOCATE])
+def test_what_has_no_state_to_verify_is_done_when_it_was_answered(action: Action) -> None:
+    for stage, executed, status in (
+        (Stage.VERIFIED, Executed.YES, 0),
+        (Stage.EXECUTED_UNVERIFIED, Executed.YES, 0),
+        (Stage.EXECUTED_UNVERIFIED, Executed.UNKNOWN, 3),
+        (Stage.REJECTED, Executed.NO, 1),
+        (None, Executed.UNKNOWN, 3),
+    ):
+        result = CommandResult("demo", action, None, stage, Reason.OK, executed, (), 1.0)
         assert exit_status(result) == status
+
+
+def test_every_action_of_the_protocol_is_a_command_and_a_method() -> None:
+    assert {action: word.replace("-", "_") for word, action in ACTIONS.items()} == {
+        action: action.name.lower() for action in Action
+    }
+    assert all(callable(getattr(Backend, word.replace("-", "_"))) for word in ACTIONS)
 
 
 @pytest.mark.parametrize(

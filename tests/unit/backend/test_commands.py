@@ -152,6 +152,7 @@ def test_each_ping_has_its_own_nonce() -> None:
     assert len({send.raw for _, send in meeting.sends}) == len(meeting.pings_sent)
 
 
+@pytest.mark.hazard("H52")
 def test_a_hello_older_than_ten_seconds_starts_no_command() -> None:
     """H52: the link holds everything back for six seconds each way."""
     meeting = Meeting(ScriptedCar(verifies), delay_s=6.0)
@@ -168,6 +169,7 @@ def test_a_repeated_result_ends_the_command_once() -> None:
     assert meeting.ignored == [Ignored.UNASKED] * 2, "the second conversation met what was left of the first"
 
 
+@pytest.mark.hazard("H70")
 def test_a_result_signed_by_a_stranger_is_not_believed() -> None:
     """H70."""
     meeting = Meeting(ScriptedCar(is_impersonated))
@@ -228,6 +230,7 @@ def test_nothing_is_signed_anew_when_the_car_cannot_say_that_it_did_nothing() ->
     assert len(meeting.car.received) == 1
 
 
+@pytest.mark.hazard("H93")
 def test_nothing_is_signed_anew_for_a_car_that_began_and_then_denies_it() -> None:
     """H93: an older image of the store was put back while the command ran."""
 

@@ -94,11 +94,11 @@ def test_the_operators_table_is_what_the_cars_agent_reads() -> None:
 
 def test_a_cars_request_becomes_its_table(tmp_path: Path) -> None:
     path = tmp_path / "request.json"
-    path.write_text('{"car": "0123456789abcdef", "public_key": "' + "ab" * 32 + '", "agent": "0.1.0"}')
+    path.write_text('{"car": "0123456789abcdef", "public_key": "' + "11" * 32 + '", "agent": "0.1.0"}')
     request = read_request(path)
-    assert request == CarRequest("0123456789abcdef", "ab" * 32)
+    assert request == CarRequest("0123456789abcdef", "11" * 32)
     assert tomllib.loads(car_table("demo", request)) == {
-        "cars": [{"name": "demo", "id": "0123456789abcdef", "public_key": "ab" * 32}]
+        "cars": [{"name": "demo", "id": "0123456789abcdef", "public_key": "11" * 32}]
     }
 
 
@@ -109,6 +109,10 @@ def test_a_cars_request_becomes_its_table(tmp_path: Path) -> None:
         ("[" * 60_000, ["not JSON"]),
         ("[]", ["expected a JSON object"]),
         ("{}", ["car: missing", "public_key: missing"]),
+        (
+            '{"csr": "-----BEGIN", "public_key": "ab"}',
+            ["gives it one: carshare-backend enroll", "--standalone"],
+        ),
         ('{"car": 1, "public_key": "AB"}', ["car: 1 does not fit", "public_key: 'AB' does not fit"]),
         ('{"car": "0123456789ABCDEF", "public_key": null}', ["lower case", "public_key: None does not fit"]),
     ],

@@ -60,6 +60,7 @@ def test_a_hello_with_our_nonce_maps_the_session() -> None:
     assert session.mapping(100.2) == SessionMapping(b"session1", 5000, 100.2)
 
 
+@pytest.mark.hazard("H51")
 def test_a_nonce_is_used_once_so_a_replayed_hello_is_discarded() -> None:
     """H51."""
     session = asked()
@@ -68,6 +69,7 @@ def test_a_nonce_is_used_once_so_a_replayed_hello_is_discarded() -> None:
     assert session.mapping(100.3) == SessionMapping(b"session1", 5000, 100.2)
 
 
+@pytest.mark.hazard("H52")
 @pytest.mark.parametrize(("delay_s", "is_used"), [(0.0, True), (NONCE_LIFE_S, True), (10.001, False), (60.0, False)])
 def test_a_hello_delayed_for_more_than_ten_seconds_is_not_used_for_mapping(delay_s: float, is_used: bool) -> None:
     """H52."""
@@ -127,6 +129,7 @@ def test_a_session_the_car_called_over_is_forgotten_and_no_other() -> None:
     assert session.mapping(100.0) is None
 
 
+@pytest.mark.hazard("H93")
 @pytest.mark.parametrize(
     ("second", "changes"),
     [

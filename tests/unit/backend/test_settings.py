@@ -12,7 +12,7 @@ from agent.backend.settings import BrokerAddress, is_loopback, load_settings, pa
 from agent.errors import ConfigurationError
 from tests.support.scripted_car import settings
 
-PUBLIC_KEY = "ab" * 32
+PUBLIC_KEY = "11" * 32
 
 GOOD = f"""[operator]
 number = 1
@@ -118,7 +118,7 @@ def test_a_key_that_others_can_read_is_a_fault_of_the_line_that_names_it(path: P
 
 
 def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"Name one with --config.*keys new DIR"):
+    with pytest.raises(ConfigurationError, match=r"Name one with --config.*fleet init DIR"):
         load_settings(tmp_path / "backend.toml")
 
 

@@ -132,7 +132,8 @@ def test_nothing_from_outside_reaches_the_terminal_as_a_control_character() -> N
 
 def test_a_ping_in_words() -> None:
     assert words.hello_words("demo", HELLO, 0.0123) == (
-        "demo: answered in 12 ms. Session 73657373696f6e31, 62 s old; event 7; store 73746f72652d2d31; clock estimated."
+        "demo: answered in 12 ms. Session 73657373696f6e31, 62 s old; event 7; store 73746f72652d2d31; "
+        "clock estimated; bundle 0."
     )
     assert words.hello_words("demo", None, 10.0) == "demo: no answer within 10.0 s."
 

@@ -45,6 +45,7 @@ def after(*frames: tuple[float, str, str, Shown], feedback: tuple[Feedback, ...]
 OLD, NEW, BAD = True, False, Quality.INVALID
 
 
+@pytest.mark.hazard("H94", "H95", "H96")
 @pytest.mark.parametrize(
     ("shown", "verdict"),
     [
@@ -70,6 +71,7 @@ def test_sr_04_verdict_rests_on_frames_after_ours(shown: list[Shown], verdict: o
     assert after(*frames).verdict() == verdict
 
 
+@pytest.mark.hazard("H97")
 @pytest.mark.parametrize(
     ("at_s", "counts"),
     [
@@ -102,6 +104,7 @@ def test_car_without_feedback_has_no_window_and_is_never_verified() -> None:
     assert blind.verdict() == SILENT, "and least of all is it unchanged"
 
 
+@pytest.mark.hazard("H96")
 def test_h96_two_messages_that_disagree_are_a_conflict_with_both_as_evidence() -> None:
     frames = [(11.1 + number * 0.1, A, LOCKED, NEW) for number in range(20)]
     disagreeing = after((11.0, B, LOCKED, OLD), *frames, (13.0, B, LOCKED, OLD))
@@ -116,6 +119,7 @@ def test_h96_second_message_must_confirm_as_well() -> None:
     assert after(*frames, (11.45, B, LOCKED, NEW)).is_verified
 
 
+@pytest.mark.hazard("H96")
 @pytest.mark.parametrize("true_at_s", [11.001, 11.0505, 11.0995])
 def test_h96_spoofed_frames_at_high_rate_between_true_ones_are_a_conflict(true_at_s: float) -> None:
     """A thousand frames a second say unlocked; ten a second, the lock's own, say locked."""
@@ -199,6 +203,7 @@ def test_a_frame_that_was_not_believed_breaks_the_run() -> None:
     assert found.is_verified
 
 
+@pytest.mark.hazard("H96")
 def test_a_sender_that_pushes_the_true_one_out_of_step_verifies_nothing() -> None:
     """H96: spoofed frames with a running counter make the lock unit's own frames fail theirs, again and again."""
     found = watch()

@@ -1,72 +1,23 @@
-"""H25: which 32 bytes may become a key. The oracle is the group law itself, written out."""
+"""H25: which 32 bytes may become a key, at both ends. The oracle is the group law itself, written out."""
 
 from __future__ import annotations
+
+import json
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+import agent.cli as agent_cli
+from agent.backend.keys import CarRequest, make_key, read_request
+from agent.backend.registry import add_car
+from agent.backend.settings import parse_settings
 from agent.command.keys import load_public_key
+from agent.errors import ConfigurationError
+from tests.support.edwards import P, encodings, small_order_points, x_of
 from tests.support.envelopes import COMMAND_KEY
-
-P = 2**255 - 19
-D = -121665 * pow(121666, -1, P) % P
-ROOT_OF_MINUS_1 = pow(2, (P - 1) // 4, P)
-
-Point = tuple[int, int]
-
-
-def add(a: Point, b: Point) -> Point:
-    """Edwards addition, affine (RFC 8032, section 5.1.4 before projective coordinates)."""
-    (x1, y1), (x2, y2) = a, b
-    product = D * x1 * x2 * y1 * y2 % P
-    return (
-        (x1 * y2 + x2 * y1) * pow(1 + product, -1, P) % P,
-        (y1 * y2 + x1 * x2) * pow(1 - product, -1, P) % P,
-    )
-
-
-def x_of(y: int) -> int | None:
-    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
-    root = pow(square, (P + 3) // 8, P)
-    for x in (root, root * ROOT_OF_MINUS_1 % P):
-        if x * x % P == square:
-            return x
-    return None
-
-
-def times_prime_order(point: Point) -> Point:
-    order = 2**252 + 27742317777372353535851937790883648493
-    result: Point = (0, 1)
-    while order:
-        if order & 1:
-            result = add(result, point)
-        point = add(point, point)
-        order >>= 1
-    return result
-
-
-def encodings(point: Point) -> list[bytes]:
-    """The point's bytes, and those of the same y with the other sign and, where they fit, of y + p."""
-    x, y = point
-    found = [(y | sign << 255).to_bytes(32, "little") for sign in (x & 1, 1 - (x & 1))]
-    if y + P < 2**255:
-        found += [(y + P | sign << 255).to_bytes(32, "little") for sign in (0, 1)]
-    return found
-
-
-def small_order_points() -> set[Point]:
-    """All eight: what is left of a point once its large-order part is cancelled."""
-    found: set[Point] = set()
-    y = 2
-    while len(found) < 8:
-        if (x := x_of(y)) is not None:
-            point = times_prime_order((x, y))
-            multiple: Point = (0, 1)
-            for _ in range(8):
-                found.add(multiple)
-                multiple = add(multiple, point)
-        y += 1
-    return found
+from tests.vectors import make_vectors
 
 
 def test_ordinary_keys_are_loaded() -> None:
@@ -101,3 +52,98 @@ def test_y_that_no_point_has_is_refused() -> None:
 def test_other_length_is_refused(length: int) -> None:
     raw = COMMAND_KEY.public_key().public_bytes_raw() * 2
     assert load_public_key(raw[:length]) is None
+
+
+# --- the same vectors wherever a key comes in -------------------------------------------------------------------------
+
+VECTORS = json.loads((Path(make_vectors.HERE) / "public_keys.json").read_text())
+REFUSED = [pytest.param(vector["public_hex"], id=vector["what"]) for vector in VECTORS["refused"]]
+
+DEMO = Path(make_vectors.HERE).parents[1] / "dbc" / "demo_hatchback"
+
+AGENT_TOML = f"""\
+[car]
+id = "5ca1ab1e0ddba115"
+profile = "{DEMO}"
+key_file = "vehicle.key"
+[buses.body]
+channel = "can0"
+[broker]
+host = "127.0.0.1"
+[[operators]]
+number = 7
+[[operators.command_keys]]
+id = "00000001"
+public_key = "KEY"
+actions = ["unlock", "lock"]
+"""
+
+BACKEND_TOML = """\
+[operator]
+number = 1
+key_file = "operator-1.key"
+[broker]
+host = "127.0.0.1"
+[[cars]]
+name = "demo"
+id = "0123456789abcdef"
+public_key = "KEY"
+"""
+
+
+def test_vectors_are_every_point_of_small_order_and_every_malformed_kind() -> None:
+    refused = {bytes.fromhex(vector["public_hex"]) for vector in VECTORS["refused"]}
+    assert {raw for point in small_order_points() for raw in encodings(point)} <= refused
+    assert all(len(raw) == 32 for raw in refused)
+    ys = [int.from_bytes(raw, "little") & (1 << 255) - 1 for raw in refused]
+    assert any(y >= P for y in ys)
+    assert any(y < P and x_of(y) is None for y in ys)
+    assert json.loads(make_vectors.text(make_vectors.public_keys())) == VECTORS
+
+
+def told_by_the_car(command: str, public_hex: str, folder: Path) -> str:
+    """What is wrong with a car's configuration; there is always something, for it has no key of its own."""
+    path = folder / "agent.toml"
+    kid = sha256(bytes.fromhex(public_hex)).digest()[:4].hex()
+    path.write_text(AGENT_TOML.replace("KEY", public_hex).replace("00000001", kid))
+    options = agent_cli._parser().parse_args([command, "--config", str(path)])
+    with pytest.raises(ConfigurationError) as caught:
+        options.work(options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("public_hex", REFUSED)
+def test_car_refuses_to_start_or_pass_a_check_with_a_weak_key_h25(public_hex: str, tmp_path: Path) -> None:
+    for command in ("run", "check"):
+        assert "agent.toml:13: operators[0].command_keys[0].public_key: " in told_by_the_car(
+            command, public_hex, tmp_path
+        )
+
+
+@pytest.mark.parametrize("public_hex", REFUSED)
+def test_backend_refuses_a_car_with_a_weak_key_h25(public_hex: str, tmp_path: Path) -> None:
+    """In its configuration, and in the request of a car that is to be added, which then changes nothing."""
+    make_key(tmp_path / "operator-1.key")
+    path = tmp_path / "backend.toml"
+    with pytest.raises(ConfigurationError, match=r":9: cars\[0\]\.public_key: .*no proper Ed25519 public key"):
+        parse_settings(BACKEND_TOML.replace("KEY", public_hex), path)
+    path.write_text(BACKEND_TOML.partition("[[cars]]")[0])
+    request = tmp_path / "request.json"
+    request.write_text(json.dumps({"car": "0123456789abcdef", "public_key": public_hex}))
+    with pytest.raises(ConfigurationError, match="public_key: is no proper Ed25519 public key"):
+        read_request(request)
+    with pytest.raises(ConfigurationError, match="no proper Ed25519 public key"):
+        add_car(path, "demo", CarRequest("0123456789abcdef", public_hex))
+    assert "cars" not in path.read_text()
+
+
+@pytest.mark.parametrize("public_hex", VECTORS["accepted"])
+def test_proper_key_is_taken_at_both_ends(public_hex: str, tmp_path: Path) -> None:
+    """So that the refusals above are of the key and of nothing else."""
+    make_key(tmp_path / "operator-1.key")
+    settings = parse_settings(BACKEND_TOML.replace("KEY", public_hex), tmp_path / "backend.toml")
+    assert settings.car("demo").public_key.public_bytes_raw().hex() == public_hex
+    for command in ("run", "check"):
+        told = told_by_the_car(command, public_hex, tmp_path)
+        assert "vehicle.key" in told
+        assert "public_key" not in told

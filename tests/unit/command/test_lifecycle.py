@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.command.lifecycle import SEND_ANSWER_S_MAX, Finish, Lifecycle, Phase, Progress, Send
+from agent.command.lifecycle import Finish, Lifecycle, Phase, Progress, Send
 from agent.model.command import Executed, Reason, Stage
 from agent.model.reading import Quality
 from tests.support.commands import (
@@ -148,6 +148,7 @@ def test_recipe_that_cannot_be_begun_is_a_broken_assumption() -> None:
 # --- SR-03: the deadline ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.hazard("H87")
 def test_h87_sr_03_deadline_passed_while_the_intent_was_stored_rejects_and_sends_nothing() -> None:
     run = Run()
     run.now_s = DEADLINE_S + 0.001
@@ -309,6 +310,7 @@ def test_command_without_preconditions_follows_the_wake_up_at_once() -> None:
 # --- waking ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.hazard("H103")
 def test_wake_frames_are_repeated_up_to_their_limit_and_then_the_car_has_time_to_answer() -> None:
     run = waking()
     sent_at_s = []
@@ -325,6 +327,7 @@ def test_wake_frames_are_repeated_up_to_their_limit_and_then_the_car_has_time_to
     assert run.ids() == [WAKE_ID] * 3
 
 
+@pytest.mark.hazard("H103")
 def test_h103_car_that_wakes_two_seconds_after_the_last_call_is_unlocked() -> None:
     run = waking()
     for _ in range(3):
@@ -381,6 +384,7 @@ def test_all_wake_frames_are_sent_each_time() -> None:
     assert run.ids() == [WAKE_ID, RELEASE_ID] * 2
 
 
+@pytest.mark.hazard("H98")
 @pytest.mark.parametrize(
     ("reason", "verdict"),
     [
@@ -455,6 +459,7 @@ def test_feedback_does_not_tear_a_round_apart() -> None:
     assert run.verdict == (Stage.VERIFIED, Reason.OK, YES)
 
 
+@pytest.mark.hazard("H97")
 def test_h97_sr_04_feedback_from_before_our_frame_left_verifies_nothing() -> None:
     """Received while the frame was on its way out: it may tell of somebody else's unlock."""
     run = acting(repeats_max=1)
@@ -470,6 +475,7 @@ def test_h97_sr_04_feedback_from_before_our_frame_left_verifies_nothing() -> Non
     assert run.verdict == (Stage.EXECUTED_UNVERIFIED, Reason.TIMEOUT, UNKNOWN)
 
 
+@pytest.mark.hazard("H94")
 def test_car_without_feedback_is_believed_to_have_done_it_after_the_last_frame() -> None:
     run = acting(feedback=(), repeats_max=2)
     run.sent()
@@ -486,6 +492,7 @@ def test_car_without_feedback_whose_frames_were_cut_short_is_unknown() -> None:
     assert run.verdict == (Stage.FAILED, Reason.EXPIRED, UNKNOWN)
 
 
+@pytest.mark.hazard("H98")
 @pytest.mark.parametrize(
     ("reason", "verdict"),
     [
@@ -500,6 +507,7 @@ def test_first_frame_that_does_not_leave_ends_the_command(reason: Reason, verdic
     assert run.verdict == verdict
 
 
+@pytest.mark.hazard("H99")
 @pytest.mark.parametrize("reason", [Reason.CAN_DOWN, Reason.BUS_OFF])
 def test_h99_bus_lost_after_the_first_frame_is_unknown(reason: Reason) -> None:
     run = acting()
@@ -509,6 +517,7 @@ def test_h99_bus_lost_after_the_first_frame_is_unknown(reason: Reason) -> None:
     assert run.verdict == (Stage.FAILED, reason, UNKNOWN)
 
 
+@pytest.mark.hazard("H100")
 def test_h100_full_send_buffer_is_tried_again_within_the_repeats_and_then_given_up() -> None:
     run = acting()
     for _ in range(3):
@@ -588,6 +597,7 @@ def test_frame_held_back_before_the_deadline_is_tried_again_in_the_next_round() 
     assert len(run.sends) == 2
 
 
+@pytest.mark.hazard("H99")
 def test_bus_that_fails_after_a_frame_left_ends_the_command_unknown() -> None:
     """H99"""
     run = Run()
@@ -635,7 +645,7 @@ def test_frame_that_timed_out_at_the_deadline_may_have_left() -> None:
 def test_frame_that_is_never_answered_does_not_hold_the_command_for_ever() -> None:
     """SR-10."""
     run = acting()
-    end_s = DEADLINE_S + 3.0 + SEND_ANSWER_S_MAX
+    end_s = DEADLINE_S + 3.0 + 1.0  # window, and the time an answer may be late
     run.at(end_s - 0.001)
     assert run.verdict is None
     run.at(end_s)
@@ -645,6 +655,7 @@ def test_frame_that_is_never_answered_does_not_hold_the_command_for_ever() -> No
 # --- watching --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.hazard("H94")
 def test_h94_silent_car_is_executed_unverified_and_unknown() -> None:
     run = watching()
     run.at(NOW_S + 3.0)
@@ -653,6 +664,7 @@ def test_h94_silent_car_is_executed_unverified_and_unknown() -> None:
     assert run.verdict == (Stage.EXECUTED_UNVERIFIED, Reason.TIMEOUT, UNKNOWN)
 
 
+@pytest.mark.hazard("H95")
 def test_h95_car_that_reports_the_old_state_to_the_end_has_not_done_it() -> None:
     run = watching()
     for _ in range(20):
@@ -663,6 +675,7 @@ def test_h95_car_that_reports_the_old_state_to_the_end_has_not_done_it() -> None
     assert run.verdict == (Stage.FAILED, Reason.NO_STATE_CHANGE, NO)
 
 
+@pytest.mark.hazard("H96")
 def test_h96_disagreeing_sources_are_a_conflict_with_both_as_evidence() -> None:
     run = watching()
     for _ in range(5):
@@ -737,6 +750,7 @@ def in_phase(phase: Phase) -> Run:
     return run
 
 
+@pytest.mark.hazard("H104")
 @pytest.mark.parametrize(
     ("phase", "verdict"),
     [
@@ -754,6 +768,7 @@ def test_h104_superseded_command_says_what_may_have_happened(phase: Phase, verdi
     assert run.verdict == verdict
 
 
+@pytest.mark.hazard("H92")
 @pytest.mark.parametrize("phase", [Phase.STORING_INTENT, Phase.WAKING, Phase.SETTLING])
 @pytest.mark.parametrize("is_final", [False, True])
 def test_h92_stop_refuses_what_has_moved_nothing(phase: Phase, is_final: bool) -> None:
@@ -775,6 +790,7 @@ def test_answer_to_the_frame_of_a_superseded_command_comes_too_late() -> None:
     assert run.not_sent(Reason.TIMEOUT) == ()
 
 
+@pytest.mark.hazard("H92")
 @pytest.mark.parametrize("phase", [Phase.ACTING, Phase.WATCHING])
 def test_h92_stop_lets_a_command_that_has_begun_go_on_until_it_is_final(phase: Phase) -> None:
     run = in_phase(phase)
@@ -784,6 +800,7 @@ def test_h92_stop_lets_a_command_that_has_begun_go_on_until_it_is_final(phase: P
     assert run.verdict == (Stage.INTERRUPTED, Reason.SHUTTING_DOWN, UNKNOWN)
 
 
+@pytest.mark.hazard("H92")
 def test_h92_command_that_goes_on_after_stop_may_still_be_verified() -> None:
     run = in_phase(Phase.ACTING)
     run.take(run.lifecycle.stop(run.now_s))

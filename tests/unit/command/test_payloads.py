@@ -115,6 +115,16 @@ def test_what_is_no_number_is_not_told_as_a_value(value: float) -> None:
     assert (told(value).value, told(value).quality) == (None, Quality.INVALID)
 
 
+@pytest.mark.parametrize("mantissa", [2**62, -(2**62)])
+def test_evidence_beyond_every_double_is_read_as_invalid(mantissa: int) -> None:
+    """SR-05: a car may sign an exponent that no value of its own could have."""
+    payload = encode_result(VERIFIED)
+    payload[10] = [{1: "Vehicle.Speed", 2: mantissa, 3: 0, 4: 10, 5: "MotionStatus", 6: 400}]
+    envelope = open_unverified(MessageKind.RES, seal(MessageKind.RES, payload, VEHICLE_KEY, CAR))
+    assert envelope is not None
+    assert decode_result(envelope.payload).evidence == (piece(None, Quality.INVALID),)
+
+
 def test_age_is_never_negative() -> None:
     result = replace(VERIFIED, evidence=(replace(piece(0), age_ms=-3),))
     assert decode_result(encode_result(result)).evidence[0].age_ms == 0

@@ -32,6 +32,7 @@ def command(*, sid: bytes = SID, counter: int = 10, deadline_ms: int = 60_000, a
     return Command(bytes(8), bytes(16), 7, sid, counter, deadline_ms, action, kid=bytes(4), digest=bytes(32))
 
 
+@pytest.mark.hazard("H43", "H53")
 @pytest.mark.parametrize(
     ("counter_last", "counter", "reason"),
     [
@@ -41,8 +42,8 @@ def command(*, sid: bytes = SID, counter: int = 10, deadline_ms: int = 60_000, a
         (3, 10, None),  # a gap: commands are lost, not held back; only the order matters
         (10, 10, COUNTER),  # the same again with another cid (H43, H54): a copy, or two senders with one key
         (11, 10, COUNTER),  # older than what was done: a lock overtook this unlock (H44)
-        (None, COUNTER_MAX, None),  # the last number every JSON reader keeps exact
-        (None, COUNTER_MAX + 1, BAD),  # beyond it (H53): taken, it would shut out everything after
+        (None, 9_007_199_254_740_991, None),  # the last number every JSON reader keeps exact
+        (None, 9_007_199_254_740_992, BAD),  # beyond it (H53): taken, it would shut out everything after
         (COUNTER_MAX, 10, COUNTER),  # a sender who used the last number waits for a new session (H53)
         (10, COUNTER_MAX + 1, BAD),  # the number is wrong in itself, whatever came before
     ],
@@ -52,6 +53,7 @@ def test_counter_only_rises(counter_last: int | None, counter: int, reason: Reas
     assert judge_freshness(SID, counter_last, command(counter=counter), 50_000) is reason
 
 
+@pytest.mark.hazard("H45", "H46", "H47", "H50")
 @pytest.mark.parametrize(
     ("now_ms", "reason"),
     [
@@ -85,7 +87,7 @@ def test_deadline_is_neither_past_nor_far(now_ms: int, reason: Reason | None) ->
 )
 def test_each_action_has_its_lifetime(action: Action, lifetime_ms: int) -> None:
     asked = command(action=action, deadline_ms=500_000)
-    assert lifetime_max_ms(action) == lifetime_ms <= LIFETIME_HARD_MAX_MS
+    assert lifetime_max_ms(action) == lifetime_ms <= LIFETIME_HARD_MAX_MS == 300_000
     assert judge_freshness(SID, None, asked, 500_000 - lifetime_ms) is None
     assert judge_freshness(SID, None, asked, 500_000 - lifetime_ms - 1) is TTL
 
@@ -155,6 +157,12 @@ def test_emptied_bucket_gives_the_next_token_after_six_seconds() -> None:
         bucket, _ = bucket.take(0.0)
     assert not bucket.take(5.99)[1]
     assert bucket.take(6.01)[1]
+
+
+def test_a_day_of_rest_saves_up_no_more_than_the_first_minute_had() -> None:
+    """SR-09."""
+    assert sum(taken(command_bucket(0.0), [86_400.0] * 100)) == 10
+    assert sum(taken(inbound_bucket(0.0), [86_400.0] * 100)) == 40
 
 
 def test_inbound_bucket_gives_forty_at_once_and_twenty_a_second() -> None:

@@ -88,7 +88,9 @@ def test_verified_ping_has_its_nonce() -> None:
     assert verified(MessageKind.PING, ping()).message == PING
 
 
+@pytest.mark.hazard("H57")
 @pytest.mark.parametrize(("kind", "raw"), [(MessageKind.CMD, cmd()), (MessageKind.PING, ping())])
+@pytest.mark.hazard("H57")
 def test_h57_retained_message_is_dropped_however_good(kind: MessageKind, raw: bytes) -> None:
     assert dropped_why(kind, raw, is_retained=True) == "retained"
     assert dropped_why(kind, raw) is None
@@ -110,17 +112,20 @@ def test_good_command_and_good_ping_are_authorised() -> None:
     assert verdict(PING) is None
 
 
+@pytest.mark.hazard("H28")
 def test_h28_command_for_another_car_is_refused() -> None:
     assert verdict(replace(UNLOCK, car=OTHER_CAR)) is Reason.WRONG_CAR
     assert verdict(replace(PING, car=OTHER_CAR)) is Reason.WRONG_CAR
 
 
+@pytest.mark.hazard("H19")
 def test_h19_other_version_is_refused() -> None:
     assert verdict(replace(UNLOCK, version=2)) is Reason.VERSION
     assert verdict(replace(UNLOCK, version=0)) is Reason.VERSION
     assert verdict(replace(PING, version=2)) is Reason.VERSION
 
 
+@pytest.mark.hazard("H29")
 def test_h29_operator_other_than_the_keys_is_refused() -> None:
     assert verdict(replace(UNLOCK, operator=8)) is Reason.OPERATOR_MISMATCH
     assert verdict(replace(UNLOCK, operator=8), topic_operator=8) is Reason.OPERATOR_MISMATCH
@@ -128,6 +133,7 @@ def test_h29_operator_other_than_the_keys_is_refused() -> None:
     assert verdict(replace(PING, operator=8)) is Reason.OPERATOR_MISMATCH
 
 
+@pytest.mark.hazard("H30")
 def test_h30_command_on_another_operators_topic_is_refused() -> None:
     assert verdict(UNLOCK, topic_operator=8) is Reason.OPERATOR_MISMATCH
     assert verdict(PING, topic_operator=8) is Reason.OPERATOR_MISMATCH
@@ -160,6 +166,7 @@ def test_h34_key_outside_its_dates_is_refused(
     assert found is reason
 
 
+@pytest.mark.hazard("H35")
 @pytest.mark.parametrize("action", list(Action))
 def test_h35_action_outside_the_keys_mask_is_refused(action: Action) -> None:
     all_others = frozenset(int(other) for other in Action if other is not action)

@@ -155,6 +155,7 @@ def test_a_refused_frame_chooses_no_unit() -> None:
     assert reading.reason == "unit_unknown"
 
 
+@pytest.mark.hazard("H106")
 def test_an_unknown_multiplexer_value_gives_no_multiplexed_reading_and_is_counted() -> None:
     """SR-05, H106: what no page is known for is not guessed from another page's layout."""
     decoder = Decoder(parsed(small_profile_text()))

@@ -74,6 +74,7 @@ def test_sr_06_unlock_only_at_a_fresh_standstill(speed: Reading, reason: Reason 
     assert asked(UNLOCK, speed) == (reason, (speed,))
 
 
+@pytest.mark.hazard("H102")
 @pytest.mark.parametrize(
     ("door", "ignition", "reason"),
     [
@@ -92,6 +93,7 @@ def test_sr_06_lock_is_allowed_unless_a_fresh_value_forbids(
     assert asked(LOCK, door, ignition)[0] is reason
 
 
+@pytest.mark.hazard("H101")
 @pytest.mark.parametrize(
     ("speed", "ignition", "reason"),
     [
@@ -174,6 +176,15 @@ def test_after_a_wake_up_only_what_came_since_counts(at_s: float, reason: Reason
     assert (used.value is None) == (reason is UNKNOWN)
 
 
+def test_what_came_before_the_wake_up_is_told_as_not_received_with_all_that_is_no_value() -> None:
+    """SR-05: the evidence names path, unit and message, and its age is counted from the asking."""
+    old = Reading(SPEED, 0.0, "km/h", 99.0, Quality.OK, message="MotionStatus")
+    assert asked(UNLOCK, old, since_s=99.5) == (
+        UNKNOWN,
+        (Reading(SPEED, None, "km/h", NOW_S, Quality.UNKNOWN, "not_received", "MotionStatus"),),
+    )
+
+
 def test_after_a_wake_up_an_old_value_that_forbids_is_unknown_too() -> None:
     """Lock: the door that stood open when the car fell asleep may have been shut without waking it."""
     assert asked(LOCK, ok(DOOR, True, 99.0), since_s=99.5)[0] is None
@@ -193,3 +204,9 @@ def test_after_a_wake_up_an_old_value_that_forbids_is_unknown_too() -> None:
 def test_on_a_sleeping_bus_only_a_fresh_value_that_forbids_refuses(reading: Reading, reason: Reason | None) -> None:
     """A3, first asking."""
     assert permit_asleep(UNLOCK, lambda path: reading) == (reason, (reading,))
+
+
+def test_on_a_sleeping_bus_each_rule_is_asked_of_its_own_path() -> None:
+    known = {SPEED: ok(SPEED, 0.0), IGNITION: ok(IGNITION, True)}
+    found = permit_asleep(DISABLE_DRIVE, known.__getitem__)
+    assert found == (Reason.IGNITION_ON, (known[IGNITION], known[SPEED]))

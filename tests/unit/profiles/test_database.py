@@ -138,6 +138,17 @@ def test_every_file_that_cannot_be_read_is_told() -> None:
     assert {fault.source for fault in faults} == {"one.dbc", "two.kcd", "three.arxml"}
 
 
+@pytest.mark.parametrize(
+    "nameless", ['<Message id="0x1"/>', '<Message id="0x1" name="M"><Signal offset="0"/></Message>']
+)
+def test_a_definition_without_a_name_is_a_fault(nameless: str) -> None:
+    """In KCD a name is an attribute like others, and may be missing."""
+    kcd = f"""<NetworkDefinition xmlns="http://kayak.2codeornot2code.org/1.0"><Document/>
+<Bus name="b">{nameless}</Bus></NetworkDefinition>"""
+    (fault,) = refused(kcd.encode(), "small.kcd")
+    assert str(fault) == "small.kcd: message 0x1 or a signal of it has no name; expected a name"
+
+
 def test_the_other_formats_are_read_too() -> None:
     kcd = b"""<NetworkDefinition xmlns="http://kayak.2codeornot2code.org/1.0"><Document/>
       <Bus name="body"><Message id="0x100" length="8" name="Motion"><Signal name="Speed" offset="0" length="16"/>

@@ -1,0 +1,98 @@
+"""From the configuration to adapters: which interface is which bus, which broker, which topics, which bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.adapters.broker import BrokerSettings, Subscription
+from agent.adapters.can_bus import CanBus
+from agent.adapters.files import key_path, read_document
+from agent.adapters.journal import write_log
+from agent.errors import ConfigurationError
+from agent.model.effects import Level, Log
+from agent.trusting import Beginning, beginning
+from agent.uplink.wire import Topics
+
+if TYPE_CHECKING:
+    from agent.config import Config
+    from agent.model.frame import BusState, Frame
+    from agent.model.records import Recovered
+    from agent.profiles.schema import Profile
+
+
+def can_buses(
+    config: Config,
+    profile: Profile,
+    *,
+    on_frame: Callable[[Frame], None],
+    on_state: Callable[[str, BusState], None],
+) -> dict[str, CanBus]:
+    """Each bus of the profile by name, on the interface the configuration gives it."""
+    return {
+        plan.name: CanBus(
+            plan.name,
+            interface=config.buses[plan.name].interface,
+            channel=config.buses[plan.name].channel,
+            bitrate_bps=plan.bitrate_bps,
+            is_fd=plan.is_fd,
+            send_list=[rule for rule in profile.send_list if rule.bus == plan.name],
+            wanted_ids=[
+                (message.arbitration_id, message.is_extended_id)
+                for message in profile.messages
+                if message.bus == plan.name
+            ],
+            on_frame=on_frame,
+            on_state=lambda state, name=plan.name: on_state(name, state),  # type: ignore[misc]
+        )
+        for plan in profile.buses
+    }
+
+
+def installed_trust(config: Config, recovered: Recovered, directory: Path) -> Beginning | None:
+    """What the store and the bundle file give to believe, None for operators pinned by hand.
+
+    ConfigurationError if neither gives anything.
+    """
+    if (table := config.trust) is None:
+        return None
+    path = directory / table.bundle_file
+    try:
+        installed, found = read_document(path), str(path)
+    except ConfigurationError as error:
+        installed, found = None, str(error)
+    begun = beginning(recovered.trust, installed)
+    if isinstance(begun, str):
+        raise ConfigurationError(f"{found}: {begun}; install the fleet's present bundle there, as root")
+    return begun
+
+
+def subscriptions(config: Config, operators: Sequence[int], *, is_rooted: bool) -> list[Subscription]:
+    """The topics this car listens to: its operators' commands and pings, the fleet's bundles, its own echo."""
+    topics = Topics(bytes.fromhex(config.car.id))
+    wanted = [Subscription(topics.of(operator, kind)) for operator in operators for kind in ("cmd", "ping")]
+    if is_rooted:
+        # A bundle is a state, not a wish: the broker may keep it, and is to deliver what it keeps (csa1 A6).
+        wanted += [Subscription(topics.of(operator, "bundle"), retain_handling=0) for operator in operators]
+    return [*wanted, Subscription(topics.of("all", "echo"))]
+
+
+def broker_settings(config: Config, directory: Path) -> BrokerSettings:
+    """Where the broker is and how it is spoken to; an unencrypted network is allowed, but not without a warning."""
+    table = config.broker
+
+    def located(name: str | None) -> Path | None:
+        return None if name is None else directory / name
+
+    if table.allow_unencrypted_network:
+        write_log(Log(Level.WARNING, "unencrypted_network_allowed", {"host": table.host}))
+    return BrokerSettings(
+        host=table.host,
+        port=table.port,
+        keep_alive_s=table.keep_alive_s,
+        ca_file=located(table.ca_file),
+        certificate_file=located(table.certificate_file),
+        key_file=None if table.key_file is None else key_path(directory, table.key_file),
+        is_unencrypted_network_allowed=table.allow_unencrypted_network,
+    )
