@@ -15,6 +15,7 @@ from typing import Final, cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.command.envelope import ALG_ED25519
 from agent.command.keys import load_public_key
@@ -107,7 +108,7 @@ def encode_document(body: bytes, signatures: Mapping[bytes, bytes]) -> bytes:
 
 def sign_body(kind: DocumentKind, body: bytes, root: Ed25519PrivateKey) -> tuple[bytes, bytes]:
     """(kid, signature) of one root over an encoded payload."""
-    kid = key_id(root.public_key().public_bytes_raw())
+    kid = key_id(root.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
     return kid, root.sign(_signed_bytes(kind, kid, body))
 
 
