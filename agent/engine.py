@@ -34,6 +34,7 @@ from agent.model.events import (
     BusChanged,
     ClockSet,
     Delivery,
+    Fetched,
     FrameNotSent,
     FrameSent,
     LinkEvent,
@@ -63,10 +64,11 @@ class Engine:
         vehicle_key: Ed25519PrivateKey,
         keys: Mapping[bytes, KeyRecord],
         now_s: float,
+        boot_id: str = "",
     ) -> None:
         self._pending = Pending(recovered.sequence_next)
         self._session = Session(sid, now_s)
-        self._telemetry = Telemetry(profile, config, recovered, self._session, self._pending, now_s)
+        self._telemetry = Telemetry(profile, config, recovered, self._session, self._pending, now_s, boot_id=boot_id)
         self._ledger = Ledger(recovered, sid)
         car = bytes.fromhex(config.car.id)
         self._answers = Answers(
@@ -86,7 +88,7 @@ class Engine:
         for note in recovered.notes:
             self._pending.log(Level.WARNING, "store_note", note=note)
             self._telemetry.tell("store", {"note": note}, now_s)
-        self._telemetry.tell("started", {"interrupted": self._acting.interrupted_count}, now_s)
+        self._telemetry.started({"interrupted": self._acting.interrupted_count}, now_s)
         self._pending.add(Notify("running; broker not connected yet", is_ready=True))
 
     def receive_frame(self, frame: Frame, now_s: float) -> None:
@@ -110,8 +112,11 @@ class Engine:
             case Stored(token):
                 if not self._telemetry.stored(token, now_s):
                     self._acting.stored(token, now_s)
-            case StoreFailed(_, detail):
-                self._fail(detail, now_s)
+            case StoreFailed(token, detail):
+                if not self._telemetry.store_failed(token, detail, now_s):
+                    self._fail(detail, now_s)
+            case Fetched(token, records):
+                self._telemetry.fetched(token, records, now_s)
             case Published(token, refusal):
                 if not self._telemetry.published(token, refusal, now_s):
                     self._result_published(token, refusal, now_s)
@@ -128,10 +133,10 @@ class Engine:
                 self._pending.log(Level.WARNING, "broker_down", detail=detail)
                 self._pending.add(Notify("running; broker not connected"))
             case BusChanged():
-                self._telemetry.bus_changed(event)
+                self._telemetry.bus_changed(event, now_s)
                 self._acting.bus_changed(event, now_s)
             case ClockSet():
-                self._telemetry.clock_set(event)
+                self._telemetry.clock_set(event, now_s)
             case StopAsked(is_final):
                 self._commanding.refuse_all(Reason.SHUTTING_DOWN)
                 self._acting.stop(now_s, is_final=is_final)

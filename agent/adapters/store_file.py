@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from agent.adapters.store_schema import SCHEMA_VERSION, Schema
+from agent.adapters.store_schema import Schema
 from agent.errors import StoreError
 
 Contents = TypeVar("Contents")
@@ -49,11 +49,12 @@ class DeadStorageError(Exception):
 
 
 class StoreFile:
-    """One open file. `contents` is what `read` found in it; `note` says why it was made anew, None if it was not."""
+    """One open file. `note` says why it was made anew, None if it was not."""
 
-    def __init__(self, connection: sqlite3.Connection, note: str | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, note: str | None, *, is_in_memory: bool = False) -> None:
         self.connection = connection
         self.note = note
+        self.is_in_memory = is_in_memory
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -129,9 +130,9 @@ def _found(
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if application_id != schema.application_id:
             raise DamagedFileError("was no store of ours")
-        if version > SCHEMA_VERSION:
+        if version > schema.version:
             raise StoreError(
-                f"{path}: written by a newer version (schema {version}, this one knows {SCHEMA_VERSION}); "
+                f"{path}: written by a newer version (schema {version}, this one knows {schema.version}); "
                 "install that version, or move the file away and lose what it holds"
             )
         if _finding(connection) != "ok":
@@ -143,6 +144,7 @@ def _found(
         if owners != [car]:
             whose = "car " + owners[0].hex() if len(owners) == 1 else f"{len(owners)} cars"
             raise DamagedFileError(f"belonged to {whose}")
+        _upgrade(connection, schema, version)
         try:
             contents = read(connection)
         except (ValueError, TypeError) as error:
@@ -154,6 +156,24 @@ def _found(
             # It must be a change: SQLite does not write what is the same.
             connection.execute("UPDATE identity SET start_count = start_count + 1")
         return found, contents
+
+
+def _upgrade(connection: sqlite3.Connection, schema: Schema, version: int) -> None:
+    """Bring a file of an earlier version to the present one, in one transaction: after a power cut it is either."""
+    if version == schema.version:
+        return
+    if any(step not in schema.upgrades for step in range(version, schema.version)):
+        raise DamagedFileError(f"had the unknown schema {version}")
+    with StoreFile(connection, None).transaction():
+        for step in range(version, schema.version):
+            _execute_all(connection, schema.upgrades[step])
+        connection.execute(f"PRAGMA user_version = {schema.version}")
+
+
+def _execute_all(connection: sqlite3.Connection, statements: str) -> None:
+    """Several statements; unlike `executescript` this stays within the open transaction."""
+    for statement in statements.split(";\n"):
+        connection.execute(statement)
 
 
 def _finding(connection: sqlite3.Connection) -> str:
@@ -178,12 +198,11 @@ def _made(
     note: str | None,
 ) -> tuple[StoreFile, Contents]:
     with _classified(), _closed_on_error(_connect(path, schema)) as connection:
-        made = StoreFile(connection, note)
+        made = StoreFile(connection, note, is_in_memory=path == ":memory:")
         with made.transaction():
             connection.execute(f"PRAGMA application_id = {schema.application_id}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            for statement in schema.tables.split(";\n"):
-                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {schema.version}")
+            _execute_all(connection, schema.tables)
             columns, marks = ", ".join(identity), ", ".join("?" * len(identity))
             connection.execute(
                 f"INSERT INTO identity ({columns}) VALUES ({marks})",  # noqa: S608 - names from our own code

@@ -1,13 +1,14 @@
-"""The two SQLite files: their tables, and records to and from rows.
+"""What a SQLite file of the store is, and the `authority` one: its tables, and records to and from rows.
 
 `authority` holds what safety rests on (commands carried out, sessions given out, numbers reserved), `telemetry`
-what waits for the broker; they are apart so that a full or damaged outbox cannot stop a command.
+(`outbox_schema.py`) what waits for the broker; they are apart so that a full or damaged outbox cannot stop a command.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from agent.errors import StoreError
@@ -18,15 +19,10 @@ from agent.model.records import (
     Intent,
     JournalEntry,
     JournalPruned,
-    OutboxRemoved,
-    OutboxStored,
     ResultDelivered,
     SequenceReserved,
     SessionStarted,
-    TelemetryRecord,
 )
-
-SCHEMA_VERSION = 1
 
 JOURNAL_ROWS_MAX = 20_000
 """Ten commands a minute for a day and a third; the engine prunes by age long before (csa1 A8)."""
@@ -37,19 +33,25 @@ SESSIONS_MAX = 10_000
 STORE_ID_BYTES = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Schema:
-    """One file: `application_id` marks it as ours (SQLite file format §1.3.12), `pages_max` bounds it (4 KiB each)."""
+    """One file: `application_id` marks it as ours (SQLite file format §1.3.12), `pages_max` bounds it (4 KiB each).
+
+    `version` is the file's `user_version`; `upgrades` has the statements that lead from each earlier one to the next.
+    """
 
     file_name: str
     application_id: int
+    version: int
     pages_max: int
     tables: str
+    upgrades: Mapping[int, str] = field(default_factory=dict)
 
 
 AUTHORITY = Schema(
     file_name="authority.sqlite3",
     application_id=0x63736101,
+    version=1,
     pages_max=16_384,  # 64 MiB: 20,000 commands with the largest results take half of it
     tables="""
 CREATE TABLE identity (
@@ -80,23 +82,6 @@ CREATE TABLE journal (
 CREATE TABLE session (
     id INTEGER PRIMARY KEY,
     sid BLOB NOT NULL UNIQUE CHECK (length(sid) = 8)
-) STRICT;
-""",
-)
-
-TELEMETRY = Schema(
-    file_name="telemetry.sqlite3",
-    application_id=0x63736102,
-    pages_max=40_960,  # 160 MiB: an outbox of 64 MiB, its overhead, and room to move
-    tables="""
-CREATE TABLE identity (
-    car BLOB NOT NULL CHECK (length(car) = 8),
-    start_count INTEGER NOT NULL DEFAULT 1
-) STRICT;
-CREATE TABLE outbox (
-    sequence INTEGER PRIMARY KEY,
-    priority INTEGER NOT NULL,
-    payload BLOB NOT NULL
 ) STRICT;
 """,
 )
@@ -136,17 +121,6 @@ def apply_authority(connection: sqlite3.Connection, record: AuthorityRecord) -> 
             connection.executemany("DELETE FROM journal WHERE operator = ? AND cid = ?", keys)
 
 
-def apply_telemetry(connection: sqlite3.Connection, record: TelemetryRecord) -> None:
-    """Write one record within the open transaction."""
-    match record:
-        case OutboxStored(sequence, priority, payload):
-            connection.execute(
-                "INSERT INTO outbox (sequence, priority, payload) VALUES (?, ?, ?)", (sequence, priority, payload)
-            )
-        case OutboxRemoved(sequences):
-            connection.executemany("DELETE FROM outbox WHERE sequence = ?", ((number,) for number in sequences))
-
-
 @dataclass(frozen=True, slots=True)
 class AuthorityContents:
     """Everything the authority file holds; the journal oldest first."""
@@ -170,12 +144,6 @@ def read_authority(connection: sqlite3.Connection) -> AuthorityContents:
         tuple(_entry(row) for row in rows),
         frozenset(sid for (sid,) in connection.execute("SELECT sid FROM session")),
     )
-
-
-def read_outbox(connection: sqlite3.Connection) -> tuple[OutboxStored, ...]:
-    """What waits for the broker, in the order of its numbers."""
-    rows = connection.execute("SELECT sequence, priority, payload FROM outbox ORDER BY sequence")
-    return tuple(OutboxStored(*row) for row in rows)
 
 
 def _entry(row: tuple[Any, ...]) -> JournalEntry:

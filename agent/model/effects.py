@@ -46,6 +46,14 @@ class Persist:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetch:
+    """Read records of the outbox back. Answered by `Fetched` with those that are there."""
+
+    sequences: tuple[int, ...]
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
 class Notify:
     """Tell the supervisor (systemd) one `key=value` line."""
 
@@ -78,4 +86,4 @@ class Stop:
     reason: str
 
 
-Effect = SendFrame | Publish | Acknowledge | Persist | Notify | Log | Stop
+Effect = SendFrame | Publish | Acknowledge | Persist | Fetch | Notify | Log | Stop

@@ -19,7 +19,18 @@ AGENT = ROOT / "agent"
 NOUNS = {"errors", "faults", "model"}
 SHAPES = NOUNS | {"profiles", "config"}
 STAGES = {"decode", "state", "policy", "uplink", "health"}
-ENGINE = {"engine", "commanding", "acting", "telemetry", "pending", "ledger", "answers", "replay", "session"}
+ENGINE = {
+    "engine",
+    "commanding",
+    "acting",
+    "telemetry",
+    "pending",
+    "ledger",
+    "answers",
+    "replay",
+    "session",
+    "forwarding",
+}
 """The engine and the parts it was cut into: the only modules that know more than one stage."""
 
 BELOW_THE_EDGE = SHAPES | STAGES | {"command"} | ENGINE

@@ -252,7 +252,7 @@ def test_a_cut_while_a_damaged_file_is_set_aside_brings_nothing_of_it_back_h82(m
     image = after_all_of(traced(memory / "state")[:-40])
     before = found_in(image, memory / "rebuilt")
     assert isinstance(before, Recovered)
-    assert before.journal and before.outbox
+    assert before.journal and before.outbox.held
     assert len(image[f"{AUTHORITY}-wal"]) > 10_000
     image = {**image, AUTHORITY: b"junk" + image[AUTHORITY][4:]}
     shutil.rmtree(memory / "state")

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 from agent.config import Config
 from agent.engine import Engine
 from agent.model.command import Reason
-from agent.model.effects import Acknowledge, Effect, Level, Log, Persist, Publish, SendFrame, Stop
+from agent.model.effects import Acknowledge, Effect, Fetch, Level, Log, Persist, Publish, SendFrame, Stop
 from agent.model.events import (
     BusChanged,
     ClockSet,
     ClockTrust,
     Delivery,
+    Fetched,
     FrameNotSent,
     FrameSent,
     LinkEvent,
@@ -239,6 +240,8 @@ class Computer:
         match effect:
             case Persist():
                 self._persist(effect)
+            case Fetch(sequences, token):
+                self.tell(Fetched(token, self.disk.outbox.fetch(sequences)))
             case SendFrame():
                 self._send(effect)
             case Publish():

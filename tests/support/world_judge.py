@@ -268,7 +268,9 @@ class Judge:
             case "state":
                 self.truths.check_document(effect.payload, computer.started_s)
             case "evt":
-                record = next((one for one in computer.disk.outbox.values() if tells(one, effect.payload)), None)
+                record = next(
+                    (one for one in computer.disk.outbox.records.values() if tells(one, effect.payload)), None
+                )
                 if record is None:
                     raise BrokenRuleError("SR-07: a record was told before it was kept")
                 if effect.token is not None:
