@@ -248,7 +248,7 @@ class Forwarding:
 
     def _numbered(self, kind: str, fields: Mapping[str, object], priority: Priority, now_s: float) -> OutboxStored:
         sequence = self._pending.next_sequence()
-        payload = wire.record_document(kind, sequence, self._session.moment(now_s), fields)
+        payload = wire.named_record(kind, sequence, self._session.moment(now_s), fields)
         return OutboxStored(sequence, priority, payload, self._running_s(now_s))
 
     def _running_s(self, now_s: float) -> int:

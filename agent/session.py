@@ -28,4 +28,4 @@ class Session:
         """`now_s` as records tell it. A clock nobody vouches for is not told: a Pi begins in the past."""
         is_known = self.clock_trust is not ClockTrust.FLOOR_ONLY
         unix_s = self.unix_s(now_s) if is_known else None
-        return wire.Moment(self.sid, self.ms(now_s), unix_s, int(self.clock_trust))
+        return wire.Moment(self.ms(now_s), unix_s, int(self.clock_trust), self.sid)

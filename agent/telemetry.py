@@ -280,8 +280,8 @@ class Telemetry:
             readings,
             {path: self._tracker.last_known(path) for path in readings},
             self._bus_words(now_s),
-            self._use,
             now_s,
+            use=self._use.value,
         )
         self._pending.publish(self._topics.of(self._operator, "state"), payload, is_retained=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from agent.adapters.store_schema import Schema
 from agent.errors import StoreError
@@ -121,12 +121,11 @@ def read_outbox(connection: sqlite3.Connection) -> OutboxFound:
     )
 
 
-def fetch_outbox(connection: sqlite3.Connection, sequences: Iterable[int]) -> tuple[OutboxStored, ...]:
-    """These records with their payloads, as far as they are there, in the order asked for."""
-    rows = (
-        connection.execute(
-            "SELECT sequence, priority, payload, made_s FROM outbox WHERE sequence = ?", (sequence,)
-        ).fetchone()
-        for sequence in sequences
+def fetch_outbox(connection: sqlite3.Connection, sequences: Sequence[int]) -> tuple[OutboxStored, ...]:
+    """These records with their payloads, as far as they are there, in the order of their numbers."""
+    marks = ", ".join("?" * len(sequences))
+    rows = connection.execute(
+        f"SELECT sequence, priority, payload, made_s FROM outbox WHERE sequence IN ({marks}) ORDER BY sequence",  # noqa: S608 - marks only
+        sequences,
     )
-    return tuple(OutboxStored(*row) for row in rows if row is not None)
+    return tuple(OutboxStored(*row) for row in rows)

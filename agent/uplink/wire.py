@@ -48,13 +48,13 @@ class Moment:
     itself: it names its session, and the `clock` record of that session tells when the session began.
     """
 
-    sid: bytes
     session_ms: int
     unix_s: float | None
     clock_trust: int
+    sid: bytes = b""
 
     def document(self) -> dict[str, object]:
-        session = {"sid": self.sid.hex()} if self.unix_s is None else {}
+        session = {"sid": self.sid.hex()} if self.unix_s is None and self.sid else {}
         return {
             **session,
             "session_ms": self.session_ms,
@@ -84,7 +84,7 @@ def encode(document: Mapping[str, object]) -> bytes:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
-def record_document(kind: str, sequence: int, moment: Moment, fields: Mapping[str, object]) -> bytes:
+def named_record(kind: str, sequence: int, moment: Moment, fields: Mapping[str, object]) -> bytes:
     """A numbered `evt` record; `kind` says what else is in it."""
     return encode({"v": PAYLOAD_VERSION, "kind": kind, "seq": sequence, **moment.document(), **fields})
 
@@ -106,8 +106,9 @@ def state_document(
     readings: Mapping[str, Reading],
     last_known: Mapping[str, Reading | None],
     buses: Mapping[str, str],
-    use: str,
     now_s: float,
+    *,
+    use: str,
 ) -> bytes:
     """The retained snapshot: every path with value, unit, age and quality, how each bus is, and how the car is used."""
     return encode(

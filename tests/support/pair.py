@@ -89,10 +89,10 @@ actions = ["unlock", "lock", "report"]
 [reporting]
 batch_s = 1.0
 state_interval_s = 10.0
-driving = { interval_s = 1.0 }
-charging = { interval_s = 1.0 }
-awake = { interval_s = 1.0 }
-asleep = { interval_s = 1.0, heartbeat_s = 600.0 }
+driving = {{ interval_s = 1.0 }}
+charging = {{ interval_s = 1.0 }}
+awake = {{ interval_s = 1.0 }}
+asleep = {{ interval_s = 1.0, heartbeat_s = 600.0 }}
 """
 
 STEP_S = 0.01

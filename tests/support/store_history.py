@@ -228,7 +228,8 @@ async def endure(directory: Path, first: int) -> None:
     except StoreError:
         say("refused\n")
         return
-    say("degraded\n" if recovered.is_degraded else f"opened {recovered.store_id.hex()}\n")
+    apart = "opened" if not recovered.outbox.is_in_memory else "opened-without-outbox"
+    say("degraded\n" if recovered.is_degraded else f"{apart} {recovered.store_id.hex()}\n")
     for index, step in enumerate(history()[first:], start=first):
         assert isinstance(step, tuple)
         try:
