@@ -30,6 +30,7 @@ ENGINE = {
     "replay",
     "session",
     "forwarding",
+    "chronicle",
 }
 """The engine and the parts it was cut into: the only modules that know more than one stage."""
 
