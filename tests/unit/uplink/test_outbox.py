@@ -233,7 +233,7 @@ def test_gap_is_told_once_and_the_next_one_after_it_has_arrived() -> None:
     gap = OutboxStored(3, Priority.GAP, b"gap")
     assert box.add_gap(gap) == (gap, GivenUp(()))
     box.add(event(4))
-    assert box.untold == ()
+    assert not box.untold
     assert box.given_up() == GivenUp((Span(2, 2, 1),))
     box.stored(3)
     sent(box)
@@ -271,7 +271,7 @@ def test_record_the_card_does_not_take_is_told_from_memory() -> None:
     (pick,) = box.to_send()
     assert pick.payload == event(1).payload
     box.settled(1, is_acknowledged=True)
-    assert box.volatile == ()
+    assert not box.volatile
     assert box.memory_bytes == 0
 
 
