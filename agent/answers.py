@@ -11,6 +11,7 @@ from agent.command.envelope import Hello, MessageKind, Result, encode_hello, enc
 from agent.ledger import Key
 from agent.model.command import Outcome
 from agent.model.effects import Level
+from agent.model.events import ClockTrust
 from agent.model.records import Done
 from agent.pending import Pending
 from agent.session import Session
@@ -46,7 +47,7 @@ class Answers:
         self._is_degraded = is_degraded
         self._owed: dict[Key, bytes] = {(done.operator, done.cid): done.result for done in owed}
         self._tokens: dict[int, Key] = {}
-        self._is_connected = False
+        self.is_connected = False
         self._retry_at_s = float("inf")
 
     def result(
@@ -76,12 +77,23 @@ class Answers:
     def owe(self, key: Key, result: bytes) -> None:
         """Publish a final result and keep offering it until the broker has it."""
         self._owed[key] = result
-        if self._is_connected and len(self._tokens) < IN_FLIGHT_MAX:
+        if self.is_connected and len(self._tokens) < IN_FLIGHT_MAX:
             self._offer(key)
 
-    def greet(self, operator: int, counters: Mapping[bytes, int], now_s: float, nonce: bytes | None = None) -> None:
-        """Publish a signed `hello` to one operator."""
+    def greet(
+        self,
+        operator: int,
+        counters: Mapping[bytes, int],
+        now_s: float,
+        nonce: bytes | None = None,
+        *,
+        floor_unix_s: int = 0,
+        bundle_version: int = 0,
+    ) -> None:
+        """Publish a signed `hello` to one operator; where no clock is trusted, the time in it is the floor at least."""
         unix_s = self._session.unix_s(now_s)
+        if floor_unix_s and self._session.clock_trust is ClockTrust.FLOOR_ONLY:
+            unix_s = max(unix_s or 0, floor_unix_s)
         hello = Hello(
             car=self._car,
             sid=self._session.sid,
@@ -92,18 +104,19 @@ class Answers:
             counters=counters,
             unix_s=None if unix_s is None else max(0, int(unix_s)),
             nonce=nonce,
+            versions=(bundle_version, 0),
         )
         self._pending.publish(
             self._topics.of(operator, "hello"), seal(MessageKind.HELLO, encode_hello(hello), self._key, self._car)
         )
 
     def connected(self) -> None:
-        self._is_connected = True
+        self.is_connected = True
         self._retry_at_s = float("inf")
         self._offer_owed()
 
     def disconnected(self) -> None:
-        self._is_connected = False
+        self.is_connected = False
         self._tokens.clear()
 
     def published(self, token: int, refusal: str | None, now_s: float) -> Key | None:
@@ -126,7 +139,7 @@ class Answers:
         if now_s < self._retry_at_s:
             return
         self._retry_at_s = float("inf")
-        if self._is_connected:
+        if self.is_connected:
             self._offer_owed()
 
     def next_timer(self) -> float:

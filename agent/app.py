@@ -12,15 +12,28 @@ from typing import TYPE_CHECKING
 from agent.adapters.broker import Broker, BrokerSettings, Subscription
 from agent.adapters.can_bus import CanBus, FrameRefused
 from agent.adapters.clock import boot_id, boot_s, unix_offset
+from agent.adapters.files import read_document
 from agent.adapters.journal import write_log
 from agent.adapters.status_socket import StatusSocket
 from agent.adapters.store import CLOSE_WAIT_S, Stores
 from agent.adapters.supervisor import Supervisor
 from agent.engine import Engine
-from agent.errors import StoreError
+from agent.errors import ConfigurationError, StoreError
 from agent.health import ProgressMarks
 from agent.model.command import Reason
-from agent.model.effects import Acknowledge, Effect, Fetch, Level, Log, Notify, Persist, Publish, SendFrame, Stop
+from agent.model.effects import (
+    Acknowledge,
+    Effect,
+    Fetch,
+    Level,
+    Log,
+    Notify,
+    Persist,
+    Publish,
+    SendFrame,
+    Stop,
+    Subscribe,
+)
 from agent.model.events import (
     BusChanged,
     ClockSet,
@@ -36,15 +49,17 @@ from agent.model.events import (
 )
 from agent.model.frame import BusState, Frame
 from agent.model.records import OutboxStored
+from agent.trusting import Beginning, beginning
 from agent.uplink.wire import Topics, presence_document
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from agent.command.verify import KeyRecord
     from agent.config import Config
+    from agent.model.records import Recovered
     from agent.profiles.schema import Profile
 
 # The engine is asked at least this often, so that a suspend (which the event loop's clock does not count) shows.
@@ -116,6 +131,7 @@ class App:
             keys=keys,
             now_s=boot_s(),
             boot_id=boot_id(),
+            trust=self._beginning(recovered, directory),
         )
         self._broker = self._make_broker(directory, identity.sid)
         self._status = StatusSocket(directory / config.status.socket, self._status_document)
@@ -216,6 +232,8 @@ class App:
                     self._link(Published(token, refusal))
             case Acknowledge(delivery_id):
                 self._broker.acknowledge(delivery_id)
+            case Subscribe(operators):
+                self._broker.subscribe_to(self._subscriptions(operators))
             case Notify(status, is_ready):
                 self._supervisor.notify(f"STATUS={status}")
                 if is_ready:
@@ -275,14 +293,32 @@ class App:
             async with asyncio.timeout(within_s):
                 await self._idle.wait()
 
+    def _beginning(self, recovered: Recovered, directory: Path) -> Beginning | None:
+        """What the store and the bundle file give to believe; ConfigurationError if that is nothing."""
+        if (table := self._config.trust) is None:
+            return None
+        path = directory / table.bundle_file
+        try:
+            installed, found = read_document(path), str(path)
+        except ConfigurationError as error:
+            installed, found = None, str(error)
+        begun = beginning(recovered.trust, installed)
+        if isinstance(begun, str):
+            self._stores.close()
+            raise ConfigurationError(f"{found}: {begun}; install the fleet's present bundle there, as root")
+        return begun
+
+    def _subscriptions(self, operators: Sequence[int]) -> list[Subscription]:
+        topics = Topics(bytes.fromhex(self._config.car.id))
+        wanted = [Subscription(topics.of(operator, kind)) for operator in operators for kind in ("cmd", "ping")]
+        if self._engine.is_rooted:
+            # A bundle is a state, not a wish: the broker may keep it, and is to deliver what it keeps (csa1 A6).
+            wanted += [Subscription(topics.of(operator, "bundle"), retain_handling=0) for operator in operators]
+        return wanted
+
     def _make_broker(self, directory: Path, sid: bytes) -> Broker:
         table = self._config.broker
         topics = Topics(bytes.fromhex(self._config.car.id))
-        subscriptions = [
-            Subscription(topics.of(operator.number, kind))
-            for operator in self._config.operators
-            for kind in ("cmd", "ping")
-        ]
 
         def located(name: str | None) -> Path | None:
             return None if name is None else directory / name
@@ -298,7 +334,7 @@ class App:
             ),
             client_id=self._config.car.id,
             will=(topics.presence, presence_document(sid, is_online=False)),
-            subscriptions=subscriptions,
+            subscriptions=self._subscriptions(self._engine.operators),
             on_delivery=self._delivery,
             on_event=self._link,
             on_refused=lambda kind, reason: write_log(

@@ -1,4 +1,4 @@
-"""The command line of the car: run, check, decode, status, provision."""
+"""The command line of the car: run, check, decode, status, provision, decommission, clock-reset."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from agent.command.verify import KeyRecord
 from agent.config import ACTIONS, Config, check_against_profile, parse_config
 from agent.errors import EXIT_DONE, EXIT_FAILED, AgentError, ConfigurationError
 from agent.faults import Fault, dotted, toml_line
+from agent.orders import add_order_commands
 from agent.profiles.schema import Profile
 
 CONFIG_DEFAULT = "/etc/carshare-agent/agent.toml"
@@ -171,7 +172,9 @@ def _check(options: argparse.Namespace) -> int:
 def _file_problems(config: Config, directory: Path) -> list[str]:
     """What `run` would refuse about the files and addresses the configuration names."""
     from agent.adapters.dial import require_loopback, tls_context
-    from agent.adapters.files import read_key_file
+    from agent.adapters.files import read_document, read_key_file
+    from agent.model.records import RecoveredTrust
+    from agent.trusting import beginning
 
     def credentials() -> None:
         broker = config.broker
@@ -183,8 +186,14 @@ def _file_problems(config: Config, directory: Path) -> list[str]:
             ]
             tls_context(directory / broker.ca_file, *located)
 
+    def bundle() -> None:
+        if config.trust is not None:
+            path = directory / config.trust.bundle_file
+            if isinstance(begun := beginning(RecoveredTrust(), read_document(path)), str):
+                raise ConfigurationError(f"{path}: {begun}")
+
     problems = []
-    for look in (lambda: read_key_file(directory / config.car.key_file), credentials):
+    for look in (lambda: read_key_file(directory / config.car.key_file), credentials, bundle):
         try:
             look()
         except ConfigurationError as error:
@@ -304,4 +313,5 @@ def _parser() -> argparse.ArgumentParser:
         "carshare-agent provision /etc/carshare-agent",
     )
     provision.add_argument("directory", type=Path, metavar="DIR")
+    add_order_commands(add, lambda path: load_config(path)[0], CONFIG_DEFAULT)
     return parser

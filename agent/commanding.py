@@ -6,7 +6,7 @@ The order of the checks is the protocol's (`PROTOCOL.md`, "Order of checks").
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from agent.acting import Acting
 from agent.answers import Answers
@@ -14,11 +14,13 @@ from agent.command.envelope import MessageKind, Ping
 from agent.command.evidence import evidence_of
 from agent.command.replay import (
     JournalVerdict,
+    TokenBucket,
     command_bucket,
     inbound_bucket,
     judge_freshness,
     judge_journal,
 )
+from agent.command.trust import BundleRefusal, DocumentKind
 from agent.command.verify import Dropped, KeyRecord, authorise, verify
 from agent.ledger import Key, Ledger, Rejection
 from agent.model.command import Action, Command, Executed, Outcome, Reason, Stage
@@ -33,6 +35,7 @@ from agent.policy.permits import permit, permit_asleep
 from agent.profiles.schema import Profile
 from agent.session import Session
 from agent.telemetry import Telemetry
+from agent.trusting import Trusting
 from agent.uplink.wire import Topics
 
 # Readings reported on request: what fits beside the rest in one envelope.
@@ -53,7 +56,7 @@ class Commanding:
         self,
         profile: Profile,
         car: bytes,
-        keys: Mapping[bytes, KeyRecord],
+        trusting: Trusting,
         session: Session,
         pending: Pending,
         telemetry: Telemetry,
@@ -65,7 +68,7 @@ class Commanding:
         self._profile = profile
         self._car = car
         self._topics = Topics(car)
-        self._keys = keys
+        self._trusting = trusting
         self._session = session
         self._pending = pending
         self._telemetry = telemetry
@@ -74,7 +77,7 @@ class Commanding:
         self._acting = acting
         self._counters: dict[bytes, int] = {}
         self._bucket = inbound_bucket(now_s)
-        self._buckets = {(kid, is_lock): command_bucket(now_s) for kid in keys for is_lock in (False, True)}
+        self._buckets: dict[tuple[bytes, bool], TokenBucket] = {}
         self._refuse_all: Reason | None = None
         self.dropped: Counter[str] = Counter()
 
@@ -90,11 +93,13 @@ class Commanding:
         addressed = self._topics.parse(delivery.topic)
         if not has_room:
             self._drop("flood")
+        elif addressed is not None and addressed[1] == DocumentKind.BUNDLE and self._trusting.is_rooted:
+            self._bundle(delivery.payload, now_s)
         elif addressed is None or addressed[1] not in (MessageKind.CMD, MessageKind.PING):
             self._drop("topic")
         else:
             operator, kind = addressed[0], MessageKind(addressed[1])
-            found = verify(kind, delivery.payload, is_retained=delivery.is_retained, keys=self._keys)
+            found = verify(kind, delivery.payload, is_retained=delivery.is_retained, keys=self._trusting.keys)
             if isinstance(found, Dropped):
                 self._drop(found.why)
             elif isinstance(found.message, Ping):
@@ -103,12 +108,25 @@ class Commanding:
                 self._command(found.message, found.record, operator, now_s)
         self._pending.add(Acknowledge(delivery.delivery_id))
 
+    def _bundle(self, raw: bytes, now_s: float) -> None:
+        """Whichever operator's topic brings it, only its signatures count; retained or not is all the same."""
+        if self._refuse_all is not None:
+            self._drop("bundle_stopping")
+            return
+        refusal = self._trusting.offer(raw, now_s)
+        if refusal is not None and refusal is not BundleRefusal.PRESENT:
+            self._drop(f"bundle_{refusal.value}")
+
     def _ping(self, ping: Ping, record: KeyRecord, operator: int, now_s: float) -> None:
-        reason = authorise(ping, record, topic_operator=operator, car=self._car, floor_unix_s=0)
+        reason = self._authorise(ping, record, operator, now_s)
         if reason is not None:
             self._drop(f"ping_{reason.name.lower()}")
             return
         self._greet(record.operator, now_s, ping.nonce)
+
+    def _authorise(self, message: Command | Ping, record: KeyRecord, operator: int, now_s: float) -> Reason | None:
+        floor_unix_s = self._trusting.floor_unix_s(now_s)
+        return authorise(message, record, topic_operator=operator, car=self._car, floor_unix_s=floor_unix_s)
 
     def _command(self, command: Command, record: KeyRecord, operator: int, now_s: float) -> None:
         key = (record.operator, command.cid)
@@ -123,7 +141,7 @@ class Commanding:
                 executed = self._ledger.executed_in(command.sid)
                 self._answers.say(key[0], self._refusal(key, command, Reason.CID_CONFLICT, executed, (), now_s))
             return
-        reason = authorise(command, record, topic_operator=operator, car=self._car, floor_unix_s=0)
+        reason = self._authorise(command, record, operator, now_s)
         if reason is None:
             reason = judge_freshness(self._session.sid, self._counters.get(command.kid), command, now_ms)
             if reason is Reason.STALE_SESSION:
@@ -181,7 +199,8 @@ class Commanding:
     def _has_rate(self, command: Command, now_s: float) -> bool:
         """Amendment A8, for each key; locks have a measure of their own, which no number of unlocks uses up (SR-06)."""
         which = (command.kid, command.action == Action.LOCK)
-        self._buckets[which], has_room = self._buckets[which].take(now_s)
+        bucket = self._buckets.get(which) or command_bucket(now_s)
+        self._buckets[which], has_room = bucket.take(now_s)
         return has_room
 
     def _has_journal_room(self, now_s: float) -> bool:
@@ -246,12 +265,27 @@ class Commanding:
 
     def connected(self, now_s: float) -> None:
         """Greet every operator."""
-        for operator in dict.fromkeys(record.operator for record in self._keys.values()):
+        for operator in self._trusting.operators:
             self._greet(operator, now_s, None)
 
+    def trust_changed(self, now_s: float) -> None:
+        """Another bundle is in force: forget what was kept of keys that are known no more, and tell its version."""
+        keys = self._trusting.keys
+        self._counters = {kid: counter for kid, counter in self._counters.items() if kid in keys}
+        self._buckets = {which: bucket for which, bucket in self._buckets.items() if which[0] in keys}
+        if self._answers.is_connected:
+            self.connected(now_s)
+
     def _greet(self, operator: int, now_s: float, nonce: bytes | None) -> None:
-        counters = {kid: counter for kid, counter in self._counters.items() if self._keys[kid].operator == operator}
-        self._answers.greet(operator, counters, now_s, nonce)
+        counters = {kid: self._counters[kid] for kid in self._trusting.command_kids(operator) if kid in self._counters}
+        self._answers.greet(
+            operator,
+            counters,
+            now_s,
+            nonce,
+            floor_unix_s=self._trusting.floor_unix_s(now_s),
+            bundle_version=self._trusting.version,
+        )
 
     def _drop(self, why: str) -> None:
         """Not answered and not quoted: only counted."""

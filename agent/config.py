@@ -73,6 +73,12 @@ class OperatorTable(_Table):
     command_keys: list[CommandKeyTable] = Field(min_length=1, max_length=8)
 
 
+class TrustTable(_Table):
+    """Where root installed the bundle this car begins with; later ones come by the broker and are kept in the store."""
+
+    bundle_file: str = Field(min_length=1)
+
+
 class StoreTable(_Table):
     directory: str = Field(default="/var/lib/carshare-agent", min_length=1)
 
@@ -148,15 +154,11 @@ class Config(_Table):
     car: CarTable
     buses: dict[str, BusTable] = Field(min_length=1)
     broker: BrokerTable
-    operators: list[OperatorTable] = Field(min_length=1, max_length=16)
+    trust: TrustTable | None = None
+    operators: list[OperatorTable] = Field(default=[], max_length=16)
     store: StoreTable = StoreTable()
     reporting: ReportingTable = ReportingTable()
     status: StatusTable = StatusTable()
-
-    @property
-    def telemetry_operator(self) -> int:
-        """Number of the operator that gets telemetry: the one named, else the first."""
-        return self.operators[0].number if self.reporting.operator is None else self.reporting.operator
 
 
 def parse_config(text: str, *, source: str) -> Config | list[Fault]:
@@ -227,7 +229,12 @@ def _cross_checks(config: Config, findings: Findings) -> None:
                 findings.add(
                     (*where, "not_after_unix_s"), "ends before it begins", "not_after_unix_s >= not_before_unix_s"
                 )
-    if config.reporting.operator is not None and config.reporting.operator not in seen_numbers:
+    if config.trust is not None and config.operators:
+        findings.add(("operators",), "stands beside [trust]", "one of the two: the trust bundle has the operators")
+    elif config.trust is None and not config.operators:
+        findings.add(("trust",), "nobody to take commands from", "a table [trust], or [[operators]] for one car alone")
+    is_pinned = config.trust is None and bool(config.operators)
+    if is_pinned and config.reporting.operator is not None and config.reporting.operator not in seen_numbers:
         expected = "one of " + ", ".join(map(str, sorted(seen_numbers)))
         findings.add(("reporting", "operator"), f"no operator has the number {config.reporting.operator}", expected)
 

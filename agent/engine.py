@@ -49,6 +49,7 @@ from agent.pending import Pending
 from agent.profiles.schema import Profile
 from agent.session import Session
 from agent.telemetry import Telemetry
+from agent.trusting import Beginning, Trusting
 
 
 class Engine:
@@ -65,10 +66,24 @@ class Engine:
         keys: Mapping[bytes, KeyRecord],
         now_s: float,
         boot_id: str = "",
+        trust: Beginning | None = None,
     ) -> None:
+        """`keys` are those pinned by hand; with a trust bundle there are none, and `trust` has them."""
         self._pending = Pending(recovered.sequence_next)
         self._session = Session(sid, now_s)
-        self._telemetry = Telemetry(profile, config, recovered, self._session, self._pending, now_s, boot_id=boot_id)
+        self._config = config
+        pinned_to = [operator.number for operator in config.operators]
+        self._trusting = Trusting(trust, self._pending, pinned=keys, operators=pinned_to, now_s=now_s)
+        self._telemetry = Telemetry(
+            profile,
+            config,
+            recovered,
+            self._session,
+            self._pending,
+            now_s,
+            operator=self._telemetry_operator(),
+            boot_id=boot_id,
+        )
         self._ledger = Ledger(recovered, sid)
         car = bytes.fromhex(config.car.id)
         self._answers = Answers(
@@ -82,10 +97,10 @@ class Engine:
         )
         shared = (self._session, self._pending, self._telemetry, self._ledger, self._answers)
         self._acting = Acting(profile, *shared, now_s)
-        self._commanding = Commanding(profile, car, keys, *shared, self._acting, now_s)
+        self._commanding = Commanding(profile, car, self._trusting, *shared, self._acting, now_s)
         self._has_failed = False
         self._pending.persist(SessionStarted(sid))
-        for note in recovered.notes:
+        for note in (*recovered.notes, *(() if trust is None else trust.notes)):
             self._pending.log(Level.WARNING, "store_note", note=note)
             self._telemetry.tell("store", {"note": note}, now_s)
         self._telemetry.started({"interrupted": self._acting.interrupted_count}, now_s)
@@ -110,7 +125,9 @@ class Engine:
             case FrameNotSent(token, reason):
                 self._acting.frame_not_sent(token, reason, now_s)
             case Stored(token):
-                if not self._telemetry.stored(token, now_s):
+                if self._trusting.stored(token, now_s):
+                    self._trust_changed(now_s)
+                elif not self._telemetry.stored(token, now_s):
                     self._acting.stored(token, now_s)
             case StoreFailed(token, detail):
                 if not self._telemetry.store_failed(token, detail, now_s):
@@ -141,6 +158,7 @@ class Engine:
                 self._commanding.refuse_all(Reason.SHUTTING_DOWN)
                 self._acting.stop(now_s, is_final=is_final)
                 if is_final:
+                    self._trusting.keep_floor(now_s)
                     self._telemetry.end(now_s)
 
     def may_send(self, token: int, now_s: float) -> bool:
@@ -152,14 +170,26 @@ class Engine:
         self._acting.handle_timer(now_s)
         self._answers.handle_timer(now_s)
         self._telemetry.handle_timer(now_s)
+        self._trusting.handle_timer(now_s, is_awake=self._telemetry.is_any_awake(now_s))
 
     def next_timer(self) -> float:
         """Boot time at which `handle_timer` is wanted next; may lie in the past."""
-        return min(self._telemetry.next_timer(), self._acting.next_timer(), self._answers.next_timer())
+        parts = (self._telemetry, self._acting, self._answers, self._trusting)
+        return min(part.next_timer() for part in parts)
 
     def next_effect(self) -> Effect | None:
         """The next thing to do, None when there is nothing."""
         return self._pending.pop()
+
+    @property
+    def operators(self) -> tuple[int, ...]:
+        """Numbers of the operators whose messages are wanted; `Subscribe` tells when they change."""
+        return self._trusting.operators
+
+    @property
+    def is_rooted(self) -> bool:
+        """Whether trust bundles are wanted."""
+        return self._trusting.is_rooted
 
     @property
     def is_commanding(self) -> bool:
@@ -178,8 +208,24 @@ class Engine:
                 "journal": len(self._ledger),
                 "dropped": dict(self._commanding.dropped),
             },
+            "trust": {
+                "version": self._trusting.version,
+                "operators": list(self._trusting.operators),
+                "floor_unix_s": self._trusting.floor_unix_s(now_s),
+            },
             **self._telemetry.status(now_s),
         }
+
+    def _trust_changed(self, now_s: float) -> None:
+        self._telemetry.address(self._telemetry_operator())
+        fields = {"version": self._trusting.version, "operators": list(self._trusting.operators)}
+        self._telemetry.tell("trust", fields, now_s)
+        self._commanding.trust_changed(now_s)
+
+    def _telemetry_operator(self) -> int:
+        """The one named in the configuration, as long as there is such an operator; else the first."""
+        named = self._config.reporting.operator
+        return named if named in self._trusting.operators and named is not None else self._trusting.operators[0]
 
     def _result_published(self, token: int, refusal: str | None, now_s: float) -> None:
         if (key := self._answers.published(token, refusal, now_s)) is not None:

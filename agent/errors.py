@@ -26,6 +26,10 @@ class StoreError(AgentError):
     """A store cannot keep its promises (locked, unreadable, of another car, a sync failed)."""
 
 
+class OrderError(AgentError):
+    """An order of the roots does not hold for this car, and nothing was changed."""
+
+
 class BusError(AgentError):
     """A CAN interface cannot be opened or has gone."""
 

@@ -107,6 +107,10 @@ class Forwarding:
         # In one write: a power cut must not leave numbers skipped twice, or a start that no record shows.
         self._persist((*self._outbox.add(record), self._outbox.given_up(), noted))
 
+    def address(self, topic: str) -> None:
+        """From here on records are told there, those that wait too."""
+        self._topic = topic
+
     def connected(self, now_s: float) -> None:
         """The link is up: what waited is told, and from here on what is made is live."""
         self._is_connected = True

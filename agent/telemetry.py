@@ -44,11 +44,12 @@ class Telemetry:
         pending: Pending,
         now_s: float,
         *,
+        operator: int,
         boot_id: str = "",
     ) -> None:
         self._profile = profile
         self._reporting = config.reporting
-        self._operator = config.telemetry_operator
+        self._operator = operator
         self._topics = wire.Topics(bytes.fromhex(config.car.id))
         self._session = session
         self._pending = pending
@@ -181,6 +182,15 @@ class Telemetry:
         """No frame for the profile's time of silence: the bus sleeps, or was never heard."""
         heard_at_s = self._heard_at_s.get(bus)
         return heard_at_s is None or now_s - heard_at_s > self._silent_after_s[bus]
+
+    def is_any_awake(self, now_s: float) -> bool:
+        """Whether a bus of the profile is heard."""
+        return any(not self.is_asleep(name, now_s) for name in self._bus_state)
+
+    def address(self, operator: int) -> None:
+        """Telemetry goes to this operator from now on."""
+        self._operator = operator
+        self._forwarding.address(self._topics.of(operator, "evt"))
 
     def state_of(self, bus: str) -> BusState:
         return self._bus_state[bus]

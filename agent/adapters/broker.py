@@ -52,6 +52,10 @@ def back_off_s(failures: int, share: float) -> float:
     return share * min(BACK_OFF_S_MIN * 2.0 ** min(failures, 16), BACK_OFF_S_MAX)
 
 
+class _OtherWishesError(Exception):
+    """The connection asked for other topics than are wanted now."""
+
+
 class Broker:
     """Keeps one connection to the broker; `run` does the work and calls `on_delivery` and `on_event`.
 
@@ -104,6 +108,10 @@ class Broker:
             began_s = loop.time()
             try:
                 await self._connect_and_serve()
+            except _OtherWishesError as error:
+                # Nothing failed, so there is nothing to back off from; but a whole fleet is told in the same second.
+                self._on_event(BrokerDown(str(error)))
+                failures = 0
             except (LinkError, ConfigurationError) as error:
                 self._on_event(BrokerDown(str(error)))
             if loop.time() - began_s > STABLE_S:
@@ -122,6 +130,14 @@ class Broker:
         """Acknowledge a delivery; of no effect if its connection has ended."""
         if self._link is not None:
             self._link.acknowledge(delivery_id)
+
+    def subscribe_to(self, subscriptions: Sequence[Subscription]) -> None:
+        """Ask for these topics from now on, and for no others; a connection that asked for others is begun anew."""
+        if tuple(subscriptions) == self._subscriptions:
+            return
+        self._subscriptions = tuple(subscriptions)
+        if self._link is not None:
+            self._link.has_news.set()
 
     async def flush(self, within_s: float) -> bool:
         """Wait until all that was handed over is answered; False if that took longer or the connection ended."""
@@ -150,13 +166,14 @@ class Broker:
         )
         try:
             await link.open()
-            refused = await link.ask_for(self._subscriptions)
-            if refused and len(refused) == len(self._subscriptions):
+            subscriptions = self._subscriptions
+            refused = await link.ask_for(subscriptions)
+            if refused and len(refused) == len(subscriptions):
                 raise LinkError("the broker refuses every subscription: " + "; ".join(_listed(refused)))
             self._link = link
             self._refused_types.clear()
             self._on_event(BrokerUp(_listed(refused)))
-            await self._serve(link, refused)
+            await self._serve(link, subscriptions, refused)
         finally:
             self._link = None
             self._dropped_before += link.dropped_count
@@ -167,10 +184,13 @@ class Broker:
             finally:
                 await link.end()
 
-    async def _serve(self, link: MqttLink, refused: dict[Subscription, str]) -> None:
-        """Pass on what the link brings until it ends (LinkError)."""
+    async def _serve(
+        self, link: MqttLink, subscriptions: tuple[Subscription, ...], refused: dict[Subscription, str]
+    ) -> None:
+        """Pass on what the link brings until it ends (LinkError), or other topics are wanted than it asked for."""
         asking = asyncio.create_task(self._ask_again(link, refused), name="broker-subscribe")
         asking.add_done_callback(lambda _: link.has_news.set())
+        link.has_news.set()  # what is wanted may have changed while it was asked for
         try:
             while True:
                 await link.has_news.wait()
@@ -185,6 +205,8 @@ class Broker:
                             self._note_refusal(news)
                 link.send_waiting()
                 link.raise_if_ended()
+                if self._subscriptions != subscriptions:
+                    raise _OtherWishesError("other topics are wanted; connecting anew")
                 if asking.done():
                     asking.result()
         finally:

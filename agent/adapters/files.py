@@ -24,6 +24,9 @@ DATABASE_BYTES_MAX = 32 << 20
 DATABASES_MAX = 64
 """A manufacturer's whole ARXML export is some 10 MiB; a car has a dozen buses."""
 
+DOCUMENT_BYTES_MAX = 4096
+"""The protocol's bound of what roots sign (csa1 A11)."""
+
 SEED_BYTES = 32
 CAR_ID_BYTES = 8
 
@@ -65,6 +68,11 @@ def read_key_file(path: Path) -> bytes:
     if len(seed) != SEED_BYTES:
         raise ConfigurationError(f"{path}: no key; expected a 32-byte seed as 64 hexadecimal digits, or raw")
     return seed
+
+
+def read_document(path: Path) -> bytes:
+    """The bytes of an installed trust bundle or an order of the roots; ConfigurationError if they cannot be had."""
+    return _read(path, DOCUMENT_BYTES_MAX)
 
 
 def require_private(path: Path) -> None:

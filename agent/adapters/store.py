@@ -93,6 +93,7 @@ class Stores:
             store_id=authority.store_id,
             journal=authority.journal,
             sessions=authority.sessions,
+            trust=authority.trust,
             # A telemetry file may have outlived the authority file that reserved its numbers (SR-07).
             sequence_next=max(given),
             outbox=self._told_apart(outbox, is_car_new=is_car_new),

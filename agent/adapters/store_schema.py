@@ -1,7 +1,8 @@
 """What a SQLite file of the store is, and the `authority` one: its tables, and records to and from rows.
 
-`authority` holds what safety rests on (commands carried out, sessions given out, numbers reserved), `telemetry`
-(`outbox_schema.py`) what waits for the broker; they are apart so that a full or damaged outbox cannot stop a command.
+`authority` holds what safety rests on (commands carried out, sessions given out, numbers reserved, the trust bundle
+and the time floor), `telemetry` (`outbox_schema.py`) what waits for the broker; they are apart so that a full or
+damaged outbox cannot stop a command.
 """
 
 from __future__ import annotations
@@ -15,13 +16,18 @@ from agent.errors import StoreError
 from agent.model.command import Executed, Reason, Stage
 from agent.model.records import (
     AuthorityRecord,
+    BundleTaken,
     Done,
+    FloorRaised,
+    FloorReset,
     Intent,
     JournalEntry,
     JournalPruned,
+    RecoveredTrust,
     ResultDelivered,
     SequenceReserved,
     SessionStarted,
+    Tombstone,
 )
 
 JOURNAL_ROWS_MAX = 20_000
@@ -31,6 +37,9 @@ SESSIONS_MAX = 10_000
 """One for each start of the agent: three a day for nine years. The oldest go first, and that is remembered."""
 
 STORE_ID_BYTES = 8
+
+RESETS_MAX = 1_000
+"""Clock resets are years apart. When there are so many no further one is obeyed, for its id could not be kept."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,10 +57,34 @@ class Schema:
     upgrades: Mapping[int, str] = field(default_factory=dict)
 
 
+_TRUST_TABLES = """
+CREATE TABLE bundle (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    version INTEGER NOT NULL,
+    raw BLOB NOT NULL
+) STRICT;
+CREATE TABLE tombstone (
+    id INTEGER PRIMARY KEY,
+    kid BLOB NOT NULL UNIQUE CHECK (length(kid) = 4),
+    operator INTEGER NOT NULL,
+    public_key BLOB NOT NULL CHECK (length(public_key) = 32),
+    role INTEGER NOT NULL
+) STRICT;
+CREATE TABLE floor (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    unix_s INTEGER NOT NULL
+) STRICT;
+CREATE TABLE clock_reset (
+    order_id BLOB NOT NULL PRIMARY KEY CHECK (length(order_id) = 16)
+) STRICT;
+INSERT INTO floor (id, unix_s) VALUES (1, 0);
+"""
+
+
 AUTHORITY = Schema(
     file_name="authority.sqlite3",
     application_id=0x63736101,
-    version=1,
+    version=2,
     pages_max=16_384,  # 64 MiB: 20,000 commands with the largest results take half of it
     tables="""
 CREATE TABLE identity (
@@ -83,7 +116,9 @@ CREATE TABLE session (
     id INTEGER PRIMARY KEY,
     sid BLOB NOT NULL UNIQUE CHECK (length(sid) = 8)
 ) STRICT;
-""",
+"""
+    + _TRUST_TABLES,
+    upgrades={1: _TRUST_TABLES},
 )
 
 
@@ -119,6 +154,22 @@ def apply_authority(connection: sqlite3.Connection, record: AuthorityRecord) -> 
                 "DELETE FROM session WHERE sid = (SELECT sid FROM journal WHERE operator = ? AND cid = ?)", keys
             )
             connection.executemany("DELETE FROM journal WHERE operator = ? AND cid = ?", keys)
+        case BundleTaken(version, raw, tombstones, floor_unix_s):
+            connection.execute("INSERT OR REPLACE INTO bundle (id, version, raw) VALUES (1, ?, ?)", (version, raw))
+            connection.execute("DELETE FROM tombstone")
+            connection.executemany(
+                "INSERT INTO tombstone (kid, operator, public_key, role) VALUES (?, ?, ?, ?)",
+                ((stone.kid, stone.operator, stone.public_key, stone.role) for stone in tombstones),
+            )
+            _raise_floor(connection, floor_unix_s)
+        case FloorRaised(unix_s):
+            _raise_floor(connection, unix_s)
+        case FloorReset(order_id, unix_s):
+            (count,) = connection.execute("SELECT count(*) FROM clock_reset").fetchone()
+            if count >= RESETS_MAX:
+                raise StoreError(f"{count} clock resets were carried out on this car, which is all there is room for")
+            connection.execute("INSERT INTO clock_reset (order_id) VALUES (?)", (order_id,))
+            connection.execute("UPDATE floor SET unix_s = ?", (unix_s,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +180,7 @@ class AuthorityContents:
     sequence_next: int
     journal: tuple[JournalEntry, ...]
     sessions: frozenset[bytes]
+    trust: RecoveredTrust
 
 
 def read_authority(connection: sqlite3.Connection) -> AuthorityContents:
@@ -143,6 +195,21 @@ def read_authority(connection: sqlite3.Connection) -> AuthorityContents:
         sequence_next,
         tuple(_entry(row) for row in rows),
         frozenset(sid for (sid,) in connection.execute("SELECT sid FROM session")),
+        _read_trust(connection),
+    )
+
+
+def _read_trust(connection: sqlite3.Connection) -> RecoveredTrust:
+    ((floor_unix_s,),) = connection.execute("SELECT unix_s FROM floor")
+    version, raw = next(iter(connection.execute("SELECT version, raw FROM bundle")), (0, None))
+    stones = connection.execute("SELECT kid, operator, public_key, role FROM tombstone ORDER BY id")
+    resets = connection.execute("SELECT order_id FROM clock_reset")
+    return RecoveredTrust(
+        version,
+        raw,
+        tuple(Tombstone(*row) for row in stones),
+        floor_unix_s,
+        frozenset(order_id for (order_id,) in resets),
     )
 
 
@@ -155,6 +222,10 @@ def _entry(row: tuple[Any, ...]) -> JournalEntry:
         raise ValueError("a finished command without its result")
     done = Done(intent.operator, intent.cid, Stage(stage), Reason(reason), Executed(executed), result, sequence)
     return JournalEntry(intent, done, is_delivered=bool(is_delivered))
+
+
+def _raise_floor(connection: sqlite3.Connection, unix_s: int) -> None:
+    connection.execute("UPDATE floor SET unix_s = max(unix_s, ?)", (unix_s,))
 
 
 def _insert_intent(connection: sqlite3.Connection, intent: Intent) -> None:

@@ -26,12 +26,13 @@ EXTENSION_KEY_MIN: Final = 128
 
 
 class MessageKind(StrEnum):
-    """The four messages of this version; the name is the last level of the topic and part of every signature."""
+    """What is signed by one key; the name is part of every signature, and of the topic for all but `retired`."""
 
     CMD = "cmd"
     PING = "ping"
     HELLO = "hello"
     RES = "res"
+    RETIRED = "retired"
 
     @property
     def context(self) -> bytes:
@@ -79,15 +80,15 @@ def conforms(table: FieldTable, payload: object) -> bool:
 # Types are compared by identity throughout: to Python `True` is an integer, to this protocol it is not (H143).
 
 
-def _is_unsigned(value: object) -> bool:
+def is_unsigned(value: object) -> bool:
     return type(value) is int and value >= 0
 
 
-def _unsigned(name: str, *, is_required: bool = True) -> Field:
-    return Field(name, "uint", _is_unsigned, is_required)
+def unsigned(name: str, *, is_required: bool = True) -> Field:
+    return Field(name, "uint", is_unsigned, is_required)
 
 
-def _bytes(name: str, length: int, *, is_required: bool = True) -> Field:
+def sized_bytes(name: str, length: int, *, is_required: bool = True) -> Field:
     return Field(name, f"bytes({length})", lambda value: type(value) is bytes and len(value) == length, is_required)
 
 
@@ -107,14 +108,14 @@ def _is_counters(value: object) -> bool:
         if type(pair) is not list or len(pair) != 2:
             return False
         kid, counter = pair
-        if type(kid) is not bytes or len(kid) != COMMAND_KID_BYTES or not _is_unsigned(counter):
+        if type(kid) is not bytes or len(kid) != COMMAND_KID_BYTES or not is_unsigned(counter):
             return False
     kids = [pair[0] for pair in value]
     return kids == sorted(set(kids))
 
 
 def _is_versions(value: object) -> bool:
-    return type(value) is list and len(value) == 2 and all(_is_unsigned(number) for number in value)
+    return type(value) is list and len(value) == 2 and all(is_unsigned(number) for number in value)
 
 
 def _is_evidence(value: object) -> bool:
@@ -131,7 +132,7 @@ EVIDENCE_FIELDS: FieldTable = {
     1: _text("path"),
     2: Field("value", "bool, int, text or null", lambda value: value is None or type(value) in (bool, int, str)),
     3: Field("quality", "uint, see below", lambda value: type(value) is int and 0 <= value <= QUALITY_CODES_MAX),
-    4: _unsigned("age_ms"),
+    4: unsigned("age_ms"),
     5: _text("message"),
     6: Field(
         "exponent",
@@ -143,50 +144,57 @@ EVIDENCE_FIELDS: FieldTable = {
 
 FIELDS: Mapping[MessageKind, FieldTable] = {
     MessageKind.CMD: {
-        1: _unsigned("v"),
-        2: _bytes("car", CAR_BYTES),
-        3: _bytes("cid", 16),
-        4: _unsigned("op"),
-        5: _bytes("sid", 8),
-        6: _unsigned("ctr"),
-        7: _unsigned("dl"),
-        8: _unsigned("act"),
+        1: unsigned("v"),
+        2: sized_bytes("car", CAR_BYTES),
+        3: sized_bytes("cid", 16),
+        4: unsigned("op"),
+        5: sized_bytes("sid", 8),
+        6: unsigned("ctr"),
+        7: unsigned("dl"),
+        8: unsigned("act"),
         9: Field("par", "map", lambda value: type(value) is dict, is_required=False),
-        10: _bytes("ref", 8, is_required=False),
+        10: sized_bytes("ref", 8, is_required=False),
     },
     MessageKind.PING: {
-        1: _unsigned("v"),
-        2: _bytes("car", CAR_BYTES),
-        3: _unsigned("op"),
-        4: _bytes("n", NONCE_BYTES),
+        1: unsigned("v"),
+        2: sized_bytes("car", CAR_BYTES),
+        3: unsigned("op"),
+        4: sized_bytes("n", NONCE_BYTES),
     },
     MessageKind.HELLO: {
-        1: _unsigned("v"),
-        2: _bytes("car", CAR_BYTES),
-        3: _bytes("sid", 8),
-        4: _unsigned("st"),
+        1: unsigned("v"),
+        2: sized_bytes("car", CAR_BYTES),
+        3: sized_bytes("sid", 8),
+        4: unsigned("st"),
         5: Field("ctr", f"array of [bytes({COMMAND_KID_BYTES}), uint], at most {COUNTERS_MAX}", _is_counters),
         6: _one_of("ts", ClockTrust),
-        7: _unsigned("t", is_required=False),
+        7: unsigned("t", is_required=False),
         8: Field("ver", "[uint, uint]", _is_versions),
-        9: _bytes("store", 8),
-        10: _bytes("n", NONCE_BYTES, is_required=False),
-        11: _unsigned("ev"),
-        12: _bytes("tn", NONCE_BYTES, is_required=False),
+        9: sized_bytes("store", 8),
+        10: sized_bytes("n", NONCE_BYTES, is_required=False),
+        11: unsigned("ev"),
+        12: sized_bytes("tn", NONCE_BYTES, is_required=False),
     },
     MessageKind.RES: {
-        1: _unsigned("v"),
-        2: _bytes("car", CAR_BYTES),
-        3: _bytes("cid", 16),
-        4: _unsigned("op"),
+        1: unsigned("v"),
+        2: sized_bytes("car", CAR_BYTES),
+        3: sized_bytes("cid", 16),
+        4: unsigned("op"),
         5: _one_of("stage", Stage),
         6: _one_of("reason", Reason),
         7: _one_of("executed", Executed),
-        8: _bytes("sid", 8),
-        9: _unsigned("st"),
+        8: sized_bytes("sid", 8),
+        9: unsigned("st"),
         10: Field("evidence", f"array of maps, at most {EVIDENCE_MAX}", _is_evidence, is_required=False),
-        11: _unsigned("ev", is_required=False),
-        12: _bytes("digest", DIGEST_BYTES),
+        11: unsigned("ev", is_required=False),
+        12: sized_bytes("digest", DIGEST_BYTES),
         13: Field("degraded", "bool", lambda value: type(value) is bool, is_required=False),
+    },
+    MessageKind.RETIRED: {
+        1: unsigned("v"),
+        2: sized_bytes("car", CAR_BYTES),
+        3: sized_bytes("id", NONCE_BYTES),
+        4: unsigned("ev"),
+        5: sized_bytes("store", 8),
     },
 }

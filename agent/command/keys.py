@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 _PRIME = 2**255 - 19
@@ -19,6 +21,7 @@ _SMALL_ORDER_Y = frozenset(
 )
 
 
+@lru_cache(maxsize=128)
 def load_public_key(raw: bytes) -> Ed25519PublicKey | None:
     """The Ed25519 key in `raw`, or None if it is not 32 bytes that name a point a key can be (H25).
 

@@ -271,3 +271,37 @@ def _scaled(value: float) -> tuple[int, int]:
     sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
     mantissa = int("".join(map(str, digits)))
     return (-mantissa if sign else mantissa), cast("int", exponent)
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """`retired`: the car's last word, its receipt for the order `order_id` (16 bytes) that took it out of service.
+
+    No event number above `event_sequence` was given out under `store_id`.
+    """
+
+    car: bytes
+    order_id: bytes
+    event_sequence: int
+    store_id: bytes
+    version: int = VERSION
+
+
+def encode_retired(receipt: Retired) -> Payload:
+    return {
+        1: receipt.version,
+        2: receipt.car,
+        3: receipt.order_id,
+        4: receipt.event_sequence,
+        5: receipt.store_id,
+    }
+
+
+def decode_retired(payload: Mapping[int, object]) -> Retired:
+    return Retired(
+        version=cast("int", payload[1]),
+        car=cast("bytes", payload[2]),
+        order_id=cast("bytes", payload[3]),
+        event_sequence=cast("int", payload[4]),
+        store_id=cast("bytes", payload[5]),
+    )

@@ -35,6 +35,8 @@ class KeyRecord:
     not_after_unix_s: int
     role: str = ROLE_COMMAND
     transports: frozenset[str] = frozenset({TRANSPORT_MQTT})
+    is_revoked: bool = False
+    """Still known, so that its holder is told; nothing he signs is obeyed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ def authorise(
         return Reason.ROLE
     if TRANSPORT_MQTT not in record.transports:
         return Reason.TRANSPORT
+    if record.is_revoked:
+        return Reason.KEY_REVOKED
     if floor_unix_s > record.not_after_unix_s:
         return Reason.KEY_EXPIRED
     if attested_unix_s is not None and attested_unix_s < record.not_before_unix_s:

@@ -54,6 +54,13 @@ class Fetch:
 
 
 @dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Take messages of these operators from now on, and of no others; the connection may be begun anew for it."""
+
+    operators: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Notify:
     """Tell the supervisor (systemd) one `key=value` line."""
 
@@ -86,4 +93,4 @@ class Stop:
     reason: str
 
 
-Effect = SendFrame | Publish | Acknowledge | Persist | Fetch | Notify | Log | Stop
+Effect = SendFrame | Publish | Acknowledge | Persist | Fetch | Subscribe | Notify | Log | Stop

@@ -1,7 +1,7 @@
 """What is made durable, and what is found again at start.
 
-`Intent`, `Done`, `ResultDelivered`, `SessionStarted` and `SequenceReserved` go to the `authority` store,
-the `Outbox…` records, `GivenUp` and `RunNoted` to `telemetry`; one `Persist` effect never mixes the two.
+The `Outbox…` records, `GivenUp` and `RunNoted` go to the `telemetry` store, all others to `authority`; one
+`Persist` effect never mixes the two.
 """
 
 from __future__ import annotations
@@ -85,6 +85,44 @@ class Priority(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A key that stood in an earlier trust bundle and stands in none now: known, and revoked."""
+
+    kid: bytes
+    operator: int
+    public_key: bytes
+    role: int
+
+
+@dataclass(frozen=True, slots=True)
+class BundleTaken:
+    """A trust bundle takes the place of the one before, whole: its bytes, the tombstones from now on, and the floor.
+
+    `floor_unix_s` is at least the date it was signed; a floor that stands higher stays.
+    """
+
+    version: int
+    raw: bytes
+    tombstones: tuple[Tombstone, ...]
+    floor_unix_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class FloorRaised:
+    """It is now no earlier than this; a floor that stands higher stays."""
+
+    unix_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class FloorReset:
+    """The roots set the floor anew, the only way for it to fall. Their order's id (16 bytes) is not obeyed again."""
+
+    order_id: bytes
+    unix_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxStored:
     """One numbered record waiting for the broker.
 
@@ -132,7 +170,17 @@ class RunNoted:
     running_s: int
 
 
-AuthorityRecord = Intent | Done | ResultDelivered | SessionStarted | SequenceReserved | JournalPruned
+AuthorityRecord = (
+    Intent
+    | Done
+    | ResultDelivered
+    | SessionStarted
+    | SequenceReserved
+    | JournalPruned
+    | BundleTaken
+    | FloorRaised
+    | FloorReset
+)
 TelemetryRecord = OutboxStored | OutboxRemoved | GivenUp | RunNoted
 Record = AuthorityRecord | TelemetryRecord
 
@@ -174,6 +222,17 @@ class OutboxFound:
 
 
 @dataclass(frozen=True, slots=True)
+class RecoveredTrust:
+    """The bundle last taken, by version and bytes (None: none yet), its tombstones, the floor, and resets obeyed."""
+
+    version: int = 0
+    raw: bytes | None = None
+    tombstones: tuple[Tombstone, ...] = ()
+    floor_unix_s: int = 0
+    resets: frozenset[bytes] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Recovered:
     """What the stores held at start. `notes` are findings a person should hear of (a store made anew …)."""
 
@@ -182,5 +241,6 @@ class Recovered:
     sessions: frozenset[bytes] = frozenset()
     sequence_next: int = 1
     outbox: OutboxFound = OutboxFound()
+    trust: RecoveredTrust = RecoveredTrust()
     is_degraded: bool = False
     notes: tuple[str, ...] = ()

@@ -19,23 +19,17 @@ AGENT = ROOT / "agent"
 NOUNS = {"errors", "faults", "model"}
 SHAPES = NOUNS | {"profiles", "config"}
 STAGES = {"decode", "state", "policy", "uplink", "health"}
-ENGINE = {
-    "engine",
-    "commanding",
-    "acting",
-    "telemetry",
+ENGINE = {"engine", "commanding", "acting", "trusting", "telemetry", "forwarding", "chronicle"} | {
     "pending",
     "ledger",
     "answers",
     "replay",
     "session",
-    "forwarding",
-    "chronicle",
 }
 """The engine and the parts it was cut into: the only modules that know more than one stage."""
 
 BELOW_THE_EDGE = SHAPES | STAGES | {"command"} | ENGINE
-CAR = BELOW_THE_EDGE | {"adapters", "app", "cli"}
+CAR = BELOW_THE_EDGE | {"adapters", "app", "orders", "cli"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -49,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(ENGINE, BELOW_THE_EDGE),
     "adapters": {"model", "errors"},
     "app": BELOW_THE_EDGE | {"adapters"},
+    "orders": BELOW_THE_EDGE | {"adapters"},
     "cli": CAR,
     "__main__": CAR,
     "backend": BELOW_THE_EDGE | {"cli"},

@@ -20,10 +20,11 @@ from typing import Protocol, get_args
 import pytest
 
 from agent.adapters.store import NUMBERS_AFTER_LOSS
-from agent.model.records import AuthorityRecord, Recovered, TelemetryRecord
+from agent.model.records import AuthorityRecord, Recovered, RecoveredTrust, TelemetryRecord
 from tests.support.power_loss import Disk, after_all_of, losses
 from tests.support.store_history import Restart, history, numbers_used, states
 from tests.support.store_rebuilt import found_in, laid_out, traced
+from tests.support.store_version_1 import JOURNAL, SEQUENCE_NEXT, SESSIONS, STORE_ID, make_version_1
 from tests.support.syscall_trace import Call, FolderMade, Removed, Renamed, Said, Synced, Truncated, Written
 
 SEED = int(os.environ.get("POWER_LOSS_SEED", "1"))
@@ -92,7 +93,7 @@ class Promises:
 
 
 def authority_of(found: Recovered) -> object:
-    return found.journal, found.sessions
+    return found.journal, found.sessions, found.trust
 
 
 @dataclass
@@ -262,6 +263,36 @@ def test_a_cut_while_a_damaged_file_is_set_aside_brings_nothing_of_it_back_h82(m
     done = Replay()
     replay(calls, Disk(image), SettingAside(before), memory / "rebuilt", done=done, subsets=12)
     assert done.findings[:5] == []
+
+
+@dataclass
+class Upgrading:
+    """A store of the first version is opened: what it held is there, before, while and after it is brought up."""
+
+    def take(self, text: str) -> None:
+        pass
+
+    def broken_by(self, found: Recovered) -> str | None:
+        # The other file is new, and may be found half made.
+        if found.is_degraded or any(note.startswith(AUTHORITY) for note in found.notes):
+            return f"damaged: {found.notes}"
+        kept = found.store_id, found.sequence_next, found.journal, found.sessions
+        if kept != (STORE_ID, SEQUENCE_NEXT, JOURNAL, SESSIONS):
+            return "lost: what the first version had written"
+        return None if found.trust == RecoveredTrust() else "torn: trust out of nothing"
+
+
+def test_a_cut_while_a_store_of_the_first_version_is_brought_up_loses_nothing_h79(memory: Path) -> None:
+    folder = memory / "version-1"
+    folder.mkdir()
+    make_version_1(folder)
+    image = {path.name: path.read_bytes() for path in folder.iterdir()}
+    laid_out(image, memory / "state")
+    calls = traced(memory / "state", "--from", str(len(history())))
+    done = Replay()
+    replay(calls, Disk(image), Upgrading(), memory / "rebuilt", done=done)
+    assert done.findings[:5] == []
+    assert done.points > 20
 
 
 def test_a_store_that_syncs_less_is_found_out_h81(memory: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,7 +62,7 @@ class Life:
     def __post_init__(self) -> None:
         self.pending = Pending(1)
         self.telemetry = Telemetry(
-            self.profile, config_of(), Recovered(b"store--1"), Session(b"session1", 0.0), self.pending, 0.0
+            self.profile, config_of(), Recovered(b"store--1"), Session(b"session1", 0.0), self.pending, 0.0, operator=1
         )
         if self.is_broker_there:
             self.telemetry.connected(0.0)

@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from agent.model.records import (
+    BundleTaken,
     Done,
+    FloorRaised,
+    FloorReset,
     GivenUp,
     Intent,
     JournalEntry,
@@ -17,6 +20,7 @@ from agent.model.records import (
     OutboxStored,
     Record,
     Recovered,
+    RecoveredTrust,
     ResultDelivered,
     RunNoted,
     SequenceReserved,
@@ -83,6 +87,7 @@ class Disk:
     sessions: set[bytes] = field(default_factory=set)
     sequence_next: int = 1
     outbox: OutboxDisk = field(default_factory=OutboxDisk)
+    trust: RecoveredTrust = field(default_factory=RecoveredTrust)
 
     def write(self, records: Iterable[Record]) -> None:
         for record in records:
@@ -105,6 +110,8 @@ class Disk:
                         self.sessions.discard(self.journal.pop(key).intent.sid)
                 case OutboxStored() | OutboxRemoved() | GivenUp() | RunNoted():
                     self.outbox.write(record)
+                case BundleTaken() | FloorRaised() | FloorReset():
+                    self.trust = trust_after(self.trust, record)
 
     def recover(self) -> Recovered:
         return Recovered(
@@ -113,8 +120,21 @@ class Disk:
             sessions=frozenset(self.sessions),
             sequence_next=self.sequence_next,
             outbox=self.outbox.found(is_car_new=self.sequence_next == 1),
+            trust=self.trust,
         )
 
     def copy(self) -> Disk:
         """The records are immutable; only the shelves they stand on are made anew."""
-        return Disk(dict(self.journal), set(self.sessions), self.sequence_next, self.outbox.copy())
+        return Disk(dict(self.journal), set(self.sessions), self.sequence_next, self.outbox.copy(), self.trust)
+
+
+def trust_after(trust: RecoveredTrust, record: BundleTaken | FloorRaised | FloorReset) -> RecoveredTrust:
+    """The trust that a start finds once `record` is durable too."""
+    match record:
+        case BundleTaken(version, raw, tombstones, floor_unix_s):
+            floor_unix_s = max(trust.floor_unix_s, floor_unix_s)
+            return replace(trust, version=version, raw=raw, tombstones=tombstones, floor_unix_s=floor_unix_s)
+        case FloorRaised(unix_s):
+            return replace(trust, floor_unix_s=max(trust.floor_unix_s, unix_s))
+        case FloorReset(order_id, unix_s):
+            return replace(trust, floor_unix_s=unix_s, resets=trust.resets | {order_id})

@@ -53,6 +53,7 @@ from agent.model.frame import BusState, Frame
 from agent.model.reading import Value
 from agent.profiles.database import MessageDatabase
 from agent.profiles.schema import Profile
+from agent.trusting import beginning
 from tests.support.disk import Disk as Disk  # for those who build computers of their own
 
 FOLDER = Path(__file__).parents[2] / "dbc" / "demo_hatchback"
@@ -132,6 +133,16 @@ def config() -> Config:
     return parsed
 
 
+@cache
+def rooted_config() -> Config:
+    """The same car with its operators in a trust bundle."""
+    before, _, rest = CONFIG_TEXT.partition("[[operators]]")
+    text = before + '[trust]\nbundle_file = "bundle.cbor"\n' + rest[rest.index("[reporting]") :]
+    parsed = parse_config(text, source="agent.toml")
+    assert isinstance(parsed, Config), parsed
+    return parsed
+
+
 class PowerCutError(Exception):
     """The engine's computer loses power."""
 
@@ -156,6 +167,7 @@ class Pair:
     """One car with one agent and one backend, begun anew or with what a power cut left.
 
     `before_effect` is called before every effect, from the first of the start on; it may take `remains`, or raise.
+    With a `bundle_file` the car's keys come from trust bundles, else they are pinned (`KEYS`).
     """
 
     def __init__(
@@ -165,6 +177,7 @@ class Pair:
         is_locked: bool = True,
         remains: Remains | None = None,
         before_effect: BeforeEffect | None = None,
+        bundle_file: bytes | None = None,
     ) -> None:
         self.profile, database = vehicle()
         if remains is None:
@@ -180,6 +193,7 @@ class Pair:
         self.published: list[Publish] = []
         self.acknowledged: list[int] = []
         self.before_effect = before_effect
+        self.bundle_file = bundle_file
         self.is_store_broken = False
         self.is_broker_up = True
         self.send_refusal: Reason | None = None
@@ -194,14 +208,18 @@ class Pair:
 
     def _start(self) -> Engine:
         self._session += 1
+        recovered = self.disk.recover()
+        trust = None if self.bundle_file is None else beginning(recovered.trust, self.bundle_file)
+        assert not isinstance(trust, str), trust
         self.engine = Engine(
             self.profile,
-            config(),
-            self.disk.recover(),
+            config() if trust is None else rooted_config(),
+            recovered,
             sid=sha256(b"session %d" % self._session).digest()[:8],
             vehicle_key=VEHICLE_KEY,
-            keys=KEYS,
+            keys=KEYS if trust is None else {},
             now_s=self.now_s,
+            trust=trust,
         )
         self.perform()
         self.engine.receive_link(BusChanged("body", BusState.UP), self.now_s)
@@ -300,9 +318,11 @@ class Pair:
         cid: bytes | None = None,
         lifetime_ms: int = 30_000,
         key: Ed25519PrivateKey = COMMAND_KEY,
+        kid: bytes = KID,
         sid: bytes | None = None,
         counter: int | None = None,
         car: bytes = CAR,
+        operator: int = 1,
     ) -> bytes:
         """Signed bytes of a command for the present session."""
         hello = self.ping()
@@ -310,13 +330,13 @@ class Pair:
         payload = CommandPayload(
             car=car,
             cid=cid or sha256(b"command %d" % self._counter).digest()[:16],
-            operator=1,
+            operator=operator,
             sid=sid or hello.sid,
             counter=self._counter if counter is None else counter,
             deadline_ms=hello.session_ms + lifetime_ms,
             action=int(action),
         )
-        return seal(MessageKind.CMD, encode_command(payload), key, KID)
+        return seal(MessageKind.CMD, encode_command(payload), key, kid)
 
     def deliver(self, kind: str, raw: bytes, *, is_retained: bool = False, operator: int = 1) -> None:
         self._delivery += 1
@@ -355,7 +375,7 @@ class Pair:
     def _signed(self, kind: str) -> list[dict[int, object]]:
         payloads = []
         for effect in self.published:
-            if effect.topic == f"v1/1/{CAR.hex()}/{kind}":
+            if effect.topic.endswith(f"/{CAR.hex()}/{kind}"):
                 envelope = open_unverified(MessageKind(kind), effect.payload)
                 assert envelope is not None
                 assert check_signature(envelope, VEHICLE_KEY.public_key())

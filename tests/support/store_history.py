@@ -22,7 +22,10 @@ from pathlib import Path
 from agent.adapters.store import Stores
 from agent.errors import StoreError
 from agent.model.records import (
+    BundleTaken,
     Done,
+    FloorRaised,
+    FloorReset,
     GivenUp,
     Intent,
     JournalEntry,
@@ -31,13 +34,15 @@ from agent.model.records import (
     OutboxStored,
     Record,
     Recovered,
+    RecoveredTrust,
     ResultDelivered,
     RunNoted,
     SequenceReserved,
     SessionStarted,
     Span,
+    Tombstone,
 )
-from tests.support.disk import OutboxDisk
+from tests.support.disk import OutboxDisk, trust_after
 from tests.support.store_records import CAR, done, intent
 
 COMMANDS = 16
@@ -99,6 +104,12 @@ def _life() -> Iterator[Step]:
             # The oldest two commands go, and the label of their session with them.
             yield (JournalPruned(tuple((7, intent(old).cid) for old in (number - 3, number - 2))),)
             sid = _label(number)
+        if number % 6 == 3:
+            yield (_bundle(number),)
+        if number % 6 == 5:
+            yield (FloorRaised(_date(number)),)
+        if number == COMMANDS - 2:
+            yield (FloorReset(_label(number) * 2, _date(1)),)
         if number == COMMANDS // 3:
             yield (RunNoted("boot", has_ended=True, running_s=100 * number),)
             yield Restart.CLOSED
@@ -107,6 +118,16 @@ def _life() -> Iterator[Step]:
             yield (SessionStarted(sid := _label(number + 1)),)
         if number % 5 == 4:
             yield (SessionStarted(sid),)
+
+
+def _bundle(number: int) -> BundleTaken:
+    """Of the size of one for two operators, with a tombstone more each time; the rows of the one before go."""
+    stones = tuple(Tombstone(_label(n)[:4], 7, sha256(b"key %d" % n).digest(), 1) for n in range(number))
+    return BundleTaken(number, _payload(number, 700), stones, _date(number))
+
+
+def _date(number: int) -> int:
+    return 1_700_000_000 + number
 
 
 def _label(number: int) -> bytes:
@@ -126,6 +147,7 @@ class Contents:
     sessions: set[bytes] = field(default_factory=set)
     sequence_next: int = 1
     outbox: OutboxDisk = field(default_factory=OutboxDisk)
+    trust: RecoveredTrust = field(default_factory=RecoveredTrust)
 
     def take(self, records: Sequence[Record]) -> None:
         for record in records:
@@ -145,6 +167,8 @@ class Contents:
                         self.sessions.discard(self.journal.pop(key).intent.sid)
                 case OutboxStored() | OutboxRemoved() | GivenUp() | RunNoted():
                     self.outbox.write(record)
+                case BundleTaken() | FloorRaised() | FloorReset():
+                    self.trust = trust_after(self.trust, record)
 
     def recovered(self) -> Recovered:
         """As a start would find it, but for the store's id."""
@@ -154,6 +178,7 @@ class Contents:
             frozenset(self.sessions),
             self.sequence_next,
             self.outbox.found(is_car_new=self.sequence_next == 1),
+            self.trust,
         )
 
 

@@ -108,7 +108,7 @@ def test_key_of_the_second_operator_is_not_looked_for_in_the_first() -> None:
     assert fault.line == line_of(text, "not_before")
 
 
-@pytest.mark.parametrize("table", ["car", "buses", "broker", "operators"])
+@pytest.mark.parametrize("table", ["car", "buses", "broker"])
 def test_table_without_defaults_must_be_there(table: str) -> None:
     parts = re.split(r"(?m)^(?=\[)", MINIMAL)
     (fault,) = refused("".join(part for part in parts if not part.strip("[").startswith(table)))
@@ -235,10 +235,29 @@ def test_key_must_not_end_before_it_begins() -> None:
     accepted(MINIMAL + key("00000002", "not_before_unix_s = 10\nnot_after_unix_s = 10"))
 
 
-def test_telemetry_goes_to_the_first_operator_unless_one_is_named() -> None:
-    two = MINIMAL + "[[operators]]\nnumber = 3\n" + key("00000002")
-    assert accepted(two).telemetry_operator == 7
-    assert accepted(two + "[reporting]\noperator = 3\n").telemetry_operator == 3
+ROOTED = MINIMAL[: MINIMAL.index("[[operators]]")] + '[trust]\nbundle_file = "bundle.cbor"\n'
+
+
+def test_operators_come_from_a_bundle_or_from_here() -> None:
+    config = accepted(ROOTED)
+    assert config.trust is not None
+    assert (config.trust.bundle_file, config.operators) == ("bundle.cbor", [])
+    assert accepted(MINIMAL).trust is None
+
+
+def test_operators_from_both_places_are_refused() -> None:
+    text = MINIMAL + '[trust]\nbundle_file = "bundle.cbor"\n'
+    (fault,) = refused(text)
+    assert (fault.key, fault.line) == ("operators", line_of(text, "[[operators]]"))
+
+
+def test_operators_from_nowhere_are_refused() -> None:
+    (fault,) = refused(MINIMAL[: MINIMAL.index("[[operators]]")])
+    assert (fault.line, fault.problem) == (0, "nobody to take commands from")
+
+
+def test_a_bundle_may_come_to_have_the_operator_that_gets_telemetry() -> None:
+    accepted(ROOTED + "[reporting]\noperator = 8\n")
 
 
 @pytest.mark.parametrize("number", [0, 8])

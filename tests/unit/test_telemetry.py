@@ -95,6 +95,7 @@ class Car:
             Session(b"session1", self.now_s),
             self.pending,
             self.now_s,
+            operator=1,
             boot_id=self.boot_id,
         )
         self.unanswered: list[int] = []

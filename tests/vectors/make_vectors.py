@@ -1,8 +1,9 @@
 """The protocol's test vectors, made from fixed keys: `python -m tests.vectors.make_vectors` writes them anew.
 
-`envelopes.json` holds messages to be accepted, with every step on the way; `refused.json` holds bytes to be dropped,
-most of them with a good signature, each with what is wrong with it.  Both are plain JSON for other implementations.
-The section of `agent/PROTOCOL.md` between its markers is written from the first.
+`envelopes.json` holds messages to be accepted and `documents.json` what roots sign, with every step on the way;
+`refused.json` holds bytes to be dropped, most of them with a good signature, each with what is wrong with it.  All are
+plain JSON for other implementations.  The section of `agent/PROTOCOL.md` between its markers is written from the first
+two.
 """
 
 from __future__ import annotations
@@ -15,8 +16,18 @@ from typing import cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.command.bundle import Bundle, KeyEntry, OperatorEntry, Role, Transport, decode_bundle, encode_bundle
+from agent.command.cosign import DocumentKind, key_id, open_document, seal_document
 from agent.command.envelope import MessageKind, open_unverified, seal
-from agent.command.payloads import Payload, encode_command, encode_hello, encode_ping, encode_result
+from agent.command.payloads import (
+    Payload,
+    Retired,
+    encode_command,
+    encode_hello,
+    encode_ping,
+    encode_result,
+    encode_retired,
+)
 from agent.command.scan import encode_canonical
 from agent.model.command import Action, Executed, Reason, Stage
 from tests.support import envelopes as by_hand
@@ -26,6 +37,11 @@ PROTOCOL = HERE.parents[1] / "agent" / "PROTOCOL.md"
 BEGIN, END = "<!-- vectors -->\n", "<!-- end of vectors -->\n"
 
 Document = dict[str, object]
+
+ROOT_SEEDS = tuple(bytes(range(first, first + 0x20)) for first in (0x40, 0x60, 0x80))
+ROOTS = tuple(Ed25519PrivateKey.from_private_bytes(seed) for seed in ROOT_SEEDS)
+ORDER_ID = bytes.fromhex("0bde0000000000000000000000000001")
+DATE_UNIX_S = 1_790_000_000
 
 
 def diagnostic(item: object) -> str:
@@ -73,6 +89,7 @@ def _messages() -> dict[str, tuple[MessageKind, Payload]]:
         "hello: answer to the ping": (MessageKind.HELLO, encode_hello(by_hand.HELLO)),
         "res: verified": (MessageKind.RES, encode_result(verified)),
         "res: rejected": (MessageKind.RES, encode_result(rejected)),
+        "retired": (MessageKind.RETIRED, encode_retired(Retired(by_hand.CAR, ORDER_ID, 42, by_hand.STORE))),
     }
 
 
@@ -107,6 +124,75 @@ def envelopes() -> Document:
             for name, (key, seed, kid) in signers.items()
         },
         "envelopes": found,
+    }
+
+
+def bundle() -> Bundle:
+    """Two of three roots, two operators, and a key of every role."""
+    command = KeyEntry(
+        operator=by_hand.OPERATOR,
+        public_key=_public(by_hand.COMMAND_KEY),
+        actions=frozenset({int(Action.UNLOCK), int(Action.LOCK), int(Action.REPORT)}),
+        not_before_unix_s=1_780_000_000,
+        not_after_unix_s=1_800_000_000,
+    )
+    seeds = {name: sha256(f"{name} key of the vectors".encode()).digest() for name in ("revoked", "grant", "time")}
+    others = {name: _public(Ed25519PrivateKey.from_private_bytes(seed)) for name, seed in seeds.items()}
+    local = frozenset({int(Transport.LOCAL)})
+    return Bundle(
+        fleet=bytes.fromhex("f1ee000000000001"),
+        version=5,
+        date_unix_s=DATE_UNIX_S,
+        roots=tuple(map(_public, ROOTS)),
+        threshold=2,
+        operators=(OperatorEntry(by_hand.OPERATOR, "city"), OperatorEntry(8, "roadside")),
+        keys=(
+            command,
+            replace(command, public_key=others["revoked"], is_revoked=True),
+            KeyEntry(by_hand.OPERATOR, others["grant"], Role.GRANT, transports=local),
+            KeyEntry(8, others["time"], Role.TIME, transports=local),
+        ),
+    )
+
+
+def sorted_bundle() -> Bundle:
+    """The bundle as it comes back: entries in the order of the protocol."""
+    return decode_bundle(encode_bundle(bundle()))
+
+
+def documents() -> Document:
+    """What roots sign, to be accepted."""
+    order: dict[int, object] = {1: 1, 2: by_hand.CAR, 3: ORDER_ID}
+    payloads: dict[DocumentKind, dict[int, object]] = {
+        DocumentKind.BUNDLE: encode_bundle(bundle()),
+        DocumentKind.RESET: order | {4: DATE_UNIX_S + 86_400_000, 5: DATE_UNIX_S},
+        DocumentKind.DECOM: order | {4: DATE_UNIX_S},
+    }
+    found: list[Document] = []
+    for kind, payload in payloads.items():
+        raw = seal_document(kind, payload, ROOTS[:2])
+        document = open_document(kind, raw)
+        assert document is not None
+        protected = [encode_canonical({1: -19, 4: kid}) for kid in document.signatures]
+        found.append(
+            {
+                "name": kind.value,
+                "payload": diagnostic(payload),
+                "payload_hex": document.body.hex(),
+                "signed_hex": [
+                    encode_canonical(["Signature", b"", header, kind.context, document.body]).hex()
+                    for header in protected
+                ],
+                "document_hex": raw.hex(),
+                "sha256_hex": document.digest.hex(),
+            }
+        )
+    return {
+        "roots": [
+            {"seed_hex": seed.hex(), "public_hex": _public(root).hex(), "kid_hex": key_id(_public(root)).hex()}
+            for seed, root in zip(ROOT_SEEDS, ROOTS, strict=True)
+        ],
+        "documents": found,
     }
 
 
@@ -146,7 +232,7 @@ def refused() -> list[Document]:
     return [{"hazard": hazard, "what": what, "kind": "cmd", "envelope_hex": raw.hex()} for hazard, what, raw in cases]
 
 
-def page(document: Document) -> str:
+def page(document: Document, signed_by_roots: Document) -> str:
     """The accepted vectors as the protocol's page prints them."""
     keys = cast("dict[str, dict[str, str]]", document["keys"])
     lines = []
@@ -162,13 +248,29 @@ def page(document: Document) -> str:
         lines += [f"**{vector['name']}**, signed by `{vector['signer']}`", "", "```", f"{'':<10}{vector['payload']}"]
         lines += [f"{part:<10}{vector[f'{part}_hex']}" for part in ("payload", "signed", "envelope", "sha256")]
         lines += ["```", ""]
+    lines += page_of_roots(signed_by_roots)
     return "\n" + "\n".join(lines)
 
 
-def with_page(protocol: str, document: Document) -> str:
+def page_of_roots(document: Document) -> list[str]:
+    """The lines for what roots sign: their keys, and each document, signed by the first two."""
+    lines = []
+    for number, root in enumerate(cast("list[dict[str, str]]", document["roots"]), 1):
+        parts = (f"{part:<8}{root[f'{part}_hex']}" for part in ("seed", "public", "kid"))
+        lines += [f"Key `root {number}`:", "", "```", *parts, "```", ""]
+    for vector in cast("list[dict[str, object]]", document["documents"]):
+        lines += [f"**{vector['name']}**, signed by `root 1` and `root 2`; what each signs, in the order of their ids"]
+        lines += ["", "```", f"{'':<10}{vector['payload']}", f"{'payload':<10}{vector['payload_hex']}"]
+        lines += [f"{'signed':<10}{signed}" for signed in cast("list[str]", vector["signed_hex"])]
+        lines += [f"{part:<10}{vector[f'{part}_hex']}" for part in ("document", "sha256")]
+        lines += ["```", ""]
+    return lines
+
+
+def with_page(protocol: str, document: Document, signed_by_roots: Document) -> str:
     """The protocol's text with its vectors written anew."""
     before, rest = protocol.split(BEGIN)
-    return before + BEGIN + page(document) + END + rest.split(END)[1]
+    return before + BEGIN + page(document, signed_by_roots) + END + rest.split(END)[1]
 
 
 def _public(key: Ed25519PrivateKey) -> bytes:
@@ -181,5 +283,6 @@ def text(document: object) -> str:
 
 if __name__ == "__main__":
     (HERE / "envelopes.json").write_text(text(envelopes()))
+    (HERE / "documents.json").write_text(text(documents()))
     (HERE / "refused.json").write_text(text(refused()))
-    PROTOCOL.write_text(with_page(PROTOCOL.read_text(), envelopes()))
+    PROTOCOL.write_text(with_page(PROTOCOL.read_text(), envelopes(), documents()))

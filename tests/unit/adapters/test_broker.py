@@ -224,6 +224,50 @@ async def test_a_link_without_any_subscription_is_no_link_h64() -> None:
     assert f"refuses every subscription: {COMMANDS}: Not authorized" in await detail_of(script)
 
 
+async def test_other_topics_are_asked_for_on_a_new_connection_at_once() -> None:
+    """The bundle brought other operators: nothing failed, so nothing is waited for but the jitter of a first try."""
+    asked: list[list[str]] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.expect(mqtt5.ConnectPacket)
+        await peer.send(mqtt5.ConnAckPacket())
+        subscribe = await peer.expect(mqtt5.SubscribePacket)
+        asked.append([wish.pattern for wish in subscribe.topic_filters])
+        granted = [mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE] * len(subscribe.topic_filters)
+        await peer.send(mqtt5.SubAckPacket(subscribe.packet_id, granted))
+        await peer.until_closed()
+
+    listener = LinkListener()
+    async with scripted_broker(script) as port, running_broker(listener, to_port(port)) as broker:
+        await listener.up()
+        broker.subscribe_to([Subscription(COMMANDS)])  # as before: no reason to go
+        broker.subscribe_to([Subscription(OTHER), Subscription(COMMANDS)])
+        assert "other topics" in await listener.down()
+        await listener.up()
+    assert asked == [[COMMANDS], [OTHER, COMMANDS]]
+
+
+async def test_topics_that_change_while_they_are_asked_for_are_asked_for_again() -> None:
+    asked: list[list[str]] = []
+    changed = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.expect(mqtt5.ConnectPacket)
+        await peer.send(mqtt5.ConnAckPacket())
+        subscribe = await peer.expect(mqtt5.SubscribePacket)
+        asked.append([wish.pattern for wish in subscribe.topic_filters])
+        broker.subscribe_to([Subscription(OTHER)])
+        await peer.send(mqtt5.SubAckPacket(subscribe.packet_id, [mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE]))
+        if len(asked) == 2:
+            changed.set()
+        await peer.until_closed()
+
+    listener = LinkListener()
+    async with scripted_broker(script) as port, running_broker(listener, to_port(port)) as broker:
+        await asyncio.wait_for(changed.wait(), 5)
+    assert asked == [[COMMANDS], [OTHER]]
+
+
 async def test_an_end_during_the_subscription_is_noticed_at_once() -> None:
     async def script(peer: Peer) -> None:
         await peer.expect(mqtt5.ConnectPacket)

@@ -20,9 +20,13 @@ import pytest
 from agent.adapters.clock import boot_s
 from agent.adapters.store import Stores
 from agent.adapters.store_file import SET_ASIDE_MAX, require_durable
-from agent.adapters.store_schema import JOURNAL_ROWS_MAX, SESSIONS_MAX
+from agent.adapters.store_schema import AUTHORITY as AUTHORITY_SCHEMA
+from agent.adapters.store_schema import JOURNAL_ROWS_MAX, RESETS_MAX, SESSIONS_MAX
 from agent.errors import StoreError
 from agent.model.records import (
+    BundleTaken,
+    FloorRaised,
+    FloorReset,
     GivenUp,
     Intent,
     JournalEntry,
@@ -34,13 +38,16 @@ from agent.model.records import (
     Priority,
     Record,
     Recovered,
+    RecoveredTrust,
     ResultDelivered,
     RunNoted,
     SequenceReserved,
     SessionStarted,
     Span,
+    Tombstone,
 )
 from tests.support.store_records import CAR, SID, done, intent
+from tests.support.store_version_1 import JOURNAL, SEQUENCE_NEXT, SESSIONS, STORE_ID, make_version_1
 
 OTHER_CAR = bytes(8)
 AUTHORITY = "authority.sqlite3"
@@ -105,6 +112,90 @@ async def test_everything_written_is_found_again(tmp_path: Path) -> None:
         last_run=RunNoted("boot", has_ended=True, running_s=60),
     )
     assert (recovered.is_degraded, recovered.notes) == (False, ())
+
+
+STONES = (Tombstone(b"kid1", 7, bytes(range(32)), 1), Tombstone(b"kid0", 8, bytes(32), 2))
+
+
+async def test_a_bundle_is_found_again_with_its_tombstones_and_the_floor(tmp_path: Path) -> None:
+    assert recovered_from(tmp_path).trust == RecoveredTrust()
+    recovered = await written(tmp_path, [BundleTaken(5, b"bundle 5", STONES, 1_790_000_000)])
+    assert recovered.trust == RecoveredTrust(5, b"bundle 5", STONES, 1_790_000_000)
+
+
+async def test_one_bundle_is_kept_and_its_tombstones_are_the_only_ones(tmp_path: Path) -> None:
+    second = BundleTaken(6, b"bundle 6", STONES[1:], 1_790_000_100)
+    recovered = await written(tmp_path, [BundleTaken(5, b"bundle 5", STONES, 1_790_000_000)], [second])
+    assert recovered.trust == RecoveredTrust(6, b"bundle 6", STONES[1:], 1_790_000_100)
+
+
+async def test_the_floor_never_falls_but_by_a_reset(tmp_path: Path) -> None:
+    assert (await written(tmp_path, [FloorRaised(200)], [FloorRaised(100)])).trust.floor_unix_s == 200
+    assert (await written(tmp_path, [BundleTaken(1, b"b", (), 150)])).trust.floor_unix_s == 200
+    trust = (await written(tmp_path, [FloorReset(b"id of this order", 50)])).trust
+    assert (trust.floor_unix_s, trust.resets) == (50, frozenset({b"id of this order"}))
+    assert (await written(tmp_path, [FloorRaised(60)])).trust.floor_unix_s == 60
+
+
+@pytest.mark.hazard("H131")
+async def test_of_a_bundle_that_contradicts_itself_nothing_is_stored_h131(tmp_path: Path) -> None:
+    """One transaction: a row that cannot be written takes bundle, tombstones and floor with it."""
+    first = BundleTaken(5, b"bundle 5", STONES[:1], 1_790_000_000)
+    with opened(tmp_path) as (stores, _):
+        await stores.write([first])
+        with pytest.raises(StoreError, match="UNIQUE"):
+            await stores.write([BundleTaken(6, b"bundle 6", STONES[:1] * 2, 1_790_000_100)])
+    assert recovered_from(tmp_path).trust == RecoveredTrust(5, b"bundle 5", STONES[:1], 1_790_000_000)
+
+
+@pytest.mark.hazard("H133")
+async def test_a_reset_is_written_once_h133(tmp_path: Path) -> None:
+    with opened(tmp_path) as (stores, _):
+        await stores.write([FloorReset(b"id of this order", 50)])
+        with pytest.raises(StoreError, match="UNIQUE"):
+            await stores.write([FloorReset(b"id of this order", 40)])
+    assert recovered_from(tmp_path).trust.floor_unix_s == 50
+
+
+async def test_resets_have_a_bound_sr_09(tmp_path: Path) -> None:
+    with opened(tmp_path) as (stores, _):
+        await stores.write([FloorReset(number.to_bytes(16), number) for number in range(RESETS_MAX)])
+        with pytest.raises(StoreError, match="clock resets"):
+            await stores.write([FloorReset(RESETS_MAX.to_bytes(16), 1)])
+
+
+async def test_a_store_of_the_first_version_is_brought_up_and_keeps_what_it_has(tmp_path: Path) -> None:
+    make_version_1(tmp_path)
+    found = recovered_from(tmp_path)
+    assert (found.store_id, found.sequence_next, found.notes) == (STORE_ID, SEQUENCE_NEXT, ())
+    assert (found.journal, found.sessions, found.trust) == (JOURNAL, SESSIONS, RecoveredTrust())
+    # And it is a store like any other from then on.
+    bundle = BundleTaken(1, b"bundle 1", STONES, 1_790_000_000)
+    later = await written(tmp_path, [done(3)], [bundle], [FloorRaised(1_790_000_001)])
+    assert later.journal[2].done == done(3)
+    assert later.trust == RecoveredTrust(1, b"bundle 1", STONES, 1_790_000_001)
+    connection = sqlite3.connect(tmp_path / AUTHORITY)
+    assert connection.execute("PRAGMA user_version").fetchone() == (AUTHORITY_SCHEMA.version,)
+    upgraded = {name: columns(connection, name) for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
+    connection.close()
+    recovered_from(tmp_path / "new")
+    connection = sqlite3.connect(tmp_path / "new" / AUTHORITY)
+    assert upgraded == {
+        name: columns(connection, name) for (name,) in connection.execute("SELECT name FROM sqlite_schema")
+    }
+    connection.close()
+
+
+def columns(connection: sqlite3.Connection, table: str) -> list[object]:
+    return connection.execute("SELECT * FROM pragma_table_info(?)", (table,)).fetchall()
+
+
+async def test_a_schema_nobody_knows_is_damage_h82(tmp_path: Path) -> None:
+    make_version_1(tmp_path)
+    connection = sqlite3.connect(tmp_path / AUTHORITY)
+    connection.execute("PRAGMA user_version = 0")
+    connection.close()
+    assert "unknown schema 0" in recovered_from(tmp_path).notes[0]
 
 
 async def test_a_reserved_number_never_falls_sr_07(tmp_path: Path) -> None:
@@ -365,7 +456,7 @@ def test_only_the_last_damaged_files_are_kept_sr_09(tmp_path: Path) -> None:
 def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     recovered_from(tmp_path)
     connection = sqlite3.connect(tmp_path / AUTHORITY)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.close()
     with pytest.raises(StoreError, match="newer version"):
         recovered_from(tmp_path)

@@ -5,10 +5,29 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.command.bundle import (
+    BUNDLE_FIELDS,
+    COMMAND_KEYS_MAX,
+    KEY_FIELDS,
+    NAME_BYTES_MAX,
+    NUMBER_MAX,
+    OPERATOR_NUMBER_MAX,
+)
+from agent.command.cosign import (
+    DOCUMENT_BYTES_MAX,
+    DOCUMENT_LIMITS,
+    SIGNATURES_MAX,
+    DocumentKind,
+    key_id,
+    open_document,
+    seal_document,
+    signers,
+)
 from agent.command.envelope import ALG_ED25519, MessageKind, check_signature, open_unverified, seal
 from agent.command.fields import (
     ENVELOPE_BYTES_MAX,
@@ -19,16 +38,27 @@ from agent.command.fields import (
     FieldTable,
 )
 from agent.command.keys import load_public_key
+from agent.command.orders import (
+    ORDER_FIELDS,
+    Decommission,
+    OrderRefusal,
+    Reset,
+    judge_decommission,
+    judge_reset,
+)
 from agent.command.phases import TRANSITIONS
 from agent.command.replay import COUNTER_MAX, LIFETIME_HARD_MAX_MS, is_state_changing, lifetime_max_ms
 from agent.command.scan import encode_canonical
+from agent.command.trust import TOMBSTONES_MAX, BundleRefusal, SignedBundle, open_bundle
 from agent.model.command import Action, Executed, Reason, Stage
 from agent.model.events import ClockTrust
+from agent.trusting import FLOOR_INTERVAL_S
 from tests.vectors import make_vectors
 
 PAGE = make_vectors.PROTOCOL.read_text()
 VECTORS = Path(make_vectors.HERE)
 DOCUMENT = json.loads((VECTORS / "envelopes.json").read_text())
+BY_ROOTS = json.loads((VECTORS / "documents.json").read_text())
 
 
 def section(heading: str) -> str:
@@ -64,6 +94,41 @@ def test_field_tables_are_those_of_the_code(kind: MessageKind) -> None:
 def test_table_of_evidence_is_that_of_the_code() -> None:
     text = section("res")
     assert [row[:4] for row in rows(text[text.index("Each piece") :], FIELD_HEAD)] == printed(EVIDENCE_FIELDS)
+
+
+@pytest.mark.parametrize("kind", list(DocumentKind))
+def test_tables_of_what_roots_sign_are_those_of_the_code(kind: DocumentKind) -> None:
+    table = BUNDLE_FIELDS if kind is DocumentKind.BUNDLE else ORDER_FIELDS[kind]
+    assert [row[:4] for row in rows(section(kind.value), FIELD_HEAD)] == printed(table)
+
+
+def test_places_of_a_key_are_those_of_the_code() -> None:
+    found = [row[:3] for row in rows(section("bundle"), "| place | name | type | meaning |")]
+    assert found == [[str(place), field.name, field.shape] for place, field in enumerate(KEY_FIELDS, 1)]
+
+
+def test_refusals_of_bundles_and_orders_are_those_of_the_code() -> None:
+    """In the order in which they are found; `present` is asked beside `older`, which its version excludes."""
+    assert [row[2] for row in rows(section("bundle"), "| | check | refused as |")] == [
+        refusal.value for refusal in BundleRefusal
+    ]
+    words = re.findall(r"\((\w+)\)", section("decom")[section("decom").index("For both orders") :])
+    assert set(words) == {refusal.value for refusal in OrderRefusal}
+
+
+def test_bounds_of_what_roots_sign_are_those_of_the_code() -> None:
+    text = re.sub(r"\s+", " ", section("Documents"))
+    assert f"at most {DOCUMENT_BYTES_MAX} bytes" in text
+    assert (
+        f"at most {DOCUMENT_LIMITS.depth_max} arrays and maps" in text and f"{DOCUMENT_LIMITS.items_max} items" in text
+    )
+    assert f"1 to {SIGNATURES_MAX} of them" in text
+    bundle = re.sub(r"\s+", " ", section("bundle"))
+    assert NUMBER_MAX == 2**53 - 1 and OPERATOR_NUMBER_MAX == 2**31 - 1 and "1 to 2^31 - 1" in bundle
+    assert f"at most {NAME_BYTES_MAX} bytes" in bundle
+    assert f"at most {COMMAND_KEYS_MAX} command keys" in bundle
+    assert f"the last {TOMBSTONES_MAX} of them" in bundle
+    assert f"every {FLOOR_INTERVAL_S / 60:g} min" in section("5 What is durable, and when")
 
 
 def test_actions_and_their_lifetimes_are_those_of_the_code() -> None:
@@ -121,7 +186,41 @@ def test_vectors_on_the_page_and_on_disk_are_computed_again() -> None:
     document = make_vectors.envelopes()
     assert (VECTORS / "envelopes.json").read_text() == make_vectors.text(document)
     assert (VECTORS / "refused.json").read_text() == make_vectors.text(make_vectors.refused())
-    assert make_vectors.with_page(PAGE, document) == PAGE
+    documents = make_vectors.documents()
+    assert (VECTORS / "documents.json").read_text() == make_vectors.text(documents)
+    assert make_vectors.with_page(PAGE, document, documents) == PAGE
+
+
+@pytest.mark.parametrize("vector", BY_ROOTS["documents"], ids=lambda vector: vector["name"])
+def test_vector_of_the_roots_is_opened_verified_and_sealed_to_the_same_bytes(vector: dict[str, Any]) -> None:
+    kind = DocumentKind(vector["name"])
+    raw = bytes.fromhex(vector["document_hex"])
+    document = open_document(kind, raw)
+    assert document is not None
+    roots = [bytes.fromhex(root["public_hex"]) for root in BY_ROOTS["roots"]]
+    assert signers(document, roots) == set(roots[:2])
+    assert document.body.hex() == vector["payload_hex"]
+    assert document.digest.hex() == vector["sha256_hex"]
+    for (kid, signature), signed in zip(document.signatures.items(), vector["signed_hex"], strict=True):
+        root = next(load_public_key(root) for root in roots if key_id(root) == kid)
+        assert root is not None
+        root.verify(signature, bytes.fromhex(signed))
+    keys = [Ed25519PrivateKey.from_private_bytes(bytes.fromhex(root["seed_hex"])) for root in BY_ROOTS["roots"]]
+    assert isinstance(document.payload, dict)
+    assert seal_document(kind, document.payload, keys[:2]) == raw
+
+
+def test_vectors_of_the_roots_are_accepted() -> None:
+    raw = {vector["name"]: bytes.fromhex(vector["document_hex"]) for vector in BY_ROOTS["documents"]}
+    assert raw.keys() == {kind.value for kind in DocumentKind}
+    opened = open_bundle(raw["bundle"])
+    assert isinstance(opened, SignedBundle)
+    assert opened.bundle == make_vectors.sorted_bundle()
+    car = bytes.fromhex(DOCUMENT["keys"]["vehicle"]["kid_hex"])
+    floor_unix_s = make_vectors.DATE_UNIX_S + 86_400_000
+    reset = judge_reset(raw["reset"], opened.bundle, car=car, floor_unix_s=floor_unix_s, done=frozenset())
+    assert isinstance(reset, Reset)
+    assert isinstance(judge_decommission(raw["decom"], opened.bundle, car=car), Decommission)
 
 
 @pytest.mark.parametrize("vector", DOCUMENT["envelopes"], ids=lambda vector: vector["name"])
