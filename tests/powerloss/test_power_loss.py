@@ -157,6 +157,7 @@ def replay(
                 done.findings.append((f"call {point} ({type(call).__name__}), found again: {loss.words}", broken))
 
 
+@pytest.mark.timeout(600)  # a minute on an idle processor
 @pytest.mark.hazard("H79", "H80")
 def test_nothing_acknowledged_is_lost_to_a_power_cut_h79_h80(memory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """H79, H80: after every call, what was acknowledged is there in full, and of the next write all or nothing."""

@@ -28,6 +28,7 @@ from agent.model.events import (
     StoreFailed,
 )
 from agent.model.frame import BusState, Frame
+from agent.model.records import TelemetryRecord
 from tests.support.pair import VEHICLE_KEY, config, vehicle
 from tests.support.world_disk import StampedQueue, WorldDisk
 from tests.support.world_keys import AGENT_KEYS
@@ -67,7 +68,7 @@ class Computer:
         self.effects_until_crash: int | None = None
         self.stall_s = 0.0
         self.is_store_broken = False
-        self.has_store_failed = False
+        self.has_telemetry_failed = False
         self.clock_offset_s = 1.7e9
         self._queue = StampedQueue(deque(), self._clock)
         self._writing: Persist | None = None
@@ -102,7 +103,7 @@ class Computer:
         world = self._world
         self.starts += 1
         self._timer_s = None
-        self.has_store_failed = False
+        self.has_telemetry_failed = False
         self.sid = world.chance.randbytes(8)
         self.started_s = world.now_s
         world.mark("start", self.sid)
@@ -279,7 +280,8 @@ class Computer:
             return  # of a process that is no more
         self._writing = None
         if self.is_store_broken:
-            self.has_store_failed = True
+            # Only what is telemetry goes on in memory; after any other write that failed nothing is told any more.
+            self.has_telemetry_failed |= all(isinstance(record, TelemetryRecord) for record in effect.records)
             # An error at the sync says nothing of what is on the disk.
             if self._world.chance.random() < 0.3:
                 self._make_durable(effect)

@@ -291,7 +291,7 @@ class Judge:
 
     def _told_from_memory(self, payload: bytes) -> OutboxStored:
         """A record that is not on the disk, which only one that the disk did not take may be."""
-        if not self._world.computer.has_store_failed:
+        if not self._world.computer.has_telemetry_failed:
             raise BrokenRuleError("SR-07: a record was told before it was kept")
         self.truths.check_document(payload, self._world.computer.started_s)
         plain = payload.replace(b',"historical":true}', b"}")
