@@ -10,13 +10,13 @@ import asyncio
 import base64
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.command.cosign import DocumentKind, open_document
-from agent.command.orders import Decommission, OrderRefusal, judge_decommission, judge_reset
+from agent.command.orders import OrderRefusal, judge_decommission, judge_reset
 from agent.errors import EXIT_DONE, ConfigurationError, OrderError, StoreError
 from agent.model.records import FloorReset, Recovered
 from agent.trusting import beginning
@@ -115,6 +115,16 @@ class Installation:
             )
         return self.directory / self.config.trust.bundle_file
 
+    @property
+    def kept_order(self) -> Path:
+        """The decommission order under way."""
+        return self.store / "decommission.cbor"
+
+    @property
+    def kept_receipt(self) -> Path:
+        """What the car said to it."""
+        return self.store / "retired.cbor"
+
     def credentials(self) -> tuple[Path, ...]:
         """What makes this car this car: its key first, for all else is worthless without it."""
         broker = self.config.broker
@@ -151,27 +161,94 @@ def clock_reset(car: Installation, order: Path | None) -> int:
 
 
 def decommission(car: Installation, order: Path, receipt: Path | None) -> int:
-    """The receipt first, then the keys, then all that could still be asked for the order."""
+    """The receipt first, then the keys, then all else; the order is kept beside the stores until it is done."""
     from agent.adapters.files import read_document
     from agent.adapters.removal import has_store, store_files
 
     raw, bundle_file = read_document(order), car.bundle_file
-    if not has_store(car.store) and not car.key_file.exists():
-        _require_for_this_car(order, raw, car)  # cut off near its end: nothing of worth is left, nor any root to ask
-    else:
-        stores, recovered, in_force = _opened(car, bundle_file)
-        try:
-            judged = judge_decommission(raw, in_force, car=car.car)
-            if isinstance(judged, OrderRefusal):
-                raise _refused(order, judged, car, in_force, recovered.trust.floor_unix_s)
-            signed = _receipt(car, judged, recovered, receipt)
-            _tell({"car": car.config.car.id, "order": judged.order_id.hex(), "receipt": signed})
-            _remove(car.credentials())
-        finally:
-            stores.close()
-    _remove((*store_files(car.store), bundle_file))
+    if not (car.key_file.exists() or has_store(car.store) or bundle_file.exists() or car.kept_order.exists()):
+        sys.stderr.write("There is nothing left of this car here.\n")
+        return EXIT_DONE
+    if not _is_under_way(car, raw):
+        _begin(car, order, raw, bundle_file, receipt)
+    signed = read_document(car.kept_receipt) if car.kept_receipt.exists() else None
+    if receipt is not None and signed is not None:
+        _put_receipt(receipt, signed)
+    told = None if signed is None else base64.b64encode(signed).decode("ascii")
+    _tell({"car": car.config.car.id, "receipt": told})
+    with _stopped(car):
+        _remove(car.credentials())
+    _remove((*store_files(car.store), bundle_file, car.kept_receipt, car.kept_order))
     sys.stderr.write("This car is out of service. Its agent.toml is left; a new identity needs a new one.\n")
     return EXIT_DONE
+
+
+def _begin(car: Installation, order: Path, raw: bytes, bundle_file: Path, receipt: Path | None) -> None:
+    """Judge the order and keep it with the receipt for it, whatever happens next; nothing is deleted yet."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from agent.adapters.files import read_key_file
+    from agent.adapters.removal import write_durably
+    from agent.command.envelope import MessageKind, Retired, encode_retired, seal
+
+    key = Ed25519PrivateKey.from_private_bytes(read_key_file(car.key_file))
+    stores, recovered, in_force = _opened(car, bundle_file)
+    try:
+        judged = judge_decommission(raw, in_force, car=car.car)
+        if isinstance(judged, OrderRefusal):
+            raise _refused(order, judged, car, in_force, recovered.trust.floor_unix_s)
+        said = Retired(car.car, judged.order_id, recovered.sequence_next - 1, recovered.store_id)
+        signed = seal(MessageKind.RETIRED, encode_retired(said), key, car.car)
+        if receipt is not None:
+            _put_receipt(receipt, signed)
+        _remove((car.kept_order, car.kept_receipt))
+        write_durably(car.kept_receipt, signed)
+        write_durably(car.kept_order, raw)
+    finally:
+        stores.close()
+
+
+def _is_under_way(car: Installation, raw: bytes) -> bool:
+    """Whether this very order was found good before, and its work cut off."""
+    from agent.adapters.files import read_document
+
+    if not car.kept_order.exists():
+        return False
+    is_same = read_document(car.kept_order) == raw
+    if not is_same and not car.key_file.exists():
+        raise OrderError(f"an earlier order is under way; end that one first: --order {car.kept_order}")
+    return is_same
+
+
+@contextmanager
+def _stopped(car: Installation) -> Iterator[None]:
+    """The store's lock is ours meanwhile, as long as there is a store."""
+    from agent.adapters.removal import has_store
+    from agent.adapters.store import Stores
+
+    if not has_store(car.store):
+        yield  # nor are there any keys left to run an agent with
+        return
+    stores = Stores(car.store, car.car)
+    stores.open()
+    try:
+        yield
+    finally:
+        stores.close()
+
+
+def _put_receipt(path: Path, signed: bytes) -> None:
+    """Make the receipt's file, or find it there from a run before; no other file gives way to it."""
+    from agent.adapters.files import read_document
+    from agent.adapters.removal import write_durably
+
+    try:
+        write_durably(path, signed)
+    except FileExistsError:
+        if read_document(path) != signed:
+            raise ConfigurationError(f"{path}: is there already; name another file for the receipt") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _opened(car: Installation, bundle_file: Path) -> tuple[Stores, Recovered, Bundle]:
@@ -193,38 +270,6 @@ def _opened(car: Installation, bundle_file: Path) -> tuple[Stores, Recovered, Bu
         stores.close()
         raise ConfigurationError(f"{bundle_file}: {problem}; without roots no order can be looked at")
     return stores, recovered, problem.trust.bundle
-
-
-def _receipt(car: Installation, order: Decommission, recovered: Recovered, path: Path | None) -> str | None:
-    """The car's last word in base64, durable in `path` if that is given; None if its key has gone already."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    from agent.adapters.files import read_document, read_key_file
-    from agent.adapters.removal import write_durably
-    from agent.command.envelope import MessageKind, Retired, encode_retired, open_unverified, seal
-
-    if not car.key_file.exists():
-        sys.stderr.write("the vehicle key has gone already: going on with what an earlier run left\n")
-        return None
-    key = Ed25519PrivateKey.from_private_bytes(read_key_file(car.key_file))
-    said = Retired(car.car, order.order_id, recovered.sequence_next - 1, recovered.store_id)
-    signed = seal(MessageKind.RETIRED, encode_retired(said), key, car.car)
-    if path is not None:
-        try:
-            write_durably(path, signed)
-        except FileExistsError:
-            there = open_unverified(MessageKind.RETIRED, read_document(path))
-            if there is None or there.kid != car.car or there.payload[3] != order.order_id:
-                raise ConfigurationError(f"{path}: is there already; name another file for the receipt") from None
-        except OSError as error:
-            raise ConfigurationError(f"{path}: cannot be written: {error.strerror}") from None
-    return base64.b64encode(signed).decode("ascii")
-
-
-def _require_for_this_car(order: Path, raw: bytes, car: Installation) -> None:
-    document = open_document(DocumentKind.DECOM, raw)
-    if document is None or not isinstance(document.payload, dict) or document.payload.get(2) != car.car:
-        raise OrderError(f"{order}: {_WORDS[OrderRefusal.WRONG_CAR].format(car=car.config.car.id)}")
 
 
 def _remove(paths: Iterable[Path]) -> None:

@@ -132,7 +132,7 @@ def read_text(path: Path) -> str:
     except FileNotFoundError:
         raise ConfigurationError(
             f"{path}: there is no such configuration. Name one with --config, "
-            "or make one with: carshare-backend keys new DIR --operator NUMBER"
+            "or make one with: carshare-backend fleet init DIR --operator NUMBER"
         ) from None
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
@@ -266,7 +266,7 @@ def _car(table: _CarTable) -> Car:
 
 def _known(names: Sequence[str]) -> str:
     if not names:
-        return "None is registered yet: carshare-backend keys add-car NAME REQUEST.json"
+        return "None is registered yet: carshare-backend enroll REQUEST.json --name NAME"
     shown = ", ".join(names[:20])
     return f"Known: {shown}" + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 

@@ -2,11 +2,12 @@
 
     python -m tests.benchmarks.command_cost [--commands N] [--folder DIR] [--json]
 
-The whole agent with its own adapters and stores, a broker, the bench's virtual car (awake) and the operator's library
-run in this process; unlock and lock are asked in turn. Before each command the floor is measured: one Ed25519
-signature check, one SQLite commit of a row of the same size (WAL, synchronous=FULL, same disk) and one send on the
-same bus, as bare calls one after the other. The clock starts when the MQTT adapter hands over the delivery, and stops
-when the call that sent the first frame has returned.
+The whole agent runs with its own adapters and stores, connected to a broker and on one bus with the bench's virtual
+car (awake); unlock and lock are asked in turn. Before each command the floor is measured: one Ed25519 signature check,
+one SQLite commit of a row of the same size (WAL, synchronous=FULL, same disk) and one send on the same bus, as bare
+calls one after the other. The clock starts where the MQTT adapter hands over a delivery, and stops when the call that
+sent the first frame has returned. Commands are handed in there, ready signed: an operator in this process would take
+his share of it.
 Exit status: 0 done, 1 a command was not accepted, 2 wrong use.
 """
 
@@ -17,10 +18,11 @@ import argparse
 import asyncio
 import contextlib
 import json
+import secrets
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -28,23 +30,23 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.adapters.files import read_key_file
 from agent.app import App, new_identity
-from agent.backend.client import Backend
 from agent.backend.keys import key_id
-from agent.backend.settings import Settings, load_settings
 from agent.bench.broker import BenchBroker
 from agent.bench.broker_mosquitto import MosquittoBroker
 from agent.bench.car import VirtualCar
 from agent.bench.car_can import CarOnBus
 from agent.bench.choices import CanChoice, choose_can, mosquitto_program
-from agent.bench.setup import CAR_NAME, OPERATOR, make_folder
+from agent.bench.setup import OPERATOR, make_folder
 from agent.bench.vehicle import demo_folder, load_vehicle
 from agent.cli import load_config
+from agent.command.envelope import CommandPayload, MessageKind, encode_command, seal
 from agent.command.verify import KeyRecord
 from agent.errors import EXIT_DONE, EXIT_FAILED, AgentError
 from agent.model.command import Action
 from agent.model.effects import Effect, Persist
 from agent.model.events import Delivery, FrameNotSent, FrameSent
 from agent.model.records import Intent
+from agent.uplink.wire import Topics
 from tests.benchmarks.cost_report import machine_facts, summary, table
 from tests.benchmarks.floor import Floor, FloorTimes
 
@@ -52,13 +54,15 @@ COMMANDS_PER_KEY = 20
 """The car takes ten unlocks and ten locks at once from one key (amendment A8), so the operator has several."""
 
 COMMANDS_MAX = 10_000
-"""A command takes a third of a second, and the journal holds twice as many."""
+"""A command and its pause take two thirds of a second, and the journal holds twice as many."""
 
 PAUSE_S = 0.25
 """Between commands: what the one before left to write is written, and a batch of telemetry (0.5 s) falls anywhere."""
 
 START_S_MAX = 20.0
 """The agent and the car are there within a second; a board under load takes longer."""
+
+LIFETIME_MS = 20_000
 
 
 @dataclass(slots=True)
@@ -81,13 +85,19 @@ class TimedApp(App):
 
     times = CommandTimes()
 
-    def _delivery(self, delivery: Delivery) -> None:
-        if not delivery.topic.endswith("/cmd"):
-            super()._delivery(delivery)
-            return
+    async def carry_out(self, command: Delivery) -> CommandTimes:
+        """Deliver a command and wait for its end."""
+        self._idle.clear()
         self.times = CommandTimes(delivered_s=perf_counter())
-        super()._delivery(delivery)
+        self._delivery(command)
         self.times.decided_s = perf_counter()
+        await self._idle.wait()
+        return self.times
+
+    def session(self) -> tuple[bytes, int]:
+        """Its id, and how many milliseconds old it is."""
+        status = self._status_document()
+        return bytes.fromhex(str(status["sid"])), round(float(str(status["uptime_s"])) * 1000)
 
     async def _perform(self, effect: Effect) -> None:
         if not (isinstance(effect, Persist) and any(isinstance(record, Intent) for record in effect.records)):
@@ -104,17 +114,46 @@ class TimedApp(App):
         return answer
 
 
+class Operator:
+    """Signs commands to one car, with a new key whenever the old one has asked for all it may."""
+
+    def __init__(self, car: bytes, commands: int) -> None:
+        self._car = car
+        self._count = 0
+        self._keys = [Ed25519PrivateKey.generate() for _ in range(0, commands, COMMANDS_PER_KEY)]
+
+    def records(self) -> dict[bytes, KeyRecord]:
+        """What the car knows of the keys."""
+        public = {key_id(key.public_key()): key.public_key() for key in self._keys}
+        return {kid: KeyRecord(kid, OPERATOR, key, frozenset(Action), 0, 2**40) for kid, key in public.items()}
+
+    def command(self, action: Action, session: tuple[bytes, int]) -> Delivery:
+        """The next command, signed, as the broker would deliver it."""
+        key = self._keys[self._count // COMMANDS_PER_KEY]
+        self._count += 1
+        sid, now_ms = session
+        payload = CommandPayload(
+            car=self._car,
+            cid=secrets.token_bytes(16),
+            operator=OPERATOR,
+            sid=sid,
+            counter=self._count,
+            deadline_ms=now_ms + LIFETIME_MS,
+            action=action,
+        )
+        raw = seal(MessageKind.CMD, encode_command(payload), key, key_id(key.public_key()))
+        return Delivery(Topics(self._car).of(OPERATOR, "cmd"), raw, False, self._count)
+
+
 class NotAcceptedError(AgentError):
     """A command moved nothing: its cost means nothing."""
-
-    exit_status = EXIT_FAILED
 
 
 @contextlib.asynccontextmanager
 async def running_agent(
-    folder: Path, store: Path, can: CanChoice, keys: Sequence[Ed25519PrivateKey]
-) -> AsyncIterator[tuple[TimedApp, Settings]]:
-    """Broker, car and agent, ready for the operator's commands under any of `keys`; all ended on the way out."""
+    folder: Path, store: Path, can: CanChoice, commands: int
+) -> AsyncIterator[tuple[TimedApp, Operator]]:
+    """Broker, car and agent, and an operator who may ask for so many commands; all ended on the way out."""
     profile, database = load_vehicle(demo_folder())
     program = mosquitto_program()
     broker = BenchBroker() if program is None else MosquittoBroker(program, folder)
@@ -123,30 +162,22 @@ async def running_agent(
         files = make_folder(folder, profile=demo_folder(), can=can, broker_host=broker.host, broker_port=broker.port)
         config, _ = load_config(files.agent_toml)
         config = config.model_copy(update={"store": config.store.model_copy(update={"directory": str(store)})})
+        operator = Operator(bytes.fromhex(config.car.id), commands)
         car = CarOnBus(
             VirtualCar(profile, database, now_s=CarOnBus.now_s(), is_asleep=False, sleep_after_s=1e9),
             interface=can.interface,
             channel=can.channel,
             on_event=lambda event: None,
         )
-        vehicle_key = Ed25519PrivateKey.from_private_bytes(read_key_file(files.agent_toml.parent / config.car.key_file))
-        records = [
-            KeyRecord(key_id(key.public_key()), OPERATOR, key.public_key(), frozenset(Action), 0, 2**40) for key in keys
-        ]
-        app = TimedApp(
-            config,
-            profile,
-            new_identity(vehicle_key),
-            {record.kid: record for record in records},
-            directory=files.agent_toml.parent,
-            environ={},
-        )
+        directory = files.agent_toml.parent
+        vehicle_key = Ed25519PrivateKey.from_private_bytes(read_key_file(directory / config.car.key_file))
+        app = TimedApp(config, profile, new_identity(vehicle_key), operator.records(), directory=directory, environ={})
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             car_task = tasks.create_task(car.run(), name="car")
             agent_task = tasks.create_task(app.run(stop), name="agent")
             try:
-                yield app, load_settings(files.backend_toml)
+                yield app, operator
             finally:
                 stop.set()
                 await asyncio.wait((agent_task,))
@@ -155,37 +186,34 @@ async def running_agent(
         await broker.stop()
 
 
-def signing_with(key: Ed25519PrivateKey, settings: Settings) -> Settings:
-    return replace(settings, operator=replace(settings.operator, key=key))
-
-
-async def warm_up(settings: Settings) -> None:
-    """Unlock and lock once; a car that has just started says nothing of its speed yet, and is asked again."""
-    async with asyncio.timeout(START_S_MAX), Backend(settings) as backend:
-        while not (await backend.unlock(CAR_NAME)).is_verified:
-            pass
-        await backend.lock(CAR_NAME)
-
-
 async def measure(folder: Path, store: Path, can: CanChoice, commands: int) -> list[tuple[CommandTimes, FloorTimes]]:
     """Ask for so many commands, one after the other, each with the floor measured before it."""
-    first, *keys = [Ed25519PrivateKey.generate() for _ in range(-COMMANDS_PER_KEY, commands, COMMANDS_PER_KEY)]
     pairs: list[tuple[CommandTimes, FloorTimes]] = []
-    async with running_agent(folder, store, can, [first, *keys]) as (app, settings):
-        await warm_up(signing_with(first, settings))
+    async with running_agent(folder, store, can, COMMANDS_PER_KEY + commands) as (app, operator):
+        await warm_up(app, operator)
         with Floor(store, interface=can.interface, channel=can.channel) as floor:
-            for number, key in enumerate(keys):
-                async with Backend(signing_with(key, settings)) as backend:
-                    for count in range(min(COMMANDS_PER_KEY, commands - number * COMMANDS_PER_KEY)):
-                        floor_times = floor.measure()
-                        await asyncio.sleep(PAUSE_S)
-                        action = Action.LOCK if count % 2 else Action.UNLOCK
-                        result = await backend.command(CAR_NAME, action)
-                        if app.times.sent_s == 0.0:
-                            raise NotAcceptedError(f"{action.name.lower()} {len(pairs) + 1} sent no frame: {result}")
-                        pairs.append((app.times, floor_times))
-                        _show_progress(len(pairs), commands)
+            for number in range(commands):
+                await asyncio.sleep(PAUSE_S)
+                floor_times = floor.measure()
+                await asyncio.sleep(PAUSE_S)
+                action = Action.LOCK if number % 2 else Action.UNLOCK
+                times = await app.carry_out(operator.command(action, app.session()))
+                if times.sent_s == 0.0:
+                    raise NotAcceptedError(f"{action.name.lower()}, command {number + 1}, sent no frame")
+                pairs.append((times, floor_times))
+                _show_progress(len(pairs), commands)
     return pairs
+
+
+async def warm_up(app: TimedApp, operator: Operator) -> None:
+    """Unlock and lock; a car that has just started says nothing of its speed yet, and is asked again a bit later."""
+    for action in (Action.UNLOCK, Action.LOCK):
+        for _ in range(COMMANDS_PER_KEY // 2):
+            if (await app.carry_out(operator.command(action, app.session()))).sent_s:
+                break
+            await asyncio.sleep(START_S_MAX / COMMANDS_PER_KEY)
+        else:
+            raise NotAcceptedError(f"the car's state allows no {action.name.lower()}")
 
 
 def _show_progress(done: int, commands: int) -> None:
@@ -207,7 +235,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example:\n  python -m tests.benchmarks.command_cost --folder /var/tmp --json\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--commands", type=_count, default=200, metavar="N", help="how many (default: 200)")
+    parser.add_argument(
+        "--commands",
+        type=_count,
+        default=COMMANDS_MAX,
+        metavar="N",
+        help=f"how many (default and at most: {COMMANDS_MAX})",
+    )
     parser.add_argument(
         "--folder", type=Path, default=Path(), metavar="DIR", help="the disk of the stores (default: this folder's)"
     )

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.adapters.files import read_key_file
 from agent.adapters.status_socket import read_status
 from agent.app import App, new_identity
 from agent.cli import load_config, load_profile
@@ -45,13 +43,8 @@ SECOND = replace(BUNDLE, version=2, operators=(OperatorEntry(1), OperatorEntry(3
 
 def app_of(car: RootedCar) -> App:
     config, _ = load_config(car.agent_toml)
-    key = Ed25519PrivateKey.from_private_bytes(read_key_file(car.folder / config.car.key_file))
     profile = load_profile(car.folder / config.car.profile)
-    return App(config, profile, new_identity(key), {}, directory=car.folder, environ={})
-
-
-def vehicle_key(car: RootedCar) -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(read_key_file(car.folder / "vehicle.key"))
+    return App(config, profile, new_identity(car.vehicle_key), {}, directory=car.folder, environ={})
 
 
 @asynccontextmanager
@@ -72,7 +65,7 @@ async def hello(backend: WireClient, car: RootedCar, operator: int, version: int
                 continue
             envelope = open_unverified(MessageKind.HELLO, bytes(publication.payload or b""))
             assert envelope is not None
-            assert check_signature(envelope, vehicle_key(car).public_key())
+            assert check_signature(envelope, car.vehicle_key.public_key())
             found = decode_hello(envelope.payload)
             if found.versions == (version, 0) and found.nonce == nonce:
                 return found
@@ -92,7 +85,7 @@ async def status_of(car: RootedCar) -> dict[str, Any]:
 async def both_ends(folder: Path) -> AsyncIterator[tuple[RootedCar, WireClient, WireClient]]:
     """A car at a broker, a client that hears its greetings, and one that publishes."""
     with mosquitto(folder) as broker:
-        car = rooted_car(folder / "bench", sealed(FIRST), broker_port=broker.port, channel=f"trust-{uuid.uuid4()}")
+        car = rooted_car(folder / "car", sealed(FIRST), broker_port=broker.port, channel=f"trust-{uuid.uuid4()}")
         async with WireClient(broker.port) as listener, WireClient(broker.port) as publisher:
             await listener.connect("listener")
             await listener.subscribe(f"v1/+/{car.car.hex()}/hello")
@@ -137,7 +130,7 @@ async def test_a_bundle_that_came_is_in_force_after_a_restart_and_a_forged_one_i
 
 
 def test_an_agent_with_nothing_to_believe_does_not_start(tmp_path: Path) -> None:
-    car = rooted_car(tmp_path / "bench", b"noise")
+    car = rooted_car(tmp_path / "car", b"noise")
     with pytest.raises(
         ConfigurationError, match=r"bundle\.cbor: no trust bundle yet, and the bundle file is not sound"
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import socket
 import ssl
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from agent.backend.client import Backend
-from agent.backend.settings import load_settings
+from agent.backend.connection import Connection, RefusedError, tls_context
+from agent.backend.settings import BrokerAddress, load_settings
+from agent.backend.watching import PresenceReport, Report, StateReport
 from agent.model.command import Executed, Reason, Stage
 from tests.support.fleet_bench import FleetBench, FleetBroker, new_fleet
 
@@ -62,8 +65,9 @@ async def test_the_life_of_a_fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     broker = FleetBroker(bench)
     await asyncio.to_thread(broker.start)
     try:
-        await bench.enrol("car", name="demo")
-        await bench.enrol("other", name="other")
+        own = await bench.enrol("car", name="demo")
+        other = await bench.enrol("other", name="other")
+        await kept_apart(bench, own, other)
         async with bench.on_the_road("car"):
             await answers(bench)
             assert await unlocked(bench) == "verified"
@@ -72,6 +76,7 @@ async def test_the_life_of_a_fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             shutil.copy(bench.backend_toml, old_toml)
             async with Backend(load_settings(old_toml)) as thief:
                 assert await thief.ping("demo") is not None
+                await told_of(thief)
                 await rotated(bench)
                 assert await unlocked(bench) == "verified"
                 # While the two overlap, the old one is as good as the new.
@@ -87,6 +92,27 @@ async def test_the_life_of_a_fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         await revoked_car(bench, broker)
     finally:
         broker.stop()
+
+
+async def told_of(backend: Backend) -> None:
+    """The broker's access list lets through what a car tells unsigned, too."""
+    told: set[type[Report]] = set()
+    async with asyncio.timeout(READY_S), contextlib.aclosing(backend.watch("demo")) as reports:
+        async for report in reports:
+            told.add(type(report))
+            if {PresenceReport, StateReport} <= told:
+                return
+
+
+async def kept_apart(bench: FleetBench, own: str, other: str) -> None:
+    """A car publishes on its own topics alone, whatever it says it is."""
+    folder = bench.folder / "car"
+    address = BrokerAddress("127.0.0.1", bench.port, folder / "ca.pem", folder / "car.pem", folder / "tls.key")
+    async with Connection(address, "probe", tls_context(address), lambda delivery: None) as car:
+        await car.publish_confirmed(f"v1/1/{own}/evt", b"{}", None)
+        for topic in (f"v1/1/{other}/evt", f"v1/1/{other}/cmd", f"v1/1/{own}/cmd", f"v1/1/{own}/bundle"):
+            with pytest.raises(RefusedError, match="Not authorized"):
+                await car.publish_confirmed(topic, b"{}", None)
 
 
 async def rotated(bench: FleetBench) -> None:

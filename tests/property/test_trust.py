@@ -104,6 +104,7 @@ def test_no_bundle_can_be_cut_short_or_made_longer() -> None:
         assert open_document(DocumentKind.BUNDLE, GOLDEN + bytes([more])) is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=DOCUMENT_BYTES_MAX + 8) | st.binary(max_size=40).map(lambda noise: GOLDEN[:90] + noise))
 def test_no_noise_is_a_bundle_or_an_exception(raw: bytes) -> None:
     assert not isinstance(open_bundle(raw), SignedBundle)

@@ -41,6 +41,7 @@ PROCESSES = os.cpu_count() or 1
 # Whatever its seeds, a run of this size has seen each of these; one that has not tests less than it says.
 SEEN = (
     "end verified ok",
+    "end executed_unverified ok",
     "end executed_unverified timeout",
     "end failed no_state_change",
     "end failed conflicting_state",
@@ -62,7 +63,14 @@ SEEN = (
     "refused operator_mismatch",
     "refused action_not_allowed",
     "refused door_open",
+    "refused ignition_on",
+    "refused speed_unknown",
+    "refused precondition_stale",
     "refused storage",
+    "return confirmed",
+    "return door_open",
+    "return ignition_on",
+    "return precondition_stale",
     "backend ignored forged hello",
     "backend ignored forged result",
 )

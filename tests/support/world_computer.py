@@ -74,7 +74,7 @@ class Computer:
         self._writing: Persist | None = None
         self._is_frozen = False
         self._frames_kept = False
-        self._waiting: list[Frame | Delivery | LinkEvent] = []
+        self._waiting: list[Frame | Delivery | LinkEvent | Persist] = []
         self._is_performing = False
         self._timer_s: float | None = None
 
@@ -176,7 +176,10 @@ class Computer:
         self._world.mark("thaw")
         waiting, self._waiting = self._waiting, []
         for event in waiting:
-            self.tell(event)
+            if isinstance(event, Persist):
+                self._written(event)
+            else:
+                self.tell(event)
         self.run_timer()
 
     def hear(self, frame: Frame) -> None:
@@ -278,6 +281,10 @@ class Computer:
     def _written(self, effect: Persist) -> None:
         if self._writing is not effect:
             return  # of a process that is no more
+        if self._is_frozen:
+            # As in `app.py`, no effect is performed before the engine knows what became of the write.
+            self._waiting.append(effect)
+            return
         self._writing = None
         if self.is_store_broken:
             # Only what is telemetry goes on in memory; after any other write that failed nothing is told any more.

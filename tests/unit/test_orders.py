@@ -13,7 +13,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.adapters import removal
-from agent.adapters.files import read_key_file
 from agent.adapters.store import Stores
 from agent.cli import main
 from agent.command.envelope import MessageKind, Retired, check_signature, decode_retired, open_unverified
@@ -31,7 +30,7 @@ ROTATED = sealed(replace(BUNDLE, version=2, roots=roots_of(OTHER_ROOTS)), (*ROOT
 @pytest.fixture
 def car(tmp_path: Path) -> RootedCar:
     """A car that ran for a while: its bundle is in the store, signed with a date far ahead."""
-    found = rooted_car(tmp_path / "bench", FIRST)
+    found = rooted_car(tmp_path / "car", FIRST)
     found.write([BundleTaken(1, FIRST, (), FLOOR_UNIX_S)], [SequenceReserved(1001)])
     return found
 
@@ -97,11 +96,11 @@ def test_a_reset_that_does_not_hold_changes_nothing_h133(
 
 
 def test_a_car_that_never_ran_has_no_floor_to_reset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    fresh = rooted_car(tmp_path / "bench", FIRST)
+    fresh = rooted_car(tmp_path / "car", FIRST)
     order = order_file(fresh, seal_reset(reset(fresh, floor_from_unix_s=0), ROOTS))
     assert run(fresh, "clock-reset", "--order", order) == 1
     assert "start it once" in capsys.readouterr().err
-    assert not fresh.installed.store.exists()
+    assert not fresh.store.exists()
     fresh.write([SequenceReserved(2)])
     assert run(fresh, "clock-reset", "--order", order) == 1
     assert "start it once" in capsys.readouterr().err
@@ -129,15 +128,14 @@ def receipt_of(raw: bytes, key: Ed25519PrivateKey) -> Retired:
 def test_a_car_out_of_service_has_no_keys_and_no_stores_and_leaves_a_receipt(
     car: RootedCar, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    key = Ed25519PrivateKey.from_private_bytes(read_key_file(car.folder / "vehicle.key"))
     found = car.found()
-    (car.installed.store / "authority.sqlite3.damaged-1").write_bytes(b"an older one")
+    (car.store / "authority.sqlite3.damaged-1").write_bytes(b"an older one")
     receipt = car.folder.parent / "receipt.cbor"
     options = ("--order", order_file(car, decommission(car)), "--receipt", str(receipt))
     assert run(car, "decommission", *options) == 0
     told = json.loads(capsys.readouterr().out)
     assert base64.b64decode(told["receipt"]) == receipt.read_bytes()
-    assert receipt_of(receipt.read_bytes(), key) == Retired(car.car, ID, 1000, found.store_id)
+    assert receipt_of(receipt.read_bytes(), car.vehicle_key) == Retired(car.car, ID, 1000, found.store_id)
     assert left_in(car) == {"agent.toml"}
 
 
@@ -147,7 +145,7 @@ def test_an_old_order_does_not_hold_for_the_car_that_was_provisioned_again_h138(
 ) -> None:
     old = order_file(car, decommission(car))
     assert run(car, "decommission", "--order", old) == 0
-    again = rooted_car(tmp_path / "again", FIRST)
+    again = rooted_car(tmp_path / "again", FIRST, car=b"new name")
     again.write([BundleTaken(1, FIRST, (), FLOOR_UNIX_S)])
     before = left_in(again)
     capsys.readouterr()
@@ -188,7 +186,7 @@ def test_a_running_agent_is_in_the_way(car: RootedCar, capsys: pytest.CaptureFix
 
 @contextmanager
 def running(car: RootedCar) -> Iterator[None]:
-    stores = Stores(car.installed.store, car.car)
+    stores = Stores(car.store, car.car)
     stores.open()
     yield
     stores.close()
@@ -220,11 +218,10 @@ def cut_after(removals: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(removal, "remove_durably", cut)
 
 
-@pytest.mark.parametrize("removals", range(12))
+@pytest.mark.parametrize("removals", range(13))
 def test_an_order_cut_off_anywhere_is_ended_by_the_same_order(
     car: RootedCar, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], removals: int
 ) -> None:
-    key = Ed25519PrivateKey.from_private_bytes(read_key_file(car.folder / "vehicle.key"))
     receipt = car.folder.parent / "receipt.cbor"
     options = ("--order", order_file(car, decommission(car)), "--receipt", str(receipt))
     with monkeypatch.context() as patch:
@@ -233,21 +230,55 @@ def test_an_order_cut_off_anywhere_is_ended_by_the_same_order(
             status = run(car, "decommission", *options)
         except PowerCutError:
             status = None
-    assert (car.folder / "vehicle.key").exists() == (removals == 0)
-    assert receipt_of(receipt.read_bytes(), key).order_id == ID, "the receipt is there before anything goes"
+    # The first two removals make room for the order itself.
+    assert (car.folder / "vehicle.key").exists() == (removals <= 2)
+    assert receipt_of(receipt.read_bytes(), car.vehicle_key).order_id == ID, "the receipt is there before anything goes"
     assert run(car, "decommission", *options) == 0
     assert left_in(car) == {"agent.toml"}
-    assert receipt_of(receipt.read_bytes(), key).order_id == ID
+    assert receipt_of(receipt.read_bytes(), car.vehicle_key).order_id == ID
     assert status in (None, 0)
 
 
-def test_the_end_of_a_cut_off_order_still_asks_for_the_car(car: RootedCar, capsys: pytest.CaptureFixture[str]) -> None:
-    for path in (car.folder / "vehicle.key", *car.installed.store.iterdir()):
-        path.unlink()
-    other = seal_decommission(Decommission(b"that car", ID, DATE_UNIX_S), ROOTS)
+def test_a_cut_off_order_is_ended_by_no_other(
+    car: RootedCar, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        cut_after(4, patch)
+        with pytest.raises(PowerCutError):
+            run(car, "decommission", "--order", order_file(car, decommission(car)))
+    assert not (car.folder / "vehicle.key").exists()
+    other = seal_decommission(Decommission(car.car, b"id of the second", DATE_UNIX_S), ROOTS)
     assert run(car, "decommission", "--order", order_file(car, other)) == 1
-    assert "wrong_car" in capsys.readouterr().err
-    assert car.bundle_file.exists()
+    kept = car.store / "decommission.cbor"
+    assert f"--order {kept}" in capsys.readouterr().err
+    assert run(car, "decommission", "--order", str(kept)) == 0
+    assert left_in(car) == {"agent.toml"}
+
+
+def test_an_agent_that_was_started_again_meanwhile_is_in_the_way(
+    car: RootedCar, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The power went before the first key did, and came back."""
+    options = ("--order", order_file(car, decommission(car)))
+    with monkeypatch.context() as patch:
+        cut_after(2, patch)
+        with pytest.raises(PowerCutError):
+            run(car, "decommission", *options)
+    with running(car):
+        assert run(car, "decommission", *options) == 1
+    assert "in use by another agent" in capsys.readouterr().err
+    assert (car.folder / "vehicle.key").exists()
+    assert run(car, "decommission", *options) == 0
+
+
+def test_a_key_that_is_somewhere_else_is_not_taken_for_one_that_was_deleted(
+    car: RootedCar, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (car.folder / "vehicle.key").rename(car.folder.parent / "elsewhere")
+    before = left_in(car)
+    assert run(car, "decommission", "--order", order_file(car, decommission(car))) == 2
+    assert "vehicle.key" in capsys.readouterr().err
+    assert left_in(car) == before
 
 
 def test_check_says_what_is_wrong_with_the_bundle_file(car: RootedCar, capsys: pytest.CaptureFixture[str]) -> None:

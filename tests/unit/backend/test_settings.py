@@ -118,7 +118,7 @@ def test_a_key_that_others_can_read_is_a_fault_of_the_line_that_names_it(path: P
 
 
 def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"Name one with --config.*keys new DIR"):
+    with pytest.raises(ConfigurationError, match=r"Name one with --config.*fleet init DIR"):
         load_settings(tmp_path / "backend.toml")
 
 
