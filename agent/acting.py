@@ -8,12 +8,11 @@ durable before it is told.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.answers import Answers
 from agent.command.evidence import evidence_of
-from agent.command.lifecycle import Finish, Lifecycle, Progress, Send, Step
+from agent.command.lifecycle import Finish, Lifecycle, Progress, Send, Steps
 from agent.ledger import Key, Ledger
 from agent.model.command import Action, Command, Evidence, Executed, Outcome, Reason, Stage
 from agent.model.effects import Level
@@ -54,13 +53,14 @@ _BUS_FAILURES = {
 
 @dataclass(slots=True)
 class Running:
-    """The command under way; `is_durable` once its intent is."""
+    """The command under way; `is_durable` once its intent is; `untold` are stages reached and not yet published."""
 
     command: Command
     bus: str
     lifecycle: Lifecycle
     intent_token: int
     is_durable: bool = False
+    untold: list[Stage] = field(default_factory=list)
 
 
 class Acting:
@@ -228,7 +228,8 @@ class Acting:
             wanted.append(self._readback_at_s)
         return min(wanted)
 
-    def _take_steps(self, steps: Iterable[Step], now_s: float) -> None:
+    def _take_steps(self, steps: Steps, now_s: float) -> None:
+        """Frames first: to sign and publish a stage takes a tenth of what a command costs, and nobody drives on it."""
         for step in steps:
             running = self._running
             if running is None:
@@ -242,8 +243,9 @@ class Acting:
                         self._pending.log(Level.ERROR, "frame_not_on_send_list", bus=frame.bus, id=frame.arbitration_id)
                         self.frame_not_sent(token, Reason.INTERNAL, now_s)
                 case Progress(stage):
-                    self._progress(running.command, stage, now_s)
+                    running.untold.append(stage)
                 case Finish(outcome):
+                    self._tell_stages(now_s)
                     self._running = None
                     if outcome.executed is Executed.UNKNOWN:
                         action, until_s = Action(running.command.action), running.lifecycle.effect_until_s
@@ -251,6 +253,8 @@ class Acting:
                     entry = self._ledger.find(_key(running.command))
                     if entry is not None:
                         self._finish(entry.intent, outcome, now_s)
+        if not any(isinstance(step, Send) for step in steps):
+            self._tell_stages(now_s)
 
     def _settled_at_s(self, action: int) -> float:
         """Until when an earlier command with an open end may still undo what this one does."""
@@ -298,9 +302,15 @@ class Acting:
         feedback = () if recipe is None else recipe.feedback
         return evidence_of([self._telemetry.reading(wanted.path, now_s) for wanted in feedback], now_s)
 
-    def _progress(self, command: Command, stage: Stage, now_s: float) -> None:
-        outcome = Outcome(stage, Reason.OK, Executed.UNKNOWN)
-        self._answers.say(command.operator, self._answers.result(*_key(command), command.digest, outcome, now_s))
+    def _tell_stages(self, now_s: float) -> None:
+        """Publish the stages reached so far, in their order; each is told once."""
+        if (running := self._running) is None:
+            return
+        for stage in running.untold:
+            outcome = Outcome(stage, Reason.OK, Executed.UNKNOWN)
+            result = self._answers.result(*_key(running.command), running.command.digest, outcome, now_s)
+            self._answers.say(running.command.operator, result)
+        running.untold.clear()
 
 
 def _key(command: Command) -> Key:

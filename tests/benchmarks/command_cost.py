@@ -44,7 +44,7 @@ from agent.command.verify import KeyRecord
 from agent.errors import EXIT_DONE, EXIT_FAILED, AgentError
 from agent.model.command import Action
 from agent.model.effects import Effect, Persist
-from agent.model.events import Delivery, FrameNotSent, FrameSent
+from agent.model.events import Delivery, FrameNotSent, FrameSent, LinkEvent, Stored
 from agent.model.records import Intent
 from agent.uplink.wire import Topics
 from tests.benchmarks.cost_report import machine_facts, summary, table
@@ -105,7 +105,11 @@ class TimedApp(App):
             return
         self.times.handed_over_s = perf_counter()
         await super()._perform(effect)
-        self.times.stored_s = perf_counter()
+
+    def _link(self, event: LinkEvent) -> None:
+        if isinstance(event, Stored) and self.times.handed_over_s and not self.times.stored_s:
+            self.times.stored_s = perf_counter()
+        super()._link(event)
 
     def _send(self, *arguments: object) -> FrameSent | FrameNotSent:
         answer = super()._send(*arguments)  # type: ignore[arg-type]

@@ -46,7 +46,7 @@ def test_each_module_has_tests_of_its_own(path: str) -> None:
 def test_every_number_string_and_item_of_a_table_is_changed_once() -> None:
     source = (
         'A = 3\nB: Final = "b"\nC = frozenset({X, Y})\nD = tuple[int, None]\n__all__ = ["A"]\n'
-        "class K:\n    e: int = 1\n"
+        "class K:\n    e: int = 1\n    f: bool = False\n    g: int | None = None\n"
     )
     assert [(fault.place, fault.change) for fault in value_faults(source)] == [
         ("A", "A = 4"),
@@ -55,6 +55,7 @@ def test_every_number_string_and_item_of_a_table_is_changed_once() -> None:
         ("C", "C = frozenset({Y})"),
         ("C", "C = frozenset({X})"),
         ("K.e", "e: int = 2"),
+        ("K.f", "f: bool = True"),
     ]
 
 

@@ -1,7 +1,7 @@
 """Faults in the values a module makes when it is imported: its constants, its tables, the defaults of its fields.
 
-mutmut changes what stands in functions only; here every number is one too high, every string another, and every item
-of a table is left out once.
+mutmut changes what stands in functions only; here every number is one too high, every string another, every truth its
+opposite, and every item of a table is left out once.
 """
 
 from __future__ import annotations
@@ -61,8 +61,6 @@ def _changed(statement: ast.Assign | ast.AnnAssign) -> Iterator[ast.stmt]:
 def _faults(node: ast.AST) -> int:
     """In how many ways `_break` can change the node."""
     match node:
-        case ast.Constant(value=bool() | None):
-            return 0
         case ast.Constant(value=int() | float() | str()):
             return 1
         case ast.Set(elts=items) | ast.Tuple(elts=items) | ast.List(elts=items) | ast.Call(args=items):
@@ -76,6 +74,8 @@ def _break(node: ast.AST, fault: int) -> None:
     match node:
         case ast.Constant(value=str(text)):
             node.value = f"XX{text}XX"
+        case ast.Constant(value=bool(truth)):
+            node.value = not truth
         case ast.Constant(value=int(number) | float(number)):
             node.value = number + 1
         case ast.Set(elts=items) | ast.Tuple(elts=items) | ast.List(elts=items) | ast.Call(args=items):
