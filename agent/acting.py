@@ -22,6 +22,7 @@ from agent.model.reading import Reading
 from agent.model.recipe import Recipe
 from agent.model.records import Done, Intent
 from agent.pending import Pending
+from agent.policy.happenings import Asked
 from agent.policy.permits import permit
 from agent.policy.sending import is_on_send_list
 from agent.profiles.schema import Profile
@@ -121,6 +122,8 @@ class Acting:
             accepted_at_unix_s=None if unix_s is None else int(unix_s),
         )
         self._ledger.begin(intent)
+        if command.action in (Action.LOCK, Action.UNLOCK):
+            self._telemetry.lock_asked(Asked(command.operator, command.cid, command.action == Action.LOCK))
 
         def permits(asked_at_s: float, since_s: float | None) -> tuple[Reason | None, tuple[Reading, ...]]:
             def read(path: str) -> Reading:
@@ -278,6 +281,18 @@ class Acting:
             stage=outcome.stage.name.lower(),
             reason=outcome.reason.name.lower(),
             executed=outcome.executed.name.lower(),
+        )
+        self._telemetry.command_ended(
+            {
+                "command": Action(intent.action).name.lower(),
+                "operator": intent.operator,
+                "cid": intent.cid.hex(),
+                "stage": outcome.stage.name.lower(),
+                "reason": outcome.reason.name.lower(),
+                "executed": outcome.executed.name.lower(),
+                "result_seq": sequence,
+            },
+            now_s,
         )
         self._telemetry.report_now(now_s)
 

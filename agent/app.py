@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from agent.adapters.broker import Broker, Subscription
 from agent.adapters.can_bus import FrameRefused
-from agent.adapters.clock import boot_s, unix_offset
+from agent.adapters.clock import boot_id, boot_s, unix_offset
 from agent.adapters.journal import write_log
 from agent.adapters.status_socket import StatusSocket
 from agent.adapters.store import CLOSE_WAIT_S, Stores
@@ -23,6 +23,7 @@ from agent.model.command import Reason
 from agent.model.effects import (
     Acknowledge,
     Effect,
+    Fetch,
     Level,
     Log,
     Notify,
@@ -37,6 +38,7 @@ from agent.model.events import (
     BusChanged,
     ClockSet,
     Delivery,
+    Fetched,
     FrameNotSent,
     FrameSent,
     LinkEvent,
@@ -46,6 +48,7 @@ from agent.model.events import (
     StoreFailed,
 )
 from agent.model.frame import BusState, Frame
+from agent.model.records import OutboxStored
 from agent.uplink.wire import Topics, presence_document
 from agent.wiring import broker_settings, can_buses, installed_trust, subscriptions
 
@@ -114,6 +117,7 @@ class App:
             vehicle_key=identity.vehicle_key,
             keys=keys,
             now_s=boot_s(),
+            boot_id=boot_id(),
             trust=trust,
         )
         topics = Topics(bytes.fromhex(config.car.id))
@@ -217,6 +221,8 @@ class App:
                     self._link(StoreFailed(token, str(error)))
                 else:
                     self._link(Stored(token))
+            case Fetch(sequences, token):
+                self._link(Fetched(token, await self._fetched(sequences)))
             case SendFrame(frame, token, not_after_s):
                 self._link(self._send(frame, token, not_after_s))
             case Publish(_, _, _, _, token):
@@ -236,6 +242,13 @@ class App:
                 write_log(effect)
             case Stop():
                 self._stopped = effect
+
+    async def _fetched(self, sequences: tuple[int, ...]) -> tuple[OutboxStored, ...]:
+        try:
+            return await self._stores.fetch(sequences)
+        except StoreError as error:
+            write_log(Log(Level.ERROR, "outbox_not_read", {"error": str(error), "records": len(sequences)}))
+            return ()
 
     def _send(self, frame: Frame, token: int, not_after_s: float) -> FrameSent | FrameNotSent:
         if (bus := self._buses.get(frame.bus)) is None:

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from agent.faults import Fault, shown, syntax_fault, toml_line
 from agent.model.command import Action
+from agent.model.use import Pace, VehicleUse
 from agent.profiles.findings import Findings
 from agent.profiles.schema import Profile
 
@@ -86,15 +87,65 @@ class StoreTable(_Table):
     directory: str = Field(default="/var/lib/carshare-agent", min_length=1)
 
 
+class PaceTable(_Table):
+    """One way the car is used: seconds between two tellings of a value that changes, after which one that does not is
+    told again (0: not), and after which the snapshot is sent though nothing changed."""
+
+    interval_s: float = Field(ge=0.0, le=86400.0)
+    repeat_s: float = Field(ge=0.0, le=86400.0)
+    heartbeat_s: float = Field(ge=5.0, le=86400.0)
+
+
+class DrivingTable(PaceTable):
+    interval_s: float = Field(default=10.0, ge=0.0, le=86400.0)
+    repeat_s: float = Field(default=0.0, ge=0.0, le=86400.0)
+    heartbeat_s: float = Field(default=600.0, ge=5.0, le=86400.0)
+
+
+class ChargingTable(PaceTable):
+    interval_s: float = Field(default=60.0, ge=0.0, le=86400.0)
+    repeat_s: float = Field(default=0.0, ge=0.0, le=86400.0)
+    heartbeat_s: float = Field(default=1800.0, ge=5.0, le=86400.0)
+
+
+class AwakeTable(PaceTable):
+    interval_s: float = Field(default=60.0, ge=0.0, le=86400.0)
+    repeat_s: float = Field(default=0.0, ge=0.0, le=86400.0)
+    heartbeat_s: float = Field(default=600.0, ge=5.0, le=86400.0)
+
+
+class AsleepTable(PaceTable):
+    interval_s: float = Field(default=600.0, ge=0.0, le=86400.0)
+    repeat_s: float = Field(default=0.0, ge=0.0, le=86400.0)
+    heartbeat_s: float = Field(default=3600.0, ge=5.0, le=86400.0)
+
+
 class ReportingTable(_Table):
     """How much is told. The operator named gets the telemetry; commands are answered to whoever asked."""
 
     operator: int | None = None
     batch_s: float = Field(default=5.0, ge=0.1, le=5.0)
-    state_interval_s: float = Field(default=10.0, ge=0.5, le=3600.0)
-    heartbeat_s: float = Field(default=600.0, ge=5.0, le=86400.0)
+    state_interval_s: float = Field(default=300.0, ge=0.5, le=3600.0)
     outbox_records_max: int = Field(default=10_000, ge=100, le=10_000)
-    outbox_bytes_max: int = Field(default=8 * 2**20, ge=64 * 1024, le=64 * 2**20)
+    outbox_bytes_max: int = Field(default=64 * 2**20, ge=64 * 1024, le=64 * 2**20)
+    outbox_age_s_max: int = Field(default=7 * 86_400, ge=3600, le=30 * 86_400)
+    driving: DrivingTable = DrivingTable()
+    charging: ChargingTable = ChargingTable()
+    awake: AwakeTable = AwakeTable()
+    asleep: AsleepTable = AsleepTable()
+
+    def pace(self, use: VehicleUse) -> Pace:
+        """The general pace of a use, for signals whose profile has none of their own."""
+        table = self.table(use)
+        return Pace(table.interval_s, table.repeat_s or None)
+
+    def table(self, use: VehicleUse) -> PaceTable:
+        return {
+            VehicleUse.DRIVING: self.driving,
+            VehicleUse.CHARGING: self.charging,
+            VehicleUse.AWAKE: self.awake,
+            VehicleUse.ASLEEP: self.asleep,
+        }[use]
 
 
 class StatusTable(_Table):

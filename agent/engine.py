@@ -35,6 +35,7 @@ from agent.model.events import (
     BusChanged,
     ClockSet,
     Delivery,
+    Fetched,
     FrameNotSent,
     FrameSent,
     LinkEvent,
@@ -65,6 +66,7 @@ class Engine:
         vehicle_key: Ed25519PrivateKey,
         keys: Mapping[bytes, KeyRecord],
         now_s: float,
+        boot_id: str = "",
         trust: Beginning | None = None,
     ) -> None:
         """`keys` are those pinned by hand; with a trust bundle there are none, and `trust` has them."""
@@ -74,7 +76,14 @@ class Engine:
         pinned_to = [operator.number for operator in config.operators]
         self._trusting = Trusting(trust, self._pending, pinned=keys, operators=pinned_to, now_s=now_s)
         self._telemetry = Telemetry(
-            profile, config, recovered, self._session, self._pending, now_s, operator=self._telemetry_operator()
+            profile,
+            config,
+            recovered,
+            self._session,
+            self._pending,
+            now_s,
+            operator=self._telemetry_operator(),
+            boot_id=boot_id,
         )
         self._ledger = Ledger(recovered, sid)
         car = bytes.fromhex(config.car.id)
@@ -97,7 +106,7 @@ class Engine:
         for note in (*recovered.notes, *(() if trust is None else trust.notes)):
             self._pending.log(Level.WARNING, "store_note", note=note)
             self._telemetry.tell("store", {"note": note}, now_s)
-        self._telemetry.tell("started", {"interrupted": self._acting.interrupted_count}, now_s)
+        self._telemetry.started({"interrupted": self._acting.interrupted_count}, now_s)
         self._pending.add(Notify("running; broker not connected yet", is_ready=True))
 
     def receive_frame(self, frame: Frame, now_s: float) -> None:
@@ -126,8 +135,11 @@ class Engine:
                     self._trust_changed(now_s)
                 elif not self._telemetry.stored(token, now_s):
                     self._acting.stored(token, now_s)
-            case StoreFailed(_, detail):
-                self._fail(detail, now_s)
+            case StoreFailed(token, detail):
+                if not self._telemetry.store_failed(token, detail, now_s):
+                    self._fail(detail, now_s)
+            case Fetched(token, records):
+                self._telemetry.fetched(token, records, now_s)
             case Published(token, refusal):
                 if not self._telemetry.published(token, refusal, now_s) and not self._link_watch.published(
                     token, refusal, now_s
@@ -149,10 +161,10 @@ class Engine:
                 self._pending.log(Level.WARNING, "broker_down", detail=detail)
                 self._pending.add(Notify("running; broker not connected"))
             case BusChanged():
-                self._telemetry.bus_changed(event)
+                self._telemetry.bus_changed(event, now_s)
                 self._acting.bus_changed(event, now_s)
             case ClockSet():
-                self._telemetry.clock_set(event)
+                self._telemetry.clock_set(event, now_s)
             case StopAsked(is_final):
                 self._commanding.refuse_all(Reason.SHUTTING_DOWN)
                 self._acting.stop(now_s, is_final=is_final)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from agent.model.effects import Acknowledge, Effect, Level, Log, Persist, Publish, SendFrame
+from agent.model.effects import Acknowledge, Effect, Fetch, Level, Log, Persist, Publish, SendFrame
 from agent.model.frame import Frame
 from agent.model.records import Record, SequenceReserved
 
@@ -37,6 +37,11 @@ class Pending:
     def persist(self, *records: Record) -> int:
         """Queue a durable write of records of one store; returns the token of its answer."""
         self._effects.append(Persist(records, self._next_token()))
+        return self._token
+
+    def fetch(self, sequences: tuple[int, ...]) -> int:
+        """Queue a reading of outbox records; returns the token of its answer."""
+        self._effects.append(Fetch(sequences, self._next_token()))
         return self._token
 
     def send(self, frame: Frame, token: int, not_after_s: float) -> None:

@@ -25,4 +25,7 @@ class Session:
         return None if self.clock_offset_s is None else now_s + self.clock_offset_s
 
     def moment(self, now_s: float) -> wire.Moment:
-        return wire.Moment(self.ms(now_s), self.unix_s(now_s), int(self.clock_trust))
+        """`now_s` as records tell it. A clock nobody vouches for is not told: a Pi begins in the past."""
+        is_known = self.clock_trust is not ClockTrust.FLOOR_ONLY
+        unix_s = self.unix_s(now_s) if is_known else None
+        return wire.Moment(self.ms(now_s), unix_s, int(self.clock_trust), self.sid)

@@ -12,6 +12,8 @@ from agent.model.events import ClockTrust
 # in the installed service this file is the only witness.
 SYNCHRONIZED_MARK = Path("/run/systemd/timesync/synchronized")
 
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
 _STA_UNSYNC = 0x0040
 _TIMEX_BYTES = 256  # struct timex is 208 bytes on 64-bit kernels; the rest is room
 
@@ -36,6 +38,14 @@ class _Timex(ctypes.Structure):
 def boot_s() -> float:
     """Seconds since boot, suspend included (`CLOCK_BOOTTIME`); nobody can set it."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def boot_id() -> str:
+    """The kernel's random name for this boot, so that a restart of the agent is told from one of the computer."""
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
 
 
 def wall_offset_s() -> float:

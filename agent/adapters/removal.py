@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from agent.adapters.outbox_schema import TELEMETRY
 from agent.adapters.store import sync_names
-from agent.adapters.store_schema import AUTHORITY, TELEMETRY
+from agent.adapters.store_schema import AUTHORITY
 
 
 def write_durably(path: Path, content: bytes) -> None:

@@ -14,23 +14,23 @@ import secrets
 import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 from agent.adapters.daemon_thread import DaemonThread
+from agent.adapters.outbox_schema import TELEMETRY, apply_telemetry, fetch_outbox, read_outbox
 from agent.adapters.store_file import DeadStorageError, StoreFile, open_store_file
 from agent.adapters.store_schema import (
     AUTHORITY,
     STORE_ID_BYTES,
-    TELEMETRY,
     AuthorityContents,
+    Schema,
     apply_authority,
-    apply_telemetry,
     read_authority,
-    read_outbox,
 )
 from agent.errors import StoreError
-from agent.model.records import AuthorityRecord, OutboxStored, Record, Recovered, TelemetryRecord
+from agent.model.records import AuthorityRecord, OutboxFound, OutboxStored, Record, Recovered, TelemetryRecord
 
 CLOSE_WAIT_S = 2.0
 """A sync takes up to a second on a tired card; one that takes longer at the end is not waited for (H92)."""
@@ -43,13 +43,14 @@ class Stores:
     """The stores of one car in one directory; `open` first, then `write`, `close` at the end.
 
     Storage that is dead at start is replaced by memory and said so (csa1 A12); one that dies later fails each write.
+    The two files live and die apart: telemetry that cannot be kept stops no command.
     """
 
     def __init__(self, directory: Path, car: bytes) -> None:
         self._directory = directory
         self._car = car
         self._lock = -1
-        self._failure: str | None = None
+        self._failures: dict[Schema, str] = {}
         self._authority: StoreFile | None = None
         self._telemetry: StoreFile | None = None
         # One thread: SQLite's syncs block for seconds on a tired card, and writes must not overtake each other.
@@ -81,9 +82,11 @@ class Stores:
         given = [
             authority.sequence_next,
             *(entry.done.sequence + 1 for entry in authority.journal if entry.done is not None),
-            *(record.sequence + 1 for record in outbox),
+            (outbox.sequence_last or 0) + 1,
         ]
+        is_car_new = authority.sequence_next == 1
         if is_degraded or (self._authority is not None and self._authority.note):
+            is_car_new = False
             # What the lost file had given out is not known: begin where no car ever comes to, each time elsewhere.
             given.append(NUMBERS_AFTER_LOSS + secrets.randbelow(NUMBERS_AFTER_LOSS))
         return Recovered(
@@ -93,14 +96,22 @@ class Stores:
             trust=authority.trust,
             # A telemetry file may have outlived the authority file that reserved its numbers (SR-07).
             sequence_next=max(given),
-            outbox=outbox,
+            outbox=self._told_apart(outbox, is_car_new=is_car_new),
             is_degraded=is_degraded,
             notes=tuple(notes),
         )
 
     async def write(self, records: Sequence[Record]) -> None:
-        """Make the records durable, all or none; StoreError if that cannot be promised, and from then on always."""
+        """Make the records durable, all or none; StoreError if that cannot be promised.
+
+        From then on always, for this file, unless it only was full: the kernel may have dropped what it could not
+        write, and a sync that succeeds afterwards proves nothing.
+        """
         await asyncio.get_running_loop().run_in_executor(self._writer, self._write, tuple(records))
+
+    async def fetch(self, sequences: Sequence[int]) -> tuple[OutboxStored, ...]:
+        """Records of the outbox as far as they are there; StoreError if the file cannot be read."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._fetch, tuple(sequences))
 
     def close(self, within_s: float = CLOSE_WAIT_S) -> bool:
         """Finish the write under way, close the files and let another agent have them; blocks, at most so long.
@@ -119,24 +130,43 @@ class Stores:
 
     def _write(self, records: Sequence[Record]) -> None:
         """In the writer's thread."""
-        if self._failure is not None:
-            # The kernel may have dropped what it could not write: a sync that succeeds now proves nothing.
-            raise StoreError(f"{self._directory}: the store has failed before: {self._failure}")
-        if self._authority is None or self._telemetry is None:
-            raise StoreError(f"{self._directory}: the store is not open")
         authority = [record for record in records if isinstance(record, get_args(AuthorityRecord))]
         telemetry = [record for record in records if isinstance(record, get_args(TelemetryRecord))]
         if authority and telemetry:
             raise StoreError("records of both stores in one write, which no transaction covers")
+        schema, file = (AUTHORITY, self._authority) if authority else (TELEMETRY, self._telemetry)
+        if schema in self._failures:
+            raise StoreError(f"{self._directory}: {schema.file_name} has failed before: {self._failures[schema]}")
         try:
-            with (self._authority if authority else self._telemetry).transaction() as connection:
+            with self._opened(file).transaction() as connection:
                 for record in authority:
                     apply_authority(connection, record)
                 for record in telemetry:
                     apply_telemetry(connection, record)
         except (sqlite3.Error, OverflowError, StoreError) as error:
-            self._failure = str(error)
-            raise StoreError(f"{self._directory}: {error}") from error
+            if schema is AUTHORITY or getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_FULL:
+                self._failures[schema] = str(error)
+            raise StoreError(f"{self._directory}: {schema.file_name}: {error}") from error
+
+    def _fetch(self, sequences: Sequence[int]) -> tuple[OutboxStored, ...]:
+        """In the writer's thread."""
+        try:
+            return fetch_outbox(self._opened(self._telemetry).connection, sequences)
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._directory}: {TELEMETRY.file_name} cannot be read: {error}") from error
+
+    def _opened(self, file: StoreFile | None) -> StoreFile:
+        if file is None:
+            raise StoreError(f"{self._directory}: the store is not open")
+        return file
+
+    def _told_apart(self, found: OutboxFound, *, is_car_new: bool) -> OutboxFound:
+        """What no number of the outbox shows: that the car is new, or that the file is and the car is not."""
+        return replace(
+            found,
+            sequence_last=0 if found.sequence_last is None and is_car_new else found.sequence_last,
+            is_in_memory=self._telemetry is not None and self._telemetry.is_in_memory,
+        )
 
     def _take_directory(self) -> None:
         """Make the directory and lock it, itself: that works on a read-only card too, and leaves no file behind."""
@@ -158,10 +188,15 @@ class Stores:
         if self._directory.stat().st_mode & 0o077:
             self._directory.chmod(0o700)
 
-    def _open_files(self, directory: Path | None) -> tuple[AuthorityContents, tuple[OutboxStored, ...]]:
+    def _open_files(self, directory: Path | None) -> tuple[AuthorityContents, OutboxFound]:
         identity = {"car": self._car, "store_id": secrets.token_bytes(STORE_ID_BYTES)}
         self._authority, authority = open_store_file(directory, AUTHORITY, identity, read_authority)
-        self._telemetry, outbox = open_store_file(directory, TELEMETRY, {"car": self._car}, read_outbox)
+        try:
+            self._telemetry, outbox = open_store_file(directory, TELEMETRY, {"car": self._car}, read_outbox)
+        except DeadStorageError as error:
+            # Commands do not need it: they keep their durable journal, and events wait in memory.
+            self._telemetry, outbox = open_store_file(None, TELEMETRY, {"car": self._car}, read_outbox)
+            self._telemetry.note = f"{TELEMETRY.file_name}: cannot be used ({error}); memory takes its place"
         return authority, outbox
 
     def _sync_directory(self) -> None:

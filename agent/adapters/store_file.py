@@ -49,11 +49,12 @@ class DeadStorageError(Exception):
 
 
 class StoreFile:
-    """One open file. `contents` is what `read` found in it; `note` says why it was made anew, None if it was not."""
+    """One open file. `note` says why it was made anew, None if it was not."""
 
-    def __init__(self, connection: sqlite3.Connection, note: str | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, note: str | None, *, is_in_memory: bool = False) -> None:
         self.connection = connection
         self.note = note
+        self.is_in_memory = is_in_memory
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -197,7 +198,7 @@ def _made(
     note: str | None,
 ) -> tuple[StoreFile, Contents]:
     with _classified(), _closed_on_error(_connect(path, schema)) as connection:
-        made = StoreFile(connection, note)
+        made = StoreFile(connection, note, is_in_memory=path == ":memory:")
         with made.transaction():
             connection.execute(f"PRAGMA application_id = {schema.application_id}")
             connection.execute(f"PRAGMA user_version = {schema.version}")

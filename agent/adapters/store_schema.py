@@ -1,8 +1,8 @@
-"""The two SQLite files: their tables, and records to and from rows.
+"""What a SQLite file of the store is, and the `authority` one: its tables, and records to and from rows.
 
 `authority` holds what safety rests on (commands carried out, sessions given out, numbers reserved, the trust bundle
-and the time floor), `telemetry` what waits for the broker; they are apart so that a full or damaged outbox cannot stop
-a command.
+and the time floor), `telemetry` (`outbox_schema.py`) what waits for the broker; they are apart so that a full or
+damaged outbox cannot stop a command.
 """
 
 from __future__ import annotations
@@ -23,13 +23,10 @@ from agent.model.records import (
     Intent,
     JournalEntry,
     JournalPruned,
-    OutboxRemoved,
-    OutboxStored,
     RecoveredTrust,
     ResultDelivered,
     SequenceReserved,
     SessionStarted,
-    TelemetryRecord,
     Tombstone,
 )
 
@@ -45,7 +42,7 @@ RESETS_MAX = 1_000
 """Clock resets are years apart. When there are so many no further one is obeyed, for its id could not be kept."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Schema:
     """One file: `application_id` marks it as ours (SQLite file format §1.3.12), `pages_max` bounds it (4 KiB each).
 
@@ -124,24 +121,6 @@ CREATE TABLE session (
     upgrades={1: _TRUST_TABLES},
 )
 
-TELEMETRY = Schema(
-    file_name="telemetry.sqlite3",
-    application_id=0x63736102,
-    version=1,
-    pages_max=40_960,  # 160 MiB: an outbox of 64 MiB, its overhead, and room to move
-    tables="""
-CREATE TABLE identity (
-    car BLOB NOT NULL CHECK (length(car) = 8),
-    start_count INTEGER NOT NULL DEFAULT 1
-) STRICT;
-CREATE TABLE outbox (
-    sequence INTEGER PRIMARY KEY,
-    priority INTEGER NOT NULL,
-    payload BLOB NOT NULL
-) STRICT;
-""",
-)
-
 
 def apply_authority(connection: sqlite3.Connection, record: AuthorityRecord) -> None:
     """Write one record within the open transaction; StoreError if it contradicts what is there."""
@@ -193,17 +172,6 @@ def apply_authority(connection: sqlite3.Connection, record: AuthorityRecord) -> 
             connection.execute("UPDATE floor SET unix_s = ?", (unix_s,))
 
 
-def apply_telemetry(connection: sqlite3.Connection, record: TelemetryRecord) -> None:
-    """Write one record within the open transaction."""
-    match record:
-        case OutboxStored(sequence, priority, payload):
-            connection.execute(
-                "INSERT INTO outbox (sequence, priority, payload) VALUES (?, ?, ?)", (sequence, priority, payload)
-            )
-        case OutboxRemoved(sequences):
-            connection.executemany("DELETE FROM outbox WHERE sequence = ?", ((number,) for number in sequences))
-
-
 @dataclass(frozen=True, slots=True)
 class AuthorityContents:
     """Everything the authority file holds; the journal oldest first."""
@@ -243,12 +211,6 @@ def _read_trust(connection: sqlite3.Connection) -> RecoveredTrust:
         floor_unix_s,
         frozenset(order_id for (order_id,) in resets),
     )
-
-
-def read_outbox(connection: sqlite3.Connection) -> tuple[OutboxStored, ...]:
-    """What waits for the broker, in the order of its numbers."""
-    rows = connection.execute("SELECT sequence, priority, payload FROM outbox ORDER BY sequence")
-    return tuple(OutboxStored(*row) for row in rows)
 
 
 def _entry(row: tuple[Any, ...]) -> JournalEntry:

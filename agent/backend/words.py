@@ -179,6 +179,13 @@ def hello_words(car: str, hello: Hello | None, answered_in_s: float) -> str:
     )
 
 
+# Of a record: what stands elsewhere in the line, or is for programs.
+_NOT_IN_WORDS = frozenset(
+    {"v", "kind", "event", "seq", "sid", "session_ms", "time_unix_s", "clock_trust", "historical"}
+    | {"vss", "readings", "context"}
+)
+
+
 class ReportWords:
     """Reports as lines; a reading is shown when it differs from what was shown of it before."""
 
@@ -207,10 +214,10 @@ class ReportWords:
 
     def _document_lines(self, car: str, document: Mapping[str, object]) -> Iterator[str]:
         kind, readings = document.get("kind"), document.get("readings")
-        if kind not in ("state", "readings", "event"):
-            known = ("v", "kind", "seq", "session_ms", "time_unix_s", "clock_trust", "historical")
-            rest = (f"{plain(key)}={plain(value)}" for key, value in document.items() if key not in known)
-            yield " ".join([f"event {plain(kind)}", *rest])
+        if kind not in ("state", "readings"):
+            word = document.get("event") if kind == "event" else kind
+            rest = (f"{plain(key)}={plain(value)}" for key, value in document.items() if key not in _NOT_IN_WORDS)
+            yield " ".join([f"event {plain(word)}", *rest])
         rows = readings.items() if isinstance(readings, dict) else _paths(readings)
         for path, reading in rows:
             if not isinstance(reading, dict):

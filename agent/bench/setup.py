@@ -23,7 +23,8 @@ OPERATOR_NAME = "Bench operator"
 # Quick enough to be watched; a car on the road tells its state a hundred times more rarely.
 STATE_INTERVAL_S = 0.5
 BATCH_S = 0.5
-HEARTBEAT_S = 5.0
+# A person watches, whatever the car does.
+PACE = "{ interval_s = 0.5, heartbeat_s = 5.0 }"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,10 @@ directory = "store"
 [reporting]
 batch_s = {BATCH_S}
 state_interval_s = {STATE_INTERVAL_S}
-heartbeat_s = {HEARTBEAT_S}
+driving = {PACE}
+charging = {PACE}
+awake = {PACE}
+asleep = {PACE}
 
 [status]
 socket = "status.sock"

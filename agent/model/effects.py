@@ -53,6 +53,14 @@ class Persist:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetch:
+    """Read records of the outbox back. Answered by `Fetched` with those that are there."""
+
+    sequences: tuple[int, ...]
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
 class Subscribe:
     """Take messages of these operators from now on, and of no others; the connection may be begun anew for it."""
 
@@ -92,4 +100,4 @@ class Stop:
     reason: str
 
 
-Effect = SendFrame | Publish | Acknowledge | Reconnect | Persist | Subscribe | Notify | Log | Stop
+Effect = SendFrame | Publish | Acknowledge | Reconnect | Persist | Fetch | Subscribe | Notify | Log | Stop

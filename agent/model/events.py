@@ -7,6 +7,7 @@ from enum import IntEnum, StrEnum
 
 from agent.model.command import Reason
 from agent.model.frame import BusState
+from agent.model.records import OutboxStored
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,14 @@ class Stored:
 class StoreFailed:
     token: int
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Records asked for by `Fetch`, in the order of their numbers; one that cannot be read is not among them."""
+
+    token: int
+    records: tuple[OutboxStored, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +123,7 @@ LinkEvent = (
     | FrameNotSent
     | Stored
     | StoreFailed
+    | Fetched
     | BrokerUp
     | BrokerDown
     | Published

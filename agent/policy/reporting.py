@@ -1,23 +1,38 @@
-"""What is worth telling, and when: on change beyond a deadband, not oftener than an interval; events at once."""
+"""What is worth telling, and when: samples on change beyond a deadband, paced by how the car is used; events at once.
+
+An event is a change of an input from one known value to another that stood for its time, within the input's cap.
+All else is a sample: the first value of an input, its growing stale, and what its cap holds back.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent.model.reading import Quality, Reading
+from agent.model.reading import Quality, Reading, Value
+from agent.model.use import Pace, VehicleUse
+from agent.policy.debounce import Debounce
+from agent.policy.event_cap import EventCap
 from agent.profiles.schema import ReportRule
 
-# Events wait only until the next `due`, which a slow card can hold up for seconds. Of a signal that flaps meanwhile
-# only the last change is told once so many wait, one a path at the least.
+# Events wait only until the next `due`, which a slow card can hold up for seconds. What flaps meanwhile beyond this
+# is held back as if it were beyond its cap.
 EVENTS_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An input went from one known value to another."""
+
+    before: Value
+    reading: Reading
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
     """What is to be told now: events each for itself, samples as one batch."""
 
-    events: tuple[Reading, ...]
+    events: tuple[Change, ...]
     samples: tuple[Reading, ...]
 
 
@@ -32,65 +47,84 @@ def is_news(told: Reading | None, new: Reading, deadband: float) -> bool:
     return abs(new.value - told.value) > deadband
 
 
+def pace_of(rule: ReportRule, use: VehicleUse, general: Pace) -> Pace:
+    """The pace of one signal: the profile's own for this use, else the general one, but not below the signal's least.
+
+    A value is not told again oftener than it may be told when it changes.
+    """
+    own = rule.paces.get(use)
+    least_s = max(rule.interval_s_min, general.interval_s_min) if own is None else own.interval_s_min
+    most_s = general.interval_s_max if own is None or own.interval_s_max is None else own.interval_s_max
+    return Pace(least_s, None if most_s is None else max(most_s, least_s))
+
+
 class Reporter:
     """Remembers what was told of each path and picks what is due.
 
     A sample waits until `batch_s` after the first one of its batch, and until its own interval is over; only
-    the newest value of a path is told.  An event is due at once, each change for itself; growing stale is no event.
+    the newest value of a path is told.  That a value is none any more (stale, invalid) waits for the batch alone.
     """
 
-    def __init__(self, rules: Mapping[str, ReportRule], *, batch_s: float) -> None:
+    def __init__(
+        self,
+        rules: Mapping[str, ReportRule],
+        *,
+        batch_s: float,
+        paces: Mapping[VehicleUse, Pace],
+        cap: EventCap,
+    ) -> None:
         self._rules = rules
         self._batch_s = batch_s
+        self._paces = {
+            use: {path: pace_of(rule, use, paces[use]) for path, rule in rules.items()} for use in VehicleUse
+        }
+        self._pace = self._paces[VehicleUse.AWAKE]
+        self._cap = cap
+        self._debounce = Debounce()
         self._told: dict[str, Reading] = {}
         self._told_at_s: dict[str, float] = {}
-        self._events: list[Reading] = []
+        # Of inputs: the value that counts, told or about to be.
+        self._known: dict[str, Value] = {}
+        self._events: list[Change] = []
         # The newest of each path only, so the profile itself is the bound.
         self._samples: dict[str, Reading] = {}
         self._batch_at_s: float | None = None
 
+    def use(self, use: VehicleUse) -> None:
+        """From here on the pace is that of this use."""
+        self._pace = self._paces[use]
+
     def observe(self, reading: Reading, now_s: float) -> None:
         """Consider one reading as it stands now."""
         path, rule = reading.path, self._rules[reading.path]
-        if not is_news(self._told.get(path), reading, rule.deadband):
+        if rule.is_event and self._is_input_change(reading, rule, now_s):
+            return
+        if is_news(self._told.get(path), reading, rule.deadband) or self._is_overdue(reading, now_s):
+            self._put(reading, now_s)
+        else:
             # Back to what was told last before the batch left: nothing to say any more.
             self._samples.pop(path, None)
-        elif rule.is_event and reading.quality is not Quality.STALE:
-            self._note_event(reading)
-        else:
-            self._samples[path] = reading
-            if self._batch_at_s is None:
-                self._batch_at_s = now_s + self._batch_s
-
-    def _note_event(self, reading: Reading) -> None:
-        self._samples.pop(reading.path, None)
-        if len(self._events) >= EVENTS_MAX:
-            self._events = [event for event in self._events if event.path != reading.path]
-        self._events.append(reading)
-        # Told from here on, so that a change back before `due` is an event too.
-        self._told[reading.path] = reading
 
     def due(self, now_s: float) -> Due:
         """Take what is to be told now; it counts as told from here on."""
+        for reading in self._debounce.settled(now_s):
+            self._settle(reading, now_s)
         events, self._events = tuple(self._events), []
         samples: tuple[Reading, ...] = ()
         if self._batch_at_s is not None and now_s >= self._batch_at_s:
-            ripe = {
-                path: reading
-                for path, reading in self._samples.items()
-                if now_s >= self._told_at_s.get(path, float("-inf")) + self._rules[path].interval_s_min
-            }
-            samples = tuple(ripe.values())
-            for path in ripe:
-                del self._samples[path]
+            samples = tuple(reading for reading in self._samples.values() if self._is_ripe(reading, now_s))
+            for reading in samples:
+                del self._samples[reading.path]
+                self._told[reading.path] = reading
             self._batch_at_s = now_s + self._batch_s if self._samples else None
-        for reading in samples:
-            self._told[reading.path] = reading
-        self._told_at_s.update((reading.path, now_s) for reading in (*events, *samples))
+        self._told_at_s.update((reading.path, now_s) for reading in samples)
+        self._told_at_s.update((change.reading.path, now_s) for change in events)
         return Due(events, samples)
 
     def flush(self, now_s: float) -> Due:
         """Everything still waiting, for a last report before the end."""
+        for reading in self._debounce.settled(float("inf")):
+            self._settle(reading, now_s)
         if self._samples:
             self._batch_at_s = now_s
             self._told_at_s = {}
@@ -100,4 +134,51 @@ class Reporter:
         """When to call `due` again, if nothing new comes; events are due in the past."""
         if self._events:
             return float("-inf")
-        return self._batch_at_s
+        wanted = [at_s for at_s in (self._batch_at_s, self._debounce.next_at()) if at_s is not None]
+        return min(wanted, default=None)
+
+    def _is_input_change(self, reading: Reading, rule: ReportRule, now_s: float) -> bool:
+        """Whether this is, or may become, an event; if not it is a sample like any other."""
+        path, value = reading.path, reading.value
+        if value is None:
+            # Not known any more, so nothing stands any more.
+            self._debounce.cancel(path)
+            return False
+        if self._known.setdefault(path, value) == value:
+            if self._debounce.cancel(path):
+                self._cap.note_bounce(path)
+            return False
+        self._samples.pop(path, None)
+        if rule.debounce_s > 0.0:
+            self._debounce.change(reading, rule.debounce_s, now_s)
+        else:
+            self._settle(reading, now_s)
+        return True
+
+    def _settle(self, reading: Reading, now_s: float) -> None:
+        path = reading.path
+        before, self._known[path] = self._known[path], reading.value if reading.value is not None else False
+        per_hour_max = self._rules[path].events_per_hour_max if len(self._events) < EVENTS_MAX else 0
+        if self._cap.allows(path, per_hour_max, now_s):
+            self._events.append(Change(before, reading))
+            # Told from here on, so that a change back before `due` is an event too.
+            self._told[path] = reading
+        elif is_news(self._told.get(path), reading, 0.0):
+            self._put(reading, now_s)
+
+    def _put(self, reading: Reading, now_s: float) -> None:
+        self._samples[reading.path] = reading
+        if self._batch_at_s is None:
+            self._batch_at_s = now_s + self._batch_s
+
+    def _is_ripe(self, reading: Reading, now_s: float) -> bool:
+        told = self._told.get(reading.path)
+        is_value_lost = reading.quality is not Quality.OK and told is not None and told.quality is Quality.OK
+        told_at_s = self._told_at_s.get(reading.path, float("-inf"))
+        return is_value_lost or now_s >= told_at_s + self._pace[reading.path].interval_s_min
+
+    def _is_overdue(self, reading: Reading, now_s: float) -> bool:
+        """A value that has not changed is told again after its longest interval; what is no value is not."""
+        most_s, told_at_s = self._pace[reading.path].interval_s_max, self._told_at_s.get(reading.path)
+        is_repeatable = reading.quality is Quality.OK and most_s is not None and told_at_s is not None
+        return is_repeatable and now_s >= (told_at_s or 0.0) + (most_s or 0.0)

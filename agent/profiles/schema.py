@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.model.command import Action
 from agent.model.frame import BitField, SendRule
 from agent.model.reading import Value
 from agent.model.recipe import ChecksumField, Precondition, Recipe
+from agent.model.use import Pace, VehicleUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +45,24 @@ class UnitChoice:
     factors: Mapping[int, float]
 
 
+EVENTS_PER_HOUR_MAX = 60
+"""Of one input; nobody opens a door oftener for long, and a loose contact does."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReportRule:
-    """When a new value is worth telling. `deadband` is in the VSS unit; `is_event` reports at once as an event."""
+    """When a new value is worth telling. `deadband` is in the VSS unit; a change of what `is_event` is told at once, if
+    it has stood for `debounce_s`, and of one path at most `events_per_hour_max`.
+
+    `interval_s_min` is the least however the car is used; `paces` are this signal's own for some uses.
+    """
 
     deadband: float
     interval_s_min: float
     is_event: bool
+    debounce_s: float = 0.0
+    events_per_hour_max: int = EVENTS_PER_HOUR_MAX
+    paces: Mapping[VehicleUse, Pace] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from agent.model.reading import Value
+from agent.model.use import Pace, VehicleUse
 from agent.profiles import vss
 from agent.profiles.findings import expected_of
 from agent.profiles.lookup import Lookup, Place
 from agent.profiles.message_rules import FRESHNESS_CYCLES
 from agent.profiles.message_spec import MessageSpec, SignalSpec, raw_range
 from agent.profiles.schema import ReportRule, SignalPlan, UnitChoice
-from agent.profiles.toml_model import SignalTable, UnitByTable
+from agent.profiles.toml_model import ReportTable, SignalTable, UnitByTable
 from agent.profiles.units import conversion, known_units
 
 INTEGER_RANGES: Mapping[str, tuple[int, int]] = {
@@ -138,11 +139,7 @@ class _Compilation:
             selector_values=None,
             unit_choice=unit_choice,
             freshness_s=freshness_s,
-            report=ReportRule(
-                deadband=table.report.deadband,
-                interval_s_min=table.report.interval_s,
-                is_event=entry.datatype == "boolean" if table.report.event is None else table.report.event,
-            ),
+            report=_report_rule(table.report, entry.datatype),
         )
 
     def _choices(self, spec: SignalSpec, datatype: str) -> dict[int, Value] | None:
@@ -251,6 +248,19 @@ class _Compilation:
             if shown:
                 problem = f"the DBC calls raw value {raw} {word!r}, and it would be read as the number {shown[0]:g}"
                 self.tell("invalid", problem, "it in `invalid`, beyond `min` or `max`, or all values in `choices`")
+
+
+def _report_rule(table: ReportTable, datatype: str) -> ReportRule:
+    """Yes or no, and words, are inputs: their changes are events unless the profile says otherwise."""
+    tables = {use: getattr(table, use.value) for use in VehicleUse}
+    return ReportRule(
+        deadband=table.deadband,
+        interval_s_min=table.interval_s,
+        is_event=datatype in ("boolean", "string") if table.event is None else table.event,
+        debounce_s=table.debounce_s,
+        events_per_hour_max=table.events_per_hour,
+        paces={use: Pace(pace.interval_s, pace.repeat_s) for use, pace in tables.items() if pace is not None},
+    )
 
 
 def _digits(datatype: str, spec: SignalSpec, factors: Iterable[float], offset: float) -> int | None:

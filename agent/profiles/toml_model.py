@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from agent.model.command import EVIDENCE_MAX
+from agent.profiles.schema import EVENTS_PER_HOUR_MAX
 
 DATABASE_FILES_MAX = 32
 NAME_PATTERN = "^[a-z][a-z0-9_]*$"
@@ -57,10 +58,21 @@ class UnitByTable(_Table):
     units: dict[str, str] = Field(min_length=1)
 
 
+class PaceTable(_Table):
+    interval_s: float = Field(ge=0.0, le=86_400)
+    repeat_s: float | None = Field(default=None, gt=0.0, le=86_400)
+
+
 class ReportTable(_Table):
     deadband: float = Field(default=0.0, ge=0.0)
     interval_s: float = Field(default=1.0, ge=0.0, le=86_400)
     event: bool | None = None
+    debounce_s: float = Field(default=0.25, ge=0.0, le=10.0)
+    events_per_hour: int = Field(default=EVENTS_PER_HOUR_MAX, ge=1, le=600)
+    driving: PaceTable | None = None
+    charging: PaceTable | None = None
+    awake: PaceTable | None = None
+    asleep: PaceTable | None = None
 
 
 class SignalTable(_Table):

@@ -42,14 +42,21 @@ class Topics:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A time as told to the backend: session milliseconds always, Unix time as far as it is trusted."""
+    """A time as told to the backend: session milliseconds always, Unix time if it is known.
+
+    A record is never changed once it has a number, so one made before the time was known never gets its Unix time
+    itself: it names its session, and the `clock` record of that session tells when the session began.
+    """
 
     session_ms: int
     unix_s: float | None
     clock_trust: int
+    sid: bytes = b""
 
     def document(self) -> dict[str, object]:
+        session = {"sid": self.sid.hex()} if self.unix_s is None and self.sid else {}
         return {
+            **session,
             "session_ms": self.session_ms,
             "time_unix_s": None if self.unix_s is None else round(self.unix_s, 3),
             "clock_trust": self.clock_trust,
@@ -77,19 +84,14 @@ def encode(document: Mapping[str, object]) -> bytes:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
-def readings_record(
-    kind: str, sequence: int, moment: Moment, vss: str, readings: Iterable[Reading], now_s: float
-) -> bytes:
-    """An `evt` record of readings. `kind` is `readings` (samples) or `event` (something happened)."""
-    rows = [{"path": reading.path, **reading_document(reading, now_s)} for reading in readings]
-    return encode(
-        {"v": PAYLOAD_VERSION, "kind": kind, "seq": sequence, **moment.document(), "vss": vss, "readings": rows}
-    )
+def named_record(kind: str, sequence: int, moment: Moment, fields: Mapping[str, object]) -> bytes:
+    """A numbered `evt` record; `kind` says what else is in it."""
+    return encode({"v": PAYLOAD_VERSION, "kind": kind, "seq": sequence, **moment.document(), **fields})
 
 
-def named_record(name: str, sequence: int, moment: Moment, fields: Mapping[str, object]) -> bytes:
-    """An `evt` record of something the agent itself has to tell (`started`, `gap`, `bus`, `store` …)."""
-    return encode({"v": PAYLOAD_VERSION, "kind": name, "seq": sequence, **moment.document(), **fields})
+def reading_rows(readings: Iterable[Reading], now_s: float) -> list[dict[str, object]]:
+    """Readings as the `readings` of a record."""
+    return [{"path": reading.path, **reading_document(reading, now_s)} for reading in readings]
 
 
 def as_historical(payload: bytes) -> bytes:
@@ -105,16 +107,19 @@ def state_document(
     last_known: Mapping[str, Reading | None],
     buses: Mapping[str, str],
     now_s: float,
+    *,
+    use: str,
 ) -> bytes:
-    """The retained snapshot: every path with value, unit, age and quality, and how each bus is."""
+    """The retained snapshot: every path with value, unit, age and quality, how each bus is, and how the car is used."""
     return encode(
         {
             "v": PAYLOAD_VERSION,
             "kind": "state",
-            "sid": sid.hex(),
             **moment.document(),
+            "sid": sid.hex(),
             "vss": vss,
             "buses": dict(buses),
+            "use": use,
             "readings": {
                 path: reading_document(reading, now_s, last_known.get(path)) for path, reading in readings.items()
             },

@@ -20,8 +20,8 @@ NOUNS = {"errors", "faults", "model"}
 SHAPES = NOUNS | {"profiles", "config"}
 STAGES = {"decode", "state", "policy", "uplink", "health"}
 ENGINE = {
-    *("engine", "commanding", "acting", "trusting", "telemetry", "pending", "ledger", "answers", "replay", "session"),
-    "link_watch",
+    *("engine", "commanding", "acting", "trusting", "telemetry", "forwarding", "chronicle", "link_watch"),
+    *("pending", "ledger", "answers", "replay", "session"),
 }
 """The engine and the parts it was cut into: the only modules that know more than one stage."""
 

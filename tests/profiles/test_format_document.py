@@ -28,6 +28,7 @@ TABLES: Mapping[str, type[BaseModel]] = {
     "### `[[signals]]`": toml_model.SignalTable,
     "\n`unit_by`, for": toml_model.UnitByTable,
     "\n`report`:": toml_model.ReportTable,
+    "\nEach of `driving`": toml_model.PaceTable,
     "### `[wake.NAME]`": toml_model.WakeTable,
     "### `[actions.ACTION]`": toml_model.ActionTable,
     "\nEach of `frames`:": toml_model.FrameTable,

@@ -29,7 +29,7 @@ from agent.bench.car_switch import SwitchUnit
 from agent.command.envelope import MessageKind, Result, check_signature, decode_result, open_unverified
 from agent.model.command import Action, Executed, Stage
 from agent.model.effects import Effect, Persist, Publish, SendFrame
-from tests.support.disk import Disk
+from tests.support.disk import Disk, OutboxDisk
 from tests.support.pair import VEHICLE_KEY, Pair, Remains, copied
 from tests.support.world_car import WorldCar
 
@@ -460,11 +460,16 @@ def _judge_all(
 def key_of(raw: bytes, cut: Cut) -> object:
     """All that the lives after a cut depend on."""
     remains = cut.remains
-    kept = tuple(_hashable(getattr(remains.disk, shelf.name)) for shelf in fields(remains.disk))
-    return raw, remains.now_s, remains.sessions, kept, cut.since
+    return raw, remains.now_s, remains.sessions, _shelves(remains.disk), cut.since
+
+
+def _shelves(disk: Disk | OutboxDisk) -> tuple[object, ...]:
+    return tuple(_hashable(getattr(disk, shelf.name)) for shelf in fields(disk))
 
 
 def _hashable(shelf: object) -> object:
+    if isinstance(shelf, OutboxDisk):
+        return _shelves(shelf)
     if isinstance(shelf, dict):
         return tuple(shelf.items())
     return frozenset(shelf) if isinstance(shelf, set) else shelf

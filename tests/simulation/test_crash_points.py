@@ -243,7 +243,7 @@ def test_every_record_of_the_outbox_reaches_the_broker_once_numbered_over_any_nu
             for second in range(300):
                 pair.car.press_key_fob(pair.now_s, is_locked=second % 2 == 0)
                 pair.run(1.0)
-        kept = set(pair.disk.outbox)
+        kept = set(pair.disk.outbox.records)
         pair.published.clear()
         pair.restart()
         pair.run(0.2)

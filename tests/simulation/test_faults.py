@@ -22,11 +22,12 @@ from agent.command.envelope import Hello, decode_result, open_unverified
 from agent.command.feedback import FeedbackWatch
 from agent.command.fields import MessageKind
 from agent.model.command import Action, Executed, Reason, Stage
+from agent.model.effects import Persist
 from agent.model.events import ClockTrust
 from agent.model.frame import Frame
 from agent.model.reading import Quality, Reading
 from agent.model.recipe import Feedback
-from agent.model.records import Intent, Record
+from agent.model.records import Intent, Record, TelemetryRecord
 from tests.simulation import million
 from tests.simulation.million import Lived, live, simulate
 from tests.support.pair import CAR, Disk, Pair, vehicle
@@ -137,6 +138,21 @@ class ForgetfulWorld(World):
     computer_kind = ForgetfulComputer
 
 
+class EarlyAnswerComputer(Computer):
+    """A store that answers before a write is on the disk."""
+
+    def _make_durable(self, effect: Persist) -> None:
+        is_telemetry = all(isinstance(record, TelemetryRecord) for record in effect.records)
+        if is_telemetry:
+            self._world.after(0.2, super()._make_durable, effect)
+        else:
+            super()._make_durable(effect)
+
+
+class EarlyAnswerWorld(World):
+    computer_kind = EarlyAnswerComputer
+
+
 class LateStampComputer(Computer):
     """An edge that takes a frame's time of receipt when it gets round to reading it (H97)."""
 
@@ -170,6 +186,12 @@ def test_disk_that_forgets_intents_is_found() -> None:
     """SR-02"""
     failure = first_broken(ForgetfulWorld).failure
     assert failure is not None and "SR-02" in failure
+
+
+def test_record_that_is_told_and_was_not_kept_is_found() -> None:
+    """SR-07: told from memory is only what a disk has refused."""
+    failure = first_broken(EarlyAnswerWorld).failure
+    assert failure is not None and "SR-07: a record was told before it was kept" in failure
 
 
 def test_frames_that_are_made_younger_than_they_are_are_found() -> None:

@@ -22,7 +22,7 @@ MEMORY_GROWTH_BYTES_MAX = 1_000_000
 APART_S = 0.1
 """Between two deliveries: half the rate at which the bucket would drop them unread."""
 
-EVENT_FIELDS = {"v", "kind", "seq", "session_ms", "time_unix_s", "clock_trust", "count"} | {"problem", "detail"}
+EVENT_FIELDS = {"v", "kind", "seq", "sid", "session_ms", "time_unix_s", "clock_trust", "count"} | {"problem", "detail"}
 """All that is ever told of bytes nobody signed: how many there were, and the word for what was wrong with the last."""
 
 

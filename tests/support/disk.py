@@ -10,18 +10,73 @@ from agent.model.records import (
     Done,
     FloorRaised,
     FloorReset,
+    GivenUp,
     Intent,
     JournalEntry,
     JournalPruned,
+    OutboxFound,
+    OutboxHeld,
     OutboxRemoved,
     OutboxStored,
     Record,
     Recovered,
     RecoveredTrust,
     ResultDelivered,
+    RunNoted,
     SequenceReserved,
     SessionStarted,
+    Span,
+    TelemetryRecord,
 )
+
+
+@dataclass
+class OutboxDisk:
+    """The telemetry file by the contract of its records, worked out apart from the store."""
+
+    records: dict[int, OutboxStored] = field(default_factory=dict)
+    spans: tuple[Span, ...] = ()
+    run: RunNoted | None = None
+    sequence_last: int | None = None
+
+    def write(self, record: TelemetryRecord) -> None:
+        match record:
+            case OutboxStored(sequence):
+                assert self.records.get(sequence, record) == record, "a sequence number twice"
+                self.records[sequence] = record
+                self.sequence_last = max(self.sequence_last or 0, sequence)
+            case OutboxRemoved(sequences):
+                for sequence in sequences:
+                    self.records.pop(sequence, None)
+                self.sequence_last = max(self.sequence_last or 0, *sequences)
+            case GivenUp(spans):
+                self.spans = spans
+            case RunNoted():
+                self.run = record
+
+    def found(self, *, is_car_new: bool = True) -> OutboxFound:
+        """As a start finds it; of a car that is not new an outbox without numbers is a new one."""
+        return OutboxFound(
+            tuple(
+                OutboxHeld(record.sequence, int(record.priority), len(record.payload), record.made_s)
+                for _, record in sorted(self.records.items())
+            ),
+            self.spans,
+            max([self.run.running_s if self.run else 0, *(record.made_s for record in self.records.values())]),
+            0 if self.sequence_last is None and is_car_new else self.sequence_last,
+            self.run,
+        )
+
+    def fetch(self, sequences: Iterable[int]) -> tuple[OutboxStored, ...]:
+        return tuple(self.records[sequence] for sequence in sequences if sequence in self.records)
+
+    def clear(self) -> None:
+        """Lost, and made anew."""
+        self.records, self.spans, self.run, self.sequence_last = {}, (), None, None
+
+    def copy(self) -> OutboxDisk:
+        """The records are immutable; only the shelf they stand on is made anew."""
+        return OutboxDisk(dict(self.records), self.spans, self.run, self.sequence_last)
 
 
 @dataclass
@@ -31,7 +86,7 @@ class Disk:
     journal: dict[tuple[int, bytes], JournalEntry] = field(default_factory=dict)
     sessions: set[bytes] = field(default_factory=set)
     sequence_next: int = 1
-    outbox: dict[int, OutboxStored] = field(default_factory=dict)
+    outbox: OutboxDisk = field(default_factory=OutboxDisk)
     trust: RecoveredTrust = field(default_factory=RecoveredTrust)
 
     def write(self, records: Iterable[Record]) -> None:
@@ -53,12 +108,8 @@ class Disk:
                 case JournalPruned(keys):
                     for key in keys:  # as the real store: of a session with a gap nothing is known any more
                         self.sessions.discard(self.journal.pop(key).intent.sid)
-                case OutboxStored(sequence):
-                    assert sequence not in self.outbox, "a sequence number twice"
-                    self.outbox[sequence] = record
-                case OutboxRemoved(sequences):
-                    for sequence in sequences:
-                        self.outbox.pop(sequence, None)
+                case OutboxStored() | OutboxRemoved() | GivenUp() | RunNoted():
+                    self.outbox.write(record)
                 case BundleTaken() | FloorRaised() | FloorReset():
                     self.trust = trust_after(self.trust, record)
 
@@ -68,13 +119,13 @@ class Disk:
             journal=tuple(self.journal.values()),
             sessions=frozenset(self.sessions),
             sequence_next=self.sequence_next,
-            outbox=tuple(self.outbox.values()),
+            outbox=self.outbox.found(is_car_new=self.sequence_next == 1),
             trust=self.trust,
         )
 
     def copy(self) -> Disk:
         """The records are immutable; only the shelves they stand on are made anew."""
-        return Disk(dict(self.journal), set(self.sessions), self.sequence_next, dict(self.outbox), self.trust)
+        return Disk(dict(self.journal), set(self.sessions), self.sequence_next, self.outbox.copy(), self.trust)
 
 
 def trust_after(trust: RecoveredTrust, record: BundleTaken | FloorRaised | FloorReset) -> RecoveredTrust:

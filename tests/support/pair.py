@@ -38,11 +38,12 @@ from agent.command.verify import KeyRecord
 from agent.config import Config, parse_config
 from agent.engine import Engine
 from agent.model.command import Action, Reason
-from agent.model.effects import Acknowledge, Effect, Log, Notify, Persist, Publish, SendFrame, Stop
+from agent.model.effects import Acknowledge, Effect, Fetch, Log, Notify, Persist, Publish, SendFrame, Stop
 from agent.model.events import (
     BrokerUp,
     BusChanged,
     Delivery,
+    Fetched,
     FrameNotSent,
     FrameSent,
     Published,
@@ -89,6 +90,11 @@ public_key = "{COMMAND_KEY.public_key().public_bytes_raw().hex()}"
 actions = ["unlock", "lock", "report"]
 [reporting]
 batch_s = 1.0
+state_interval_s = 10.0
+driving = {{ interval_s = 1.0 }}
+charging = {{ interval_s = 1.0 }}
+awake = {{ interval_s = 1.0 }}
+asleep = {{ interval_s = 1.0, heartbeat_s = 600.0 }}
 """
 
 ECHO = f"v1/all/{CAR.hex()}/echo"
@@ -266,6 +272,8 @@ class Pair:
                 else:
                     self.disk.write(records)
                     link(Stored(token), self.now_s)
+            case Fetch(sequences, token):
+                link(Fetched(token, self.disk.outbox.fetch(sequences)), self.now_s)
             case SendFrame(frame, token, not_after_s):
                 if self.send_refusal is not None:
                     link(FrameNotSent(token, self.send_refusal), self.now_s)

@@ -26,6 +26,7 @@ from agent.model.records import (
     Done,
     FloorRaised,
     FloorReset,
+    GivenUp,
     Intent,
     JournalEntry,
     JournalPruned,
@@ -35,11 +36,13 @@ from agent.model.records import (
     Recovered,
     RecoveredTrust,
     ResultDelivered,
+    RunNoted,
     SequenceReserved,
     SessionStarted,
+    Span,
     Tombstone,
 )
-from tests.support.disk import trust_after
+from tests.support.disk import OutboxDisk, trust_after
 from tests.support.store_records import CAR, done, intent
 
 COMMANDS = 16
@@ -71,22 +74,31 @@ def _life() -> Iterator[Step]:
     sid = _label(0)
     reserved = SEQUENCE_BLOCK + 1
     sequence = 0
+    spans: tuple[Span, ...] = ()
     yield (SessionStarted(sid), SequenceReserved(reserved))
     for number in range(1, COMMANDS + 1):
-        if sequence + 6 >= reserved:  # a command uses at most six numbers
+        if sequence + 7 >= reserved:  # a command uses at most seven numbers
             reserved += SEQUENCE_BLOCK
             yield (SequenceReserved(reserved),)
         yield (intent(number, sid=sid),)
         sequence += 1
-        yield (OutboxStored(sequence, 0, _payload(sequence, 180)),)
+        yield (OutboxStored(sequence, 1, _payload(sequence, 180), 100 * number),)
         sequence += 1
         yield (replace(done(number, sequence=sequence), result=_payload(sequence, 330)),)
         yield (ResultDelivered(7, intent(number).cid),)
         if number % 4 == 2:
             # One record gives way to three, the last of which needs several pages.
-            batch = tuple(OutboxStored(sequence + n, 1, _payload(sequence + n, 90 * 9**n)) for n in (1, 2, 3))
+            batch = tuple(OutboxStored(sequence + n, 3, _payload(sequence + n, 90 * 9**n)) for n in (1, 2, 3))
             sequence += 3
-            yield (*batch, OutboxRemoved((batch[0].sequence - 2,)))
+            given_up = batch[0].sequence - 2
+            spans += (Span(given_up, given_up, 1),)
+            yield (*batch, OutboxRemoved((given_up,)), GivenUp(spans))
+        if number % 4 == 3:
+            # The spans are told, in the write that says they are.
+            yield (RunNoted(f"boot {number}", has_ended=False, running_s=100 * number + 50),)
+            sequence += 1
+            yield (OutboxStored(sequence, 0, _payload(sequence, 120), 100 * number), GivenUp(()))
+            spans = ()
         if number % 5 == 4:
             yield (OutboxRemoved(tuple(range(sequence - 7, sequence - 3))),)
             # The oldest two commands go, and the label of their session with them.
@@ -99,6 +111,7 @@ def _life() -> Iterator[Step]:
         if number == COMMANDS - 2:
             yield (FloorReset(_label(number) * 2, _date(1)),)
         if number == COMMANDS // 3:
+            yield (RunNoted("boot", has_ended=True, running_s=100 * number),)
             yield Restart.CLOSED
         if number == COMMANDS * 2 // 3:
             yield Restart.KILLED
@@ -122,7 +135,7 @@ def _label(number: int) -> bytes:
 
 
 def _payload(number: int, size: int) -> bytes:
-    """Bytes that are nowhere else, so that half of a record cannot pass for the whole."""
+    """Bytes that are nowhere else, so that half of a record cannot pass for the whole: of a size, the number's own."""
     return (sha256(b"payload %d" % number).digest() * (size // 32 + 1))[:size]
 
 
@@ -133,7 +146,7 @@ class Contents:
     journal: dict[tuple[int, bytes], JournalEntry] = field(default_factory=dict)
     sessions: set[bytes] = field(default_factory=set)
     sequence_next: int = 1
-    outbox: dict[int, OutboxStored] = field(default_factory=dict)
+    outbox: OutboxDisk = field(default_factory=OutboxDisk)
     trust: RecoveredTrust = field(default_factory=RecoveredTrust)
 
     def take(self, records: Sequence[Record]) -> None:
@@ -152,11 +165,8 @@ class Contents:
                 case JournalPruned(keys):
                     for key in keys:
                         self.sessions.discard(self.journal.pop(key).intent.sid)
-                case OutboxStored(sequence):
-                    self.outbox[sequence] = record
-                case OutboxRemoved(sequences):
-                    for sequence in sequences:
-                        self.outbox.pop(sequence, None)
+                case OutboxStored() | OutboxRemoved() | GivenUp() | RunNoted():
+                    self.outbox.write(record)
                 case BundleTaken() | FloorRaised() | FloorReset():
                     self.trust = trust_after(self.trust, record)
 
@@ -167,7 +177,7 @@ class Contents:
             tuple(self.journal.values()),
             frozenset(self.sessions),
             self.sequence_next,
-            tuple(self.outbox[sequence] for sequence in sorted(self.outbox)),
+            self.outbox.found(is_car_new=self.sequence_next == 1),
             self.trust,
         )
 
@@ -182,6 +192,11 @@ def states() -> tuple[Recovered, ...]:
             contents.take(step)
         found.append(contents.recovered())
     return tuple(found)
+
+
+def is_whole(record: OutboxStored) -> bool:
+    """Whether a record of the outbox has the payload it was written with."""
+    return record.payload == _payload(record.sequence, len(record.payload))
 
 
 def numbers_used(steps: int) -> Iterator[int]:
@@ -238,7 +253,8 @@ async def endure(directory: Path, first: int) -> None:
     except StoreError:
         say("refused\n")
         return
-    say("degraded\n" if recovered.is_degraded else f"opened {recovered.store_id.hex()}\n")
+    apart = "opened" if not recovered.outbox.is_in_memory else "opened-without-outbox"
+    say("degraded\n" if recovered.is_degraded else f"{apart} {recovered.store_id.hex()}\n")
     for index, step in enumerate(history()[first:], start=first):
         assert isinstance(step, tuple)
         try:

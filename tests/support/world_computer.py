@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 from agent.config import Config
 from agent.engine import Engine
 from agent.model.command import Reason
-from agent.model.effects import Acknowledge, Effect, Level, Log, Persist, Publish, Reconnect, SendFrame, Stop
+from agent.model.effects import Acknowledge, Effect, Fetch, Level, Log, Persist, Publish, Reconnect, SendFrame, Stop
 from agent.model.events import (
     BusChanged,
     ClockSet,
     ClockTrust,
     Delivery,
+    Fetched,
     FrameNotSent,
     FrameSent,
     LinkEvent,
@@ -27,6 +28,7 @@ from agent.model.events import (
     StoreFailed,
 )
 from agent.model.frame import BusState, Frame
+from agent.model.records import TelemetryRecord
 from tests.support.pair import VEHICLE_KEY, config, vehicle
 from tests.support.world_disk import StampedQueue, WorldDisk
 from tests.support.world_keys import AGENT_KEYS
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 FRAMES_WAITING_MAX: Final = 400
 
 STOP_GRACE_S: Final = 8.0
+STORE_ERRORS: Final = {"store_failed", "telemetry_not_stored"}
 CLOCK_TRUSTS: Final = tuple(ClockTrust)
 
 
@@ -65,6 +68,7 @@ class Computer:
         self.effects_until_crash: int | None = None
         self.stall_s = 0.0
         self.is_store_broken = False
+        self.has_telemetry_failed = False
         self.clock_offset_s = 1.7e9
         self._queue = StampedQueue(deque(), self._clock)
         self._writing: Persist | None = None
@@ -99,6 +103,7 @@ class Computer:
         world = self._world
         self.starts += 1
         self._timer_s = None
+        self.has_telemetry_failed = False
         self.sid = world.chance.randbytes(8)
         self.started_s = world.now_s
         world.mark("start", self.sid)
@@ -242,6 +247,8 @@ class Computer:
         match effect:
             case Persist():
                 self._persist(effect)
+            case Fetch(sequences, token):
+                self.tell(Fetched(token, self.disk.outbox.fetch(sequences)))
             case SendFrame():
                 self._send(effect)
             case Publish():
@@ -252,7 +259,7 @@ class Computer:
                 world.broker.acknowledge(delivery_id)
             case Reconnect():
                 world.after(0.0, world.broker.disconnect)
-            case Log(level, event) if level <= Level.ERROR and event != "store_failed":
+            case Log(level, event) if level <= Level.ERROR and event not in STORE_ERRORS:
                 raise BrokenRuleError(f"the agent reports an error of its own: {effect}")
             case Stop(reason):
                 world.mark("exit", about=reason)
@@ -280,6 +287,8 @@ class Computer:
             return
         self._writing = None
         if self.is_store_broken:
+            # Only what is telemetry goes on in memory; after any other write that failed nothing is told any more.
+            self.has_telemetry_failed |= all(isinstance(record, TelemetryRecord) for record in effect.records)
             # An error at the sync says nothing of what is on the disk.
             if self._world.chance.random() < 0.3:
                 self._make_durable(effect)

@@ -9,6 +9,7 @@ import pytest
 
 from agent.config import ACTIONS, ActionWord, Config, check_against_profile, parse_config
 from agent.faults import Fault
+from agent.model.use import VehicleUse
 from agent.profiles.findings import FAULTS_MAX
 from tests.support.plans import SPEED, message_plan, profile_of, signal_plan
 
@@ -57,8 +58,16 @@ def test_shortest_configuration_is_filled_with_defaults() -> None:
     assert config.buses["body"].interface == "socketcan"
     assert (config.broker.port, config.broker.keep_alive_s, config.broker.ca_file) == (8883, 60, None)
     assert config.store.directory == "/var/lib/carshare-agent"
-    assert (config.reporting.batch_s, config.reporting.state_interval_s, config.reporting.heartbeat_s) == (5, 10, 600)
-    assert (config.reporting.outbox_records_max, config.reporting.outbox_bytes_max) == (10_000, 8_388_608)
+    assert (config.reporting.batch_s, config.reporting.state_interval_s) == (5, 300)
+    assert (config.reporting.outbox_records_max, config.reporting.outbox_bytes_max) == (10_000, 67_108_864)
+    assert config.reporting.outbox_age_s_max == 7 * 86_400
+    assert {use: config.reporting.pace(use).interval_s_min for use in VehicleUse} == {
+        VehicleUse.DRIVING: 10.0,
+        VehicleUse.CHARGING: 60.0,
+        VehicleUse.AWAKE: 60.0,
+        VehicleUse.ASLEEP: 600.0,
+    }
+    assert config.reporting.table(VehicleUse.ASLEEP).heartbeat_s == 3600.0
     assert config.status.socket == "/run/carshare-agent/status.sock"
     (command_key,) = config.operators[0].command_keys
     assert (command_key.not_before_unix_s, command_key.not_after_unix_s) == (0, None)
@@ -145,7 +154,9 @@ def test_faults_are_bounded() -> None:
         ("[broker]", "keep_alive_s", 5, 1200, 1),
         ("[reporting]", "batch_s", 0.1, 5.0, 0.001),
         ("[reporting]", "state_interval_s", 0.5, 3600.0, 0.001),
-        ("[reporting]", "heartbeat_s", 5.0, 86_400.0, 0.001),
+        ("[reporting.driving]", "heartbeat_s", 5.0, 86_400.0, 0.001),
+        ("[reporting.asleep]", "interval_s", 0.0, 86_400.0, 0.001),
+        ("[reporting]", "outbox_age_s_max", 3600, 2_592_000, 1),
         ("[reporting]", "outbox_records_max", 100, 10_000, 1),
         ("[reporting]", "outbox_bytes_max", 65_536, 67_108_864, 1),
     ],
@@ -160,7 +171,7 @@ def test_limits_are_inclusive(table: str, name: str, least: float, most: float, 
         assert fault.key.endswith(name)
 
 
-@pytest.mark.parametrize("name", ["batch_s", "state_interval_s", "heartbeat_s"])
+@pytest.mark.parametrize("name", ["batch_s", "state_interval_s"])
 @pytest.mark.parametrize("value", ["nan", "-nan", "inf", "-inf", "true", '"5"'])
 def test_time_must_be_a_finite_number(name: str, value: str) -> None:
     (fault,) = refused(f"{MINIMAL}[reporting]\n{name} = {value}\n")

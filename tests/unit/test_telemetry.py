@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from agent.config import Config, parse_config
-from agent.model.effects import Effect, Log, Persist, Publish
+from agent.forwarding import LATE_S, REFUSAL_PAUSE_S, STORE_RETRY_S
+from agent.model.effects import Effect, Fetch, Log, Persist, Publish
 from agent.model.events import BusChanged, ClockSet, ClockTrust
 from agent.model.frame import BusState
-from agent.model.records import OutboxRemoved, OutboxStored, Recovered, SequenceReserved
+from agent.model.records import OutboxStored, Priority, Recovered, RunNoted, SequenceReserved
 from agent.pending import Pending
 from agent.profiles.schema import ReportRule
 from agent.session import Session
-from agent.telemetry import REFUSAL_PAUSE_S, SWEEP_INTERVAL_S, Telemetry
-from agent.uplink.outbox import IN_FLIGHT_MAX, PRIORITY_EVENT, REMOVALS_MAX
+from agent.telemetry import SWEEP_INTERVAL_S, Telemetry
+from agent.uplink.outbox import IN_FLIGHT_MAX, REMOVALS_MAX, UNWRITTEN_BYTES_MAX
+from tests.support.disk import OutboxDisk
 from tests.support.plans import IS_LOCKED, SPEED, frame_of, message_plan, profile_of, signal_plan
 
 CAR = "5ca1ab1e0ddba115"
@@ -26,6 +28,7 @@ BATCH_S = 1.0
 STATE_INTERVAL_S = 10.0
 HEARTBEAT_S = 60.0
 RECORDS_MAX = 100
+AGE_S_MAX = 7200
 
 PROFILE = profile_of(
     message_plan(
@@ -49,8 +52,11 @@ def config() -> Config:
         [reporting]
         batch_s = {BATCH_S}
         state_interval_s = {STATE_INTERVAL_S}
-        heartbeat_s = {HEARTBEAT_S}
         outbox_records_max = {RECORDS_MAX}
+        outbox_age_s_max = {AGE_S_MAX}
+        driving = {{ interval_s = 0.0, heartbeat_s = {HEARTBEAT_S} }}
+        awake = {{ interval_s = 0.0, heartbeat_s = {HEARTBEAT_S} }}
+        asleep = {{ interval_s = 0.0, heartbeat_s = {HEARTBEAT_S} }}
         """,
         source="agent.toml",
     )
@@ -68,15 +74,35 @@ class Car:
     refusal: str | None = None
     published: list[Publish] = field(default_factory=list)
     logged: list[Log] = field(default_factory=list)
-    outbox: dict[int, OutboxStored] = field(default_factory=dict)
+    disk: OutboxDisk = field(default_factory=OutboxDisk)
+    store_failure: str | None = None
+    boot_id: str = "boot 1"
 
     def __post_init__(self) -> None:
+        self.start()
+
+    def start(self, *, sequence_next: int | None = None) -> None:
+        """The process begins, with what the disk holds."""
+        if sequence_next is not None:
+            self.recovered = replace(self.recovered, sequence_next=sequence_next)
+        found = self.disk.found(is_car_new=self.recovered.sequence_next == 1)
+        self.recovered = replace(self.recovered, outbox=found)
         self.pending = Pending(self.recovered.sequence_next)
         self.telemetry = Telemetry(
-            PROFILE, config(), self.recovered, Session(b"session1", self.now_s), self.pending, self.now_s, operator=1
+            PROFILE,
+            config(),
+            self.recovered,
+            Session(b"session1", self.now_s),
+            self.pending,
+            self.now_s,
+            operator=1,
+            boot_id=self.boot_id,
         )
-        self.outbox = {record.sequence: record for record in self.recovered.outbox}
         self.unanswered: list[int] = []
+
+    @property
+    def outbox(self) -> dict[int, OutboxStored]:
+        return self.disk.records
 
     def perform(self) -> None:
         """Perform all effects; the broker answers each publication at once unless it is told not to."""
@@ -86,15 +112,16 @@ class Car:
     def _perform(self, effect: Effect) -> None:
         match effect:
             case Persist(records, token):
+                if isinstance(records[0], SequenceReserved):
+                    return
+                if self.store_failure is not None:
+                    assert self.telemetry.store_failed(token, self.store_failure, self.now_s)
+                    return
                 for record in records:
-                    match record:
-                        case OutboxStored(sequence):
-                            assert sequence not in self.outbox, "a sequence number twice"
-                            self.outbox[sequence] = record
-                        case OutboxRemoved(sequences):
-                            for sequence in sequences:
-                                del self.outbox[sequence]
+                    self.disk.write(record)  # type: ignore[arg-type]
                 self.telemetry.stored(token, self.now_s)
+            case Fetch(sequences, token):
+                self.telemetry.fetched(token, self.disk.fetch(sequences), self.now_s)
             case Publish(token=token):
                 self.published.append(effect)
                 if token is not None and self.is_acknowledging:
@@ -160,19 +187,22 @@ def test_connection_begins_with_who_is_here_what_it_can_do_and_how_it_is() -> No
 def test_event_is_told_at_once_and_the_sample_with_its_batch() -> None:
     car = Car()
     car.connect()
+    car.run(2 * BATCH_S, 50, 0)
+    car.taken("evt")
     car.run(0.2, 50, 1)
     (event,) = (document for document in car.taken("evt") if document["kind"] == "event")
+    assert event["event"] == "locked"
     assert [(row["path"], row["value"]) for row in event["readings"]] == [(IS_LOCKED, True)]
-    car.run(BATCH_S, 50, 1)
+    car.run(BATCH_S + 0.2, 60, 1)
     (samples,) = (document for document in car.taken("evt") if document["kind"] == "readings")
-    assert [(row["path"], row["value"]) for row in samples["readings"]] == [(SPEED, 50)]
+    assert [(row["path"], row["value"]) for row in samples["readings"]] == [(SPEED, 60)]
 
 
 def test_silence_is_told_as_stale_and_asleep() -> None:
     """SR-05, SR-10."""
     car = Car()
     car.connect()
-    car.telemetry.bus_changed(BusChanged("body", BusState.UP))
+    car.telemetry.bus_changed(BusChanged("body", BusState.UP), car.now_s)
     car.run(2.0, 50, 1)
     car.taken("evt")
     car.run(20.0)
@@ -217,18 +247,21 @@ def test_records_carry_the_wall_time_as_far_as_it_is_known() -> None:
     car = Car()
     car.connect()
     car.telemetry.tell("started", {}, car.now_s)
-    car.telemetry.clock_set(ClockSet(1e9, ClockTrust.ESTIMATED))
+    car.telemetry.clock_set(ClockSet(1e9, ClockTrust.ESTIMATED), car.now_s)
     car.telemetry.tell("started", {}, car.now_s)
     car.perform()
-    before, after = car.taken("evt")
+    before, clock, after = car.taken("evt")
     assert (before["time_unix_s"], before["clock_trust"]) == (None, 0)
     assert (after["time_unix_s"], after["clock_trust"]) == (1e9 + 1000, 1)
+    # What came before the time was known gets it from the record that tells when the session began.
+    assert before["sid"] == clock["sid"] == b"session1".hex()
+    assert clock["session_started_unix_s"] + before["session_ms"] / 1000 == 1e9 + 1000
 
 
 def test_state_of_a_bus_is_logged_once_for_each_change() -> None:
     car = Car()
     for state in (BusState.UP, BusState.UP, BusState.BUS_OFF):
-        car.telemetry.bus_changed(BusChanged("body", state))
+        car.telemetry.bus_changed(BusChanged("body", state), car.now_s)
     car.perform()
     assert [line.fields["state"] for line in car.logged] == ["up", "bus_off"]
     assert car.telemetry.state_of("body") is BusState.BUS_OFF
@@ -267,10 +300,9 @@ def test_records_made_without_a_connection_are_told_later_as_historical() -> Non
 
 
 def test_records_of_the_last_run_are_told_as_historical_under_their_old_numbers() -> None:
-    recovered = Recovered(
-        b"store--1", sequence_next=1000, outbox=(OutboxStored(7, PRIORITY_EVENT, b'{"kind":"door","seq":7}'),)
-    )
-    car = Car(recovered)
+    car = Car()
+    car.disk.write(OutboxStored(7, Priority.EVENT, b'{"kind":"door","seq":7}'))
+    car.start(sequence_next=1000)
     car.connect()
     assert car.taken("evt") == [{"kind": "door", "seq": 7, "historical": True}]
 
@@ -367,9 +399,18 @@ def dropped(documents: Iterable[Any]) -> int:
     return sum(document["dropped"] for document in documents if document["kind"] == "gap")
 
 
+def accounted_for(documents: list[Any]) -> set[int]:
+    """Numbers of records that came, and those in a gap's spans."""
+    spans = [span for document in documents if document["kind"] == "gap" for span in document["spans"]]
+    told = set(sequences(documents))
+    given_up = {number for first, last, _, _ in spans for number in range(first, last + 1)} - told
+    assert len(given_up) == sum(count + unused for _, _, count, unused in spans)
+    return told | given_up
+
+
 @pytest.mark.parametrize("surplus", [0, 1, 50])
-def test_every_record_is_told_or_counted_in_a_gap(surplus: int) -> None:
-    """SR-07: the records of the gaps themselves are no exception."""
+def test_every_record_is_told_or_in_the_spans_of_a_gap(surplus: int) -> None:
+    """SR-07: the backend proves it from the numbers alone."""
     car = Car()
     for _ in range(RECORDS_MAX + surplus):
         car.telemetry.tell("door", {}, car.now_s)
@@ -378,12 +419,31 @@ def test_every_record_is_told_or_counted_in_a_gap(surplus: int) -> None:
     car.connect()
     car.run(2.0)
     documents = car.taken("evt")
-    doors = [document for document in documents if document["kind"] == "door"]
-    assert len(doors) + dropped(documents) == RECORDS_MAX + surplus
-    assert dropped(documents) > 0 or surplus == 0
+    assert dropped(documents) == surplus
+    assert accounted_for(documents) == set(range(1, max(sequences(documents)) + 1))
 
 
-def test_gap_that_opens_during_a_connection_is_told_once_there_is_room() -> None:
+def test_what_was_given_up_outlives_a_power_cut() -> None:
+    """SR-07: the count is on the card in the very write that gave it rise."""
+    car = Car()
+    for _ in range(RECORDS_MAX + 7):
+        car.telemetry.tell("door", {}, car.now_s)
+    car.perform()
+    car.start(sequence_next=1001)
+    car.telemetry.started({}, car.now_s)
+    car.perform()
+    car.connect()
+    car.run(2.0)
+    documents = car.taken("evt")
+    # The start itself needs room too.
+    assert dropped(documents) == 8
+    assert accounted_for(documents) == set(range(1, max(sequences(documents)) + 1))
+    car.start(sequence_next=2001)
+    car.connect()
+    assert dropped(car.taken("evt")) == 0
+
+
+def test_gap_that_opens_during_a_connection_is_told_too() -> None:
     """SR-07: a slow link loses records without ever being lost itself."""
     car = Car(is_acknowledging=False)
     car.connect()
@@ -393,7 +453,7 @@ def test_gap_that_opens_during_a_connection_is_told_once_there_is_room() -> None
     car.is_acknowledging = True
     for token in car.unanswered:
         car.telemetry.published(token, None, car.now_s)
-    car.run(2.0)
+    car.run(70.0)
     assert dropped(car.taken("evt")) == 5
 
 
@@ -405,10 +465,10 @@ def test_sample_that_finds_no_room_among_events_is_counted_and_not_written() -> 
         car.telemetry.tell("door", {}, car.now_s)
     car.perform()
     before = dict(car.outbox)
-    dropped_before = car.telemetry.status(car.now_s)["outbox_dropped"]
+    given_up = car.telemetry.status(car.now_s)["outbox_given_up"]
     car.run(1.5 * BATCH_S, 60, 1)
     assert car.outbox == before
-    assert car.telemetry.status(car.now_s)["outbox_dropped"] == 1 + dropped_before  # type: ignore[operator]
+    assert car.telemetry.status(car.now_s)["outbox_given_up"] == 1 + given_up  # type: ignore[operator]
 
 
 def test_numbers_in_memory_do_not_outlive_their_records() -> None:
@@ -419,7 +479,174 @@ def test_numbers_in_memory_do_not_outlive_their_records() -> None:
         car.perform()
     assert len(car.outbox) == RECORDS_MAX
     status = car.telemetry.status(car.now_s)
-    assert (status["outbox_records"], status["outbox_dropped"]) == (RECORDS_MAX, 19 * RECORDS_MAX)
+    assert (status["outbox_records"], status["outbox_given_up"]) == (RECORDS_MAX, 19 * RECORDS_MAX)
+    assert car.telemetry._forwarding._outbox.memory_bytes == 0
+
+
+def test_record_that_grew_too_old_is_given_up_whatever_the_clock_says() -> None:
+    """The age is the agent's running time: neither a clock set forward nor one set back changes it."""
+    car = Car()
+    car.telemetry.tell("door", {}, car.now_s)
+    car.perform()
+    for offset_s in (0.0, 1e9, -1e9):
+        car.telemetry.clock_set(ClockSet(offset_s, ClockTrust.ESTIMATED), car.now_s)
+        car.run(100.0)
+    assert 1 in car.outbox
+    car.now_s += AGE_S_MAX
+    car.run(1.0)
+    assert 1 not in car.outbox
+
+
+def test_age_goes_on_counting_in_the_next_run_and_not_in_between() -> None:
+    car = Car()
+    car.telemetry.tell("door", {}, car.now_s)
+    car.perform()
+    car.run(AGE_S_MAX / 2)
+    car.telemetry.tell("door", {}, car.now_s)
+    car.perform()
+    car.now_s += 1e7  # months without power
+    car.start(sequence_next=1001)
+    car.run(1.0)
+    assert set(car.outbox) == {1, 2}
+    car.now_s += AGE_S_MAX / 2
+    car.run(61.0)
+    assert 1 not in car.outbox
+    assert 2 in car.outbox
+
+
+def test_record_that_waited_though_the_link_was_up_is_late() -> None:
+    car = Car(refusal="quota exceeded")
+    car.connect()
+    car.telemetry.tell("door", {}, car.now_s)
+    car.perform()
+    car.taken("evt")
+    car.refusal = None
+    car.now_s += LATE_S + 1.0
+    car.run(REFUSAL_PAUSE_S)
+    assert [document["historical"] for document in car.taken("evt") if document["kind"] == "door"] == [True]
+
+
+# --- a card that takes nothing --------------------------------------------------------------------------------------
+
+
+def test_telemetry_that_cannot_be_stored_is_told_all_the_same_and_stored_once_it_can_be() -> None:
+    """As H84, for telemetry: nothing stops, and that it is not durable is itself told."""
+    car = Car()
+    car.connect()
+    car.store_failure = "database or disk is full"
+    car.telemetry.tell("door", {}, car.now_s)
+    car.perform()
+    told = car.taken("evt")
+    assert [document["kind"] for document in told] == ["door", "store"]
+    assert told[1]["is_durable"] is False
+    car.lose_link()
+    car.telemetry.tell("door", {}, car.now_s)
+    car.perform()
+    assert car.outbox == {}
+    car.store_failure = None
+    car.run(STORE_RETRY_S + 1.0)
+    kinds = [json.loads(record.payload)["kind"] for record in car.outbox.values()]
+    assert kinds == ["door", "store"]
+    car.connect()
+    car.run(1.0)
+    assert [document["kind"] for document in car.taken("evt")] == ["door", "store"]
+
+
+def test_what_the_card_does_not_take_is_bounded_in_memory() -> None:
+    """SR-09."""
+    car = Car(store_failure="input/output error")
+    for _ in range(3 * RECORDS_MAX):
+        car.telemetry.tell("door", {"words": "x" * 40_000}, car.now_s)
+        car.perform()
+    assert car.telemetry._forwarding._outbox.memory_bytes <= UNWRITTEN_BYTES_MAX
+    car.store_failure = None
+    car.run(STORE_RETRY_S + 1.0)
+    car.connect()
+    car.run(70.0)
+    documents = car.taken("evt")
+    assert accounted_for(documents) == set(range(1, max(sequences(documents)) + 1))
+
+
+def test_removal_the_card_did_not_take_is_made_up_for() -> None:
+    car = Car()
+    for _ in range(REMOVALS_MAX + 1):
+        car.telemetry.tell("door", {}, car.now_s)
+    car.perform()
+    car.store_failure = "input/output error"
+    car.connect()
+    assert len(car.outbox) == REMOVALS_MAX + 1
+    car.store_failure = None
+    car.run(STORE_RETRY_S + 1.0)
+    car.telemetry.end(car.now_s)
+    car.perform()
+    assert car.outbox == {}
+
+
+def test_record_that_cannot_be_read_back_is_counted() -> None:
+    car = Car()
+    for _ in range(3):
+        car.telemetry.tell("door", {}, car.now_s)
+    car.perform()
+    del car.disk.records[2]
+    car.connect()
+    car.run(70.0)
+    documents = car.taken("evt")
+    assert dropped(documents) == 1
+    assert accounted_for(documents) == set(range(1, max(sequences(documents)) + 1))
+
+
+# --- a start --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("run", "cause"),
+    [
+        (None, "first_start"),
+        (RunNoted("boot 1", has_ended=True, running_s=5), "stopped"),
+        (RunNoted("boot 1", has_ended=False, running_s=5), "crashed"),
+        (RunNoted("boot 0", has_ended=False, running_s=5), "power_or_reboot"),
+    ],
+)
+def test_start_says_how_the_last_run_ended(run: RunNoted | None, cause: str) -> None:
+    car = Car()
+    car.disk.run = run
+    car.start()
+    car.telemetry.started({}, car.now_s)
+    car.perform()
+    assert car.disk.run == RunNoted("boot 1", has_ended=False, running_s=run.running_s if run else 0)
+    car.connect()
+    (started,) = car.taken("evt")
+    assert (started["kind"], started["cause"]) == ("started", cause)
+
+
+def test_numbers_that_a_restart_skipped_are_told_once() -> None:
+    """SR-07: numbers are reserved in blocks, so every restart leaves a hole in which there never was anything."""
+    car = Car()
+    car.telemetry.tell("door", {}, car.now_s)
+    car.perform()
+    car.start(sequence_next=1001)
+    car.telemetry.started({}, car.now_s)
+    car.perform()
+    car.connect()
+    car.run(1.0)
+    documents = car.taken("evt")
+    (gap,) = (document for document in documents if document["kind"] == "gap")
+    assert gap["spans"] == [[2, 1000, 0, 999]]
+    assert accounted_for(documents) == set(range(1, max(sequences(documents)) + 1))
+
+
+def test_lost_outbox_says_from_where_on_nobody_knows() -> None:
+    car = Car()
+    car.start(sequence_next=1001)
+    car.telemetry.started({}, car.now_s)
+    car.perform()
+    assert car.disk.spans == ()
+    car.connect()
+    (started,) = car.taken("evt")
+    assert started["unknown_below"] == 1001
+
+
+# --- the end --------------------------------------------------------------------------------------------------------
 
 
 def test_end_tells_what_still_waits_and_removes_what_was_acknowledged() -> None:
@@ -431,6 +658,7 @@ def test_end_tells_what_still_waits_and_removes_what_was_acknowledged() -> None:
     *_, last = car.taken("evt")
     assert last["kind"] == "readings"
     assert car.outbox.keys() <= {last["seq"]}
+    assert car.disk.run == RunNoted("boot 1", has_ended=True, running_s=0)
 
 
 def test_last_report_tells_what_waited_as_it_stands_at_the_end() -> None:
@@ -442,7 +670,10 @@ def test_last_report_tells_what_waited_as_it_stands_at_the_end() -> None:
     car.telemetry.end(car.now_s)
     car.perform()
     *_, last = car.taken("evt")
-    assert [(row["path"], row["value"], row["quality"]) for row in last["readings"]] == [(SPEED, None, "stale")]
+    assert [(row["path"], row["value"], row["quality"]) for row in last["readings"]] == [
+        (SPEED, None, "stale"),
+        (IS_LOCKED, True, "ok"),
+    ]
 
 
 @pytest.mark.parametrize("phase_s", [0.0, 0.1, 0.2, 0.3, 0.4])

@@ -29,17 +29,23 @@ from agent.model.records import (
     BundleTaken,
     FloorRaised,
     FloorReset,
+    GivenUp,
     Intent,
     JournalEntry,
     JournalPruned,
+    OutboxFound,
+    OutboxHeld,
     OutboxRemoved,
     OutboxStored,
+    Priority,
     Record,
     Recovered,
     RecoveredTrust,
     ResultDelivered,
+    RunNoted,
     SequenceReserved,
     SessionStarted,
+    Span,
     Tombstone,
 )
 from tests.support.store_records import CAR, SID, done, intent
@@ -89,8 +95,9 @@ async def test_everything_written_is_found_again(tmp_path: Path) -> None:
         [done(1)],
         [intent(3)],
         [ResultDelivered(7, intent(1).cid)],
-        [OutboxStored(5, 0, b"event"), OutboxStored(6, 1, b"sample"), OutboxStored(7, 1, b"")],
-        [OutboxRemoved((6,))],
+        [OutboxStored(5, 1, b"event", 20), OutboxStored(6, 3, b"sample", 20), OutboxStored(7, 3, b"", 30)],
+        [OutboxRemoved((6,)), GivenUp((Span(1, 4, 2, 2),))],
+        [RunNoted("boot", has_ended=True, running_s=60)],
     )
     assert recovered.journal == (
         JournalEntry(intent(1), done(1), is_delivered=True),
@@ -99,7 +106,13 @@ async def test_everything_written_is_found_again(tmp_path: Path) -> None:
     )
     assert recovered.sessions == {SID}
     assert recovered.sequence_next == 1001
-    assert recovered.outbox == (OutboxStored(5, 0, b"event"), OutboxStored(7, 1, b""))
+    assert recovered.outbox == OutboxFound(
+        (OutboxHeld(5, 1, 5, 20), OutboxHeld(7, 3, 0, 30)),
+        given_up=(Span(1, 4, 2, 2),),
+        running_s=60,
+        sequence_last=7,
+        last_run=RunNoted("boot", has_ended=True, running_s=60),
+    )
     assert (recovered.is_degraded, recovered.notes) == (False, ())
 
 
@@ -379,7 +392,7 @@ async def test_a_damaged_file_is_set_aside_and_made_anew_h82(
 ) -> None:
     before = await written(
         tmp_path,
-        [SessionStarted(SID)],
+        [SessionStarted(SID), SequenceReserved(201)],
         [intent(n) for n in range(200)],
         [OutboxStored(n, 0, bytes(99)) for n in range(200)],
     )
@@ -399,7 +412,7 @@ async def test_a_damaged_file_is_set_aside_and_made_anew_h82(
         assert after.sequence_next > 2**51  # SR-07: the lost file's numbers are not known, so none of them comes again
         assert after.outbox == before.outbox
     else:
-        assert after.outbox == ()
+        assert after.outbox == OutboxFound(sequence_last=None)
         assert (after.journal, after.store_id) == (before.journal, before.store_id)
     assert recovered_from(tmp_path).notes == ()
 
@@ -646,5 +659,82 @@ def test_nothing_acknowledged_is_lost_to_kill_9(tmp_path: Path) -> None:
         assert [entry.intent for entry in recovered.journal[:acknowledged]] == [
             intent(number) for number in range(1, acknowledged + 1)
         ]
-        assert [record.sequence for record in recovered.outbox[:acknowledged]] == list(range(1, acknowledged + 1))
+        assert [record.sequence for record in recovered.outbox.held[:acknowledged]] == list(range(1, acknowledged + 1))
         assert recovered.sequence_next > acknowledged
+
+
+# --- the outbox ---------------------------------------------------------------------------------------------------
+
+
+async def test_records_of_the_outbox_are_read_back_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    with opened(tmp_path) as (stores, _):
+        records = [OutboxStored(number, 1, b"payload %d" % number, number) for number in (1, 2, 3)]
+        await stores.write(records)
+        assert await stores.fetch([3, 99, 1]) == (records[0], records[2])
+
+
+async def test_how_far_the_numbers_had_come_is_known_when_no_record_is_left_sr_07(tmp_path: Path) -> None:
+    found = await written(tmp_path, [OutboxStored(41, 1, b"x"), OutboxStored(42, 1, b"x")], [OutboxRemoved((42, 41))])
+    assert found.outbox == OutboxFound(sequence_last=42)
+    assert found.sequence_next == 43
+
+
+async def test_a_number_given_twice_is_refused_and_the_same_record_again_is_not(tmp_path: Path) -> None:
+    """A write whose failure said nothing of what became of it is offered again."""
+    with opened(tmp_path) as (stores, _):
+        await stores.write([OutboxStored(1, 1, b"one")])
+        await stores.write([OutboxStored(1, 1, b"one")])
+        with pytest.raises(StoreError, match="number 1 given twice"):
+            await stores.write([OutboxStored(1, 1, b"another")])
+
+
+async def test_an_outbox_of_version_1_is_taken_over(tmp_path: Path) -> None:
+    """An update keeps what waits for the broker; what its age is, nobody knows, so it begins anew."""
+    await written(tmp_path, [SequenceReserved(10)], [intent(1)])
+    (tmp_path / TELEMETRY).unlink()
+    connection = sqlite3.connect(tmp_path / TELEMETRY)
+    connection.executescript(
+        f"""
+        PRAGMA application_id = {0x63736102};
+        PRAGMA user_version = 1;
+        CREATE TABLE identity (car BLOB NOT NULL, start_count INTEGER NOT NULL DEFAULT 1) STRICT;
+        INSERT INTO identity (car) VALUES (x'{CAR.hex()}');
+        CREATE TABLE outbox (sequence INTEGER PRIMARY KEY, priority INTEGER NOT NULL, payload BLOB NOT NULL) STRICT;
+        INSERT INTO outbox VALUES (5, 0, x'6576'), (6, 1, x'7361');
+        """  # noqa: S608 - a file of ours as it once was
+    )
+    connection.close()
+    found = recovered_from(tmp_path)
+    assert found.notes == ()
+    assert found.outbox == OutboxFound(
+        (OutboxHeld(5, Priority.EVENT, 2, 0), OutboxHeld(6, Priority.SAMPLE, 2, 0)), sequence_last=6
+    )
+    assert recovered_from(tmp_path) == found
+
+
+async def test_a_full_outbox_stops_no_command_and_may_have_room_again(tmp_path: Path) -> None:
+    """As H84 for telemetry: the journal is another file, and what only was full is no failed disk."""
+    with opened(tmp_path) as (stores, _):
+        assert stores._telemetry is not None
+        (pages,) = stores._telemetry.connection.execute("PRAGMA page_count").fetchone()
+        stores._telemetry.connection.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(StoreError, match=r"telemetry\.sqlite3: database or disk is full"):
+            await stores.write([OutboxStored(1, 1, bytes(50_000))])
+        await stores.write([intent(1)])
+        stores._telemetry.connection.execute("PRAGMA max_page_count = 1000")
+        await stores.write([OutboxStored(1, 1, bytes(50_000))])
+    found = recovered_from(tmp_path)
+    assert [record.sequence for record in found.outbox.held] == [1]
+    assert len(found.journal) == 1
+
+
+async def test_an_outbox_that_cannot_be_opened_is_replaced_by_memory_and_the_journal_is_not(tmp_path: Path) -> None:
+    (tmp_path / TELEMETRY).mkdir(parents=True)
+    with opened(tmp_path) as (stores, recovered):
+        assert not recovered.is_degraded
+        assert recovered.outbox.is_in_memory
+        (note,) = recovered.notes
+        assert note.startswith(f"{TELEMETRY}: cannot be used")
+        await stores.write([intent(1)])
+        await stores.write([OutboxStored(1, 1, b"x")])
+    assert [entry.intent for entry in recovered_from(tmp_path).journal] == [intent(1)]

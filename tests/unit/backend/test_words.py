@@ -152,7 +152,14 @@ def reading(value: float | None, quality: Quality = Quality.OK, reason: str | No
 
 def state(now: Reading, last_known: Reading | None = None) -> StateReport:
     document = wire.state_document(
-        wire.Moment(1, None, 0), "6.0", b"session1", {now.path: now}, {now.path: last_known}, {"body": "awake"}, 100.0
+        wire.Moment(1, None, 0),
+        "6.0",
+        b"session1",
+        {now.path: now},
+        {now.path: last_known},
+        {"body": "awake"},
+        100.0,
+        use="awake",
     )
     return StateReport("demo", json.loads(document))
 
@@ -164,13 +171,24 @@ def test_a_reading_is_shown_when_it_changes_and_without_a_value_when_there_is_no
     assert shown.lines(state(reading(None, Quality.STALE, "not_received"), reading(3.5))) == [
         "demo Vehicle.Speed stale (not_received), last 3.5 km/h"
     ]
-    record = wire.readings_record("readings", 4, wire.Moment(1, None, 0), "6.0", [reading(4.0)], 100.0)
+    rows = wire.reading_rows([reading(4.0)], 100.0)
+    record = wire.named_record("readings", 4, wire.Moment(1, None, 0), {"vss": "6.0", "readings": rows})
     assert shown.lines(EventReport("demo", json.loads(record))) == ["demo Vehicle.Speed 4.0 km/h"]
 
 
 def test_named_events_show_their_fields() -> None:
     record = wire.named_record("bus_awake", 4, wire.Moment(1, None, 0), {"bus": "body"})
     assert words.ReportWords().lines(EventReport("demo", json.loads(record))) == ["demo event bus_awake bus=body"]
+
+
+def test_an_event_of_the_car_is_told_by_its_word_and_who_did_it() -> None:
+    rows = [{"path": "Vehicle.Carshare.CentralLock.IsLocked", "value": True, "quality": "ok"}]
+    fields = {"event": "locked", "by": "key", "vss": "6.0", "readings": rows, "context": {}}
+    record = wire.named_record("event", 4, wire.Moment(1, None, 0), fields)
+    assert words.ReportWords().lines(EventReport("demo", json.loads(record))) == [
+        "demo event locked by=key",
+        "demo Vehicle.Carshare.CentralLock.IsLocked true",
+    ]
 
 
 @pytest.mark.parametrize(

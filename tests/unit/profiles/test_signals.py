@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.model.reading import Value
+from agent.model.use import Pace, VehicleUse
 from agent.profiles.schema import SignalPlan
 from agent.profiles.signals import fits_datatype
 from tests.support.small_car import BATTERY, DBC, HEAD, faults, parsed, signal_table
@@ -189,3 +190,13 @@ def test_units_that_differ_by_an_offset_cannot_be_chosen_between() -> None:
 )  # fmt: skip
 def test_a_value_fits_a_datatype_or_not(value: Value, datatype: str, does_fit: bool) -> None:
     assert fits_datatype(value, datatype) == does_fit
+
+
+def test_signal_has_its_own_pace_for_some_uses_and_its_own_bounce_and_cap() -> None:
+    text = (
+        "report = { debounce_s = 2.0, events_per_hour = 5, driving = { interval_s = 5.0, repeat_s = 60.0 },"
+        " asleep = { interval_s = 900.0 } }"
+    )
+    rule = plan(LOCKED, "Lock", "IsLocked", text).report
+    assert (rule.debounce_s, rule.events_per_hour_max) == (2.0, 5)
+    assert rule.paces == {VehicleUse.DRIVING: Pace(5.0, 60.0), VehicleUse.ASLEEP: Pace(900.0)}

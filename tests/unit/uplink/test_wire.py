@@ -131,11 +131,17 @@ def test_number_that_json_does_not_have_is_refused(value: float) -> None:
 
 def test_moment_tells_session_time_and_wall_time_with_its_trust() -> None:
     assert MOMENT.document() == {"session_ms": 1500, "time_unix_s": 2_000_000_000.123, "clock_trust": 1}
-    assert Moment(0, None, 0).document() == {"session_ms": 0, "time_unix_s": None, "clock_trust": 0}
+    assert Moment(0, None, 0, SID).document() == {
+        "sid": SID.hex(),
+        "session_ms": 0,
+        "time_unix_s": None,
+        "clock_trust": 0,
+    }
 
 
 def test_record_of_readings_is_numbered_and_dated() -> None:
-    payload = wire.readings_record("event", 51, MOMENT, "6.0", [ok(50), stale()], 10.5)
+    rows = wire.reading_rows([ok(50), stale()], 10.5)
+    payload = wire.named_record("event", 51, MOMENT, {"vss": "6.0", "readings": rows})
     assert loaded(payload) == {
         "v": 1,
         "kind": "event",
@@ -171,9 +177,12 @@ def test_record_that_waited_says_so_and_nothing_else_changes() -> None:
 def test_snapshot_has_every_path_and_every_bus() -> None:
     readings = {SPEED: stale(), IS_LOCKED: Reading(IS_LOCKED, True, None, 10.0, Quality.OK)}
     last_known = {SPEED: ok(50), IS_LOCKED: None}
-    document = loaded(wire.state_document(MOMENT, "6.0", SID, readings, last_known, {"body": "awake"}, 70.0))
+    document = loaded(
+        wire.state_document(MOMENT, "6.0", SID, readings, last_known, {"body": "awake"}, 70.0, use="awake")
+    )
     assert document["kind"] == "state"
     assert (document["sid"], document["vss"], document["buses"]) == (SID.hex(), "6.0", {"body": "awake"})
+    assert document["use"] == "awake"
     assert document["readings"][SPEED]["last_value"] == 50
     assert document["readings"][SPEED]["value"] is None
     assert document["readings"][IS_LOCKED] == {"value": True, "unit": None, "quality": "ok", "age_s": 60.0}

@@ -1,0 +1,116 @@
+"""What a change of an input means to an operator: a door was opened, the car was locked, and by whom.
+
+Pure: changes and times in, words out.  Whatever a profile calls an event is told; what has no word here is `changed`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.model.reading import Quality, Reading, Value
+from agent.policy.vehicle_use import IGNITION_ON, LOW_VOLTAGE_SYSTEM
+
+# The lock reports a command's effect up to so long after its result: the feedback needs fewer frames than an event.
+COMMAND_ECHO_S = 3.0
+
+# Cars lock themselves again when nobody opened a door after an unlock (R22); after this it is somebody else.
+RELOCK_WATCH_S = 45.0
+
+# R7: the 12 V battery by its resting voltage, with hysteresis.
+LOW_VOLTAGE = "Vehicle.LowVoltageBattery.CurrentVoltage"
+LOW_VOLTAGE_V, LOW_VOLTAGE_STAND_S = 12.4, 180.0
+LOW_VOLTAGE_OVER_V, LOW_VOLTAGE_OVER_STAND_S = 12.8, 60.0
+
+_WORDS: tuple[tuple[str, str, str], ...] = (
+    # Ending of the path → the word if it became true, and if it became false; the first that fits.
+    ("ChargingPort.AnyPosition.IsChargingCableConnected", "plugged", "unplugged"),
+    ("ChargingPort.AnyPosition.IsChargingCableLocked", "cable_locked", "cable_unlocked"),
+    ("ChargingPort.AnyPosition.IsFlapOpen", "flap_opened", "flap_closed"),
+    ("Charging.IsCharging", "charging_started", "charging_stopped"),
+    ("Charging.IsDischarging", "discharging_started", "discharging_stopped"),
+    ("CentralLock.IsLocked", "locked", "unlocked"),
+    ("CentralLock.IsLockedBesideDriver", "locked_beside_driver", "unlocked_beside_driver"),
+    ("IsLocked", "door_locked", "door_unlocked"),
+    ("IsOpen", "door_opened", "door_closed"),
+    ("IsReadyToDrive", "ready", "not_ready"),
+    ("IsDriveEnabled", "drive_enabled", "drive_disabled"),
+    ("IsKeyInHolder", "key_in_holder", "key_taken"),
+    ("IsMoving", "moving", "standing"),
+    ("ParkingBrake.IsEngaged", "brake_set", "brake_released"),
+    ("IsParkLockEngaged", "park_lock_set", "park_lock_released"),
+    ("IsPowerConnected", "power_connected", "power_disconnected"),
+    ("IsBrokenDown", "broken_down", "repaired"),
+)
+
+
+def happening(path: str, before: Value, after: Value) -> str:
+    """The word for one change, `changed` if there is none."""
+    if path == LOW_VOLTAGE_SYSTEM:
+        was_on, is_on = before in IGNITION_ON, after in IGNITION_ON
+        return "changed" if was_on == is_on else "ignition_on" if is_on else "ignition_off"
+    if not isinstance(after, bool):
+        return "changed"
+    return next((yes if after else no for ending, yes, no in _WORDS if path.endswith("." + ending)), "changed")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A command of ours that locks or unlocks, under way or just ended."""
+
+    operator: int
+    cid: bytes
+    is_locked: bool
+
+
+class LockWatch:
+    """Who locked and unlocked: a command of ours, the car itself soon after an unlock, or somebody with a key."""
+
+    def __init__(self) -> None:
+        self._asked: Asked | None = None
+        self._asked_until_s = float("inf")
+        self._unlocked_at_s: float | None = None
+
+    def command_begun(self, asked: Asked) -> None:
+        self._asked, self._asked_until_s = asked, float("inf")
+
+    def command_ended(self, now_s: float) -> None:
+        self._asked_until_s = min(self._asked_until_s, now_s + COMMAND_ECHO_S)
+
+    def note(self, word: str, now_s: float) -> dict[str, object]:
+        """Further fields of an event with this word: `by`, and of a command its operator and id."""
+        if word == "door_opened":
+            self._unlocked_at_s = None  # somebody came: a car that locks now was locked by them
+        if word not in ("locked", "unlocked"):
+            return {}
+        is_locked, unlocked_at_s = word == "locked", self._unlocked_at_s
+        self._unlocked_at_s = None if is_locked else now_s
+        asked = self._asked
+        if asked is not None and now_s <= self._asked_until_s and asked.is_locked is is_locked:
+            return {"by": "command", "operator": asked.operator, "cid": asked.cid.hex()}
+        if is_locked and unlocked_at_s is not None and now_s - unlocked_at_s <= RELOCK_WATCH_S:
+            return {"by": "relock"}
+        return {"by": "key"}
+
+
+class LowVoltageWatch:
+    """Warns once when the 12 V battery has been low for long, and says once that it is over."""
+
+    def __init__(self) -> None:
+        self._is_low = False
+        self._since_s: float | None = None
+
+    def observe(self, reading: Reading, now_s: float) -> str | None:
+        """The word if there is something to tell. What is not known is neither low nor over (SR-05)."""
+        value = reading.value
+        if reading.quality is not Quality.OK or not isinstance(value, int | float):
+            self._since_s = None
+            return None
+        is_beyond = value >= LOW_VOLTAGE_OVER_V if self._is_low else value < LOW_VOLTAGE_V
+        if not is_beyond:
+            self._since_s = None
+            return None
+        self._since_s = now_s if self._since_s is None else self._since_s
+        if now_s - self._since_s < (LOW_VOLTAGE_OVER_STAND_S if self._is_low else LOW_VOLTAGE_STAND_S):
+            return None
+        self._is_low, self._since_s = not self._is_low, None
+        return "low_voltage" if self._is_low else "low_voltage_over"

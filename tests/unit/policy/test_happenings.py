@@ -1,0 +1,141 @@
+"""Words for what happened: doors, locks with who, ignition, charging, the 12 V battery."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.model.reading import Quality, Reading, Value
+from agent.policy.happenings import (
+    COMMAND_ECHO_S,
+    LOW_VOLTAGE,
+    LOW_VOLTAGE_OVER_STAND_S,
+    LOW_VOLTAGE_STAND_S,
+    RELOCK_WATCH_S,
+    Asked,
+    LockWatch,
+    LowVoltageWatch,
+    happening,
+)
+from agent.profiles.vss import PATHS
+
+IGNITION = "Vehicle.LowVoltageSystemState"
+CHARGING = "Vehicle.Powertrain.TractionBattery.Charging"
+UNLOCK = Asked(operator=1, cid=b"unlock--", is_locked=False)
+LOCK = Asked(operator=1, cid=b"lock----", is_locked=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "after", "word"),
+    [
+        ("Vehicle.Carshare.CentralLock.IsLocked", True, False, "unlocked"),
+        ("Vehicle.Carshare.CentralLock.IsLocked", False, True, "locked"),
+        ("Vehicle.Carshare.CentralLock.IsLockedBesideDriver", False, True, "locked_beside_driver"),
+        ("Vehicle.Cabin.Door.Row1.DriverSide.IsLocked", False, True, "door_locked"),
+        ("Vehicle.Cabin.Door.Row1.DriverSide.IsOpen", False, True, "door_opened"),
+        ("Vehicle.Body.Trunk.Rear.IsOpen", True, False, "door_closed"),
+        (f"{CHARGING}.IsCharging", False, True, "charging_started"),
+        (f"{CHARGING}.IsCharging", True, False, "charging_stopped"),
+        (f"{CHARGING}.ChargingPort.AnyPosition.IsChargingCableConnected", False, True, "plugged"),
+        (f"{CHARGING}.ChargingPort.AnyPosition.IsChargingCableConnected", True, False, "unplugged"),
+        (f"{CHARGING}.ChargingPort.AnyPosition.IsChargingCableLocked", True, False, "cable_unlocked"),
+        (f"{CHARGING}.ChargingPort.AnyPosition.IsFlapOpen", False, True, "flap_opened"),
+        ("Vehicle.Carshare.IsReadyToDrive", False, True, "ready"),
+        (IGNITION, "OFF", "ON", "ignition_on"),
+        (IGNITION, "ACC", "START", "ignition_on"),
+        (IGNITION, "ON", "OFF", "ignition_off"),
+        (IGNITION, "START", "ON", "changed"),
+        (IGNITION, "OFF", "ACC", "changed"),
+        ("Vehicle.Powertrain.Transmission.SelectedGear", 126, 127, "changed"),
+    ],
+)
+def test_change_has_its_word(path: str, before: Value, after: Value, word: str) -> None:
+    assert path in PATHS
+    assert happening(path, before, after) == word
+
+
+def test_every_yes_or_no_of_the_table_of_paths_has_two_words() -> None:
+    for path, entry in PATHS.items():
+        if entry.datatype == "boolean":
+            words = {happening(path, before=not after, after=after) for after in (True, False)}
+            assert len(words) == 2 and "changed" not in words, path
+
+
+# --- who locked ---------------------------------------------------------------------------------------------------
+
+
+def test_lock_that_moves_during_a_command_of_ours_was_moved_by_it() -> None:
+    watch = LockWatch()
+    watch.command_begun(UNLOCK)
+    assert watch.note("unlocked", 10.0) == {"by": "command", "operator": 1, "cid": UNLOCK.cid.hex()}
+
+
+def test_lock_may_be_told_shortly_after_the_result() -> None:
+    watch = LockWatch()
+    watch.command_begun(LOCK)
+    watch.command_ended(10.0)
+    assert watch.note("locked", 10.0 + COMMAND_ECHO_S)["by"] == "command"
+    assert watch.note("locked", 10.1 + COMMAND_ECHO_S)["by"] == "key"
+
+
+def test_lock_that_moves_the_other_way_is_not_by_the_command() -> None:
+    watch = LockWatch()
+    watch.command_begun(LOCK)
+    assert watch.note("unlocked", 10.0) == {"by": "key"}
+
+
+def test_car_that_locks_itself_soon_after_an_unlock_is_told_as_relock() -> None:
+    """R22: the renter who does not come finds a locked car."""
+    watch = LockWatch()
+    watch.command_begun(UNLOCK)
+    watch.note("unlocked", 10.0)
+    watch.command_ended(10.0)
+    assert watch.note("locked", 10.0 + RELOCK_WATCH_S) == {"by": "relock"}
+
+
+def test_lock_long_after_an_unlock_or_after_a_door_was_somebodys() -> None:
+    watch = LockWatch()
+    watch.note("unlocked", 10.0)
+    assert watch.note("locked", 10.1 + RELOCK_WATCH_S) == {"by": "key"}
+    watch.note("unlocked", 100.0)
+    watch.note("door_opened", 101.0)
+    assert watch.note("locked", 110.0) == {"by": "key"}
+
+
+def test_other_events_have_nobody() -> None:
+    assert LockWatch().note("door_closed", 1.0) == {}
+
+
+# --- the 12 V battery ---------------------------------------------------------------------------------------------
+
+
+def volts(value: float | None) -> Reading:
+    if value is None:
+        return Reading(LOW_VOLTAGE, None, "V", 0.0, Quality.STALE, "not_received")
+    return Reading(LOW_VOLTAGE, value, "V", 0.0, Quality.OK)
+
+
+def words_of(watch: LowVoltageWatch, value: float | None, seconds: range) -> list[tuple[int, str]]:
+    return [(at_s, word) for at_s in seconds if (word := watch.observe(volts(value), at_s)) is not None]
+
+
+def test_low_battery_is_told_once_it_has_been_low_for_its_time_and_over_once_it_has_been_high() -> None:
+    watch = LowVoltageWatch()
+    assert words_of(watch, 12.39, range(1000)) == [(int(LOW_VOLTAGE_STAND_S), "low_voltage")]
+    assert words_of(watch, 12.6, range(1000, 2000)) == []
+    over = words_of(watch, 12.8, range(2000, 3000))
+    assert over == [(2000 + int(LOW_VOLTAGE_OVER_STAND_S), "low_voltage_over")]
+
+
+def test_dip_while_a_motor_turns_is_no_warning() -> None:
+    watch = LowVoltageWatch()
+    for begin in range(0, 3000, 200):
+        assert words_of(watch, 11.0, range(begin, begin + 150)) == []
+        assert words_of(watch, 12.6, range(begin + 150, begin + 200)) == []
+
+
+def test_voltage_that_is_not_known_is_neither_low_nor_over() -> None:
+    """SR-05: what was low before the car slept says nothing of now."""
+    watch = LowVoltageWatch()
+    assert words_of(watch, 12.0, range(100)) == []
+    assert words_of(watch, None, range(100, 1000)) == []
+    assert words_of(watch, 12.0, range(1000, 1100)) == []
