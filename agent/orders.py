@@ -10,8 +10,8 @@ import asyncio
 import base64
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -169,22 +169,25 @@ def decommission(car: Installation, order: Path, receipt: Path | None) -> int:
     if not (car.key_file.exists() or has_store(car.store) or bundle_file.exists() or car.kept_order.exists()):
         sys.stderr.write("There is nothing left of this car here.\n")
         return EXIT_DONE
-    if not _is_under_way(car, raw):
-        _begin(car, order, raw, bundle_file, receipt)
-    signed = read_document(car.kept_receipt) if car.kept_receipt.exists() else None
-    if receipt is not None and signed is not None:
-        _put_receipt(receipt, signed)
-    told = None if signed is None else base64.b64encode(signed).decode("ascii")
-    _tell({"car": car.config.car.id, "receipt": told})
-    with _stopped(car):
+    with ExitStack() as stores:
+        if not _is_under_way(car, raw):
+            stores.callback(_begin(car, order, raw, bundle_file, receipt).close)
+        signed = read_document(car.kept_receipt) if car.kept_receipt.exists() else None
+        if receipt is not None and signed is not None:
+            _put_receipt(receipt, signed)
+        told = None if signed is None else base64.b64encode(signed).decode("ascii")
+        _tell({"car": car.config.car.id, "receipt": told})
         _remove(car.credentials())
     _remove((*store_files(car.store), bundle_file, car.kept_receipt, car.kept_order))
     sys.stderr.write("This car is out of service. Its agent.toml is left; a new identity needs a new one.\n")
     return EXIT_DONE
 
 
-def _begin(car: Installation, order: Path, raw: bytes, bundle_file: Path, receipt: Path | None) -> None:
-    """Judge the order and keep it with the receipt for it, whatever happens next; nothing is deleted yet."""
+def _begin(car: Installation, order: Path, raw: bytes, bundle_file: Path, receipt: Path | None) -> Stores:
+    """Judge the order and keep it with the receipt for it, whatever happens next; nothing of the car is deleted yet.
+
+    Returns the stores, still locked: no agent can be started before its key has gone.
+    """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from agent.adapters.files import read_key_file
@@ -204,37 +207,24 @@ def _begin(car: Installation, order: Path, raw: bytes, bundle_file: Path, receip
         _remove((car.kept_order, car.kept_receipt))
         write_durably(car.kept_receipt, signed)
         write_durably(car.kept_order, raw)
-    finally:
+    except BaseException:
         stores.close()
+        raise
+    return stores
 
 
 def _is_under_way(car: Installation, raw: bytes) -> bool:
-    """Whether this very order was found good before, and its work cut off."""
+    """Whether this very order was found good before, and its work cut off; OrderError if it was another.
+
+    As long as the key is there it is begun anew: the agent may have run since, and the receipt would not be true.
+    """
     from agent.adapters.files import read_document
 
-    if not car.kept_order.exists():
+    if car.key_file.exists() or not car.kept_order.exists():
         return False
-    is_same = read_document(car.kept_order) == raw
-    if not is_same and not car.key_file.exists():
+    if read_document(car.kept_order) != raw:
         raise OrderError(f"an earlier order is under way; end that one first: --order {car.kept_order}")
-    return is_same
-
-
-@contextmanager
-def _stopped(car: Installation) -> Iterator[None]:
-    """The store's lock is ours meanwhile, as long as there is a store."""
-    from agent.adapters.removal import has_store
-    from agent.adapters.store import Stores
-
-    if not has_store(car.store):
-        yield  # nor are there any keys left to run an agent with
-        return
-    stores = Stores(car.store, car.car)
-    stores.open()
-    try:
-        yield
-    finally:
-        stores.close()
+    return True
 
 
 def _put_receipt(path: Path, signed: bytes) -> None:

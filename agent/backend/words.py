@@ -17,7 +17,7 @@ from agent.backend.watching import (
     StateReport,
 )
 from agent.command.envelope import Hello
-from agent.model.command import Evidence, Executed, Reason, Stage
+from agent.model.command import Action, Evidence, Executed, Reason, Stage
 from agent.model.reading import Quality
 
 # Longer than any path or value worth reading on one line.
@@ -94,6 +94,9 @@ _WHY_BY_STAGE: Mapping[Stage, str] = {
     Stage.INTERRUPTED: "the agent ended while it was at it",
 }
 
+# Actions that ask and move nothing: their one good end is the answer, which there is nothing to verify about.
+_QUESTIONS: Mapping[Action, str] = {Action.REPORT: "", Action.CHECK_RETURN: ": the rental may end"}
+
 _EXECUTED_WORDS: Mapping[Executed, str] = {
     Executed.NO: "Nothing was carried out.",
     Executed.YES: "It was carried out.",
@@ -130,12 +133,16 @@ def progress_words(progress: Progress) -> str:
 def result_words(result: CommandResult, *, is_heard: bool = True) -> str:
     """The end of a command; `is_heard` False if the broker last said that the car does not listen."""
     action = result.action.name.lower().replace("_", " ")
-    preposition = "in" if result.is_verified else "after"
-    head = f"{result.car}: {action} {_STAGE_WORDS[result.stage]} {preposition} {_span(result.answered_in_s)}"
-    if result.stage is not None and result.reason is not None:
+    is_answer = result.action in _QUESTIONS and result.stage is Stage.EXECUTED_UNVERIFIED
+    preposition = "in" if result.is_verified or is_answer else "after"
+    stage = "answered" if is_answer else _STAGE_WORDS[result.stage]
+    head = f"{result.car}: {action} {stage} {preposition} {_span(result.answered_in_s)}"
+    if is_answer:
+        head += _QUESTIONS[result.action]
+    elif result.stage is not None and result.reason is not None:
         head += _because(result.stage, result.reason)
     head += "."
-    if not result.is_verified:
+    if not (result.is_verified or is_answer):
         head += " " + _EXECUTED_WORDS[result.executed]
     if result.stage is None and not is_heard:
         head += " The car is not connected to the broker."

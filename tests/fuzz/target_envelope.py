@@ -18,15 +18,18 @@ from agent.command.envelope import (
     ALG_ED25519,
     Envelope,
     MessageKind,
+    Retired,
     check_signature,
     decode_command,
     decode_hello,
     decode_ping,
     decode_result,
+    decode_retired,
     encode_command,
     encode_hello,
     encode_ping,
     encode_result,
+    encode_retired,
     open_unverified,
 )
 from agent.command.fields import EXTENSION_KEY_MIN
@@ -44,6 +47,7 @@ from tests.support.envelopes import (
     KEYS,
     OPERATOR,
     PING,
+    STORE,
     UNLOCK,
     VERIFIED,
     protected_header,
@@ -58,6 +62,7 @@ GOLDEN: Mapping[MessageKind, bytes] = {
     MessageKind.PING: encode_canonical(encode_ping(PING)),
     MessageKind.HELLO: encode_canonical(encode_hello(HELLO)),
     MessageKind.RES: encode_canonical(encode_result(VERIFIED)),
+    MessageKind.RETIRED: encode_canonical(encode_retired(Retired(CAR, bytes(range(16)), 42, STORE))),
 }
 
 TOKENS = (
@@ -150,6 +155,7 @@ _CODECS: Mapping[MessageKind, tuple[Callable[..., object], Callable[..., Mapping
     MessageKind.CMD: (decode_command, encode_command),
     MessageKind.PING: (decode_ping, encode_ping),
     MessageKind.HELLO: (decode_hello, encode_hello),
+    MessageKind.RETIRED: (decode_retired, encode_retired),
 }
 
 

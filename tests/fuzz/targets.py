@@ -1,4 +1,4 @@
-"""The four subjects that read what strangers write, by the name a person calls them."""
+"""The subjects that read what strangers write, by the name a person calls them."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ TARGETS: Mapping[str, Target] = {
     for target in (
         Target("decoder", "tests.fuzz.target_decoder", ("agent.decode", "agent.model"), 2048),
         Target("envelope", "tests.fuzz.target_envelope", ("agent.command", "agent.model"), 1200),
+        Target("documents", "tests.fuzz.target_documents", ("agent.command",), 4200),
         Target("profile", "tests.fuzz.target_profile", ("agent.profiles", "agent.faults"), 8192),
         Target("logs", "tests.fuzz.target_logs", ("agent.adapters", "can.io"), 4096),
     )

@@ -20,7 +20,7 @@ from tests.fuzz.intake import Intake, edit, edited
 from tests.fuzz.target_envelope import LIMITS, check_scan
 from tests.fuzz.targets import CORPUS_BYTES_MAX, TARGETS, Target
 
-EXAMPLES = {"decoder": 150, "envelope": 300, "profile": 120, "logs": 200}
+EXAMPLES = {"decoder": 150, "envelope": 300, "documents": 150, "profile": 120, "logs": 200}
 """So many that each target takes some five seconds on one processor."""
 
 

@@ -271,6 +271,22 @@ def test_an_agent_that_was_started_again_meanwhile_is_in_the_way(
     assert run(car, "decommission", *options) == 0
 
 
+def test_a_receipt_is_made_anew_if_the_agent_has_run_since(
+    car: RootedCar, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    receipt = car.folder.parent / "receipt.cbor"
+    options = ("--order", order_file(car, decommission(car)), "--receipt")
+    with monkeypatch.context() as patch:
+        cut_after(2, patch)
+        with pytest.raises(PowerCutError):
+            run(car, "decommission", *options, str(receipt))
+    car.write([SequenceReserved(2001)])
+    assert run(car, "decommission", *options, str(receipt)) == 2
+    assert "name another file" in capsys.readouterr().err
+    assert run(car, "decommission", *options, str(receipt.with_name("second"))) == 0
+    assert receipt_of(receipt.with_name("second").read_bytes(), car.vehicle_key).event_sequence == 2000
+
+
 def test_a_key_that_is_somewhere_else_is_not_taken_for_one_that_was_deleted(
     car: RootedCar, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -64,6 +64,14 @@ SIGNED = Result(
             ),
         ),
         (
+            replace(VERIFIED, action=Action.REPORT, stage=Stage.EXECUTED_UNVERIFIED, evidence=()),
+            "demo: report answered in 1.3 s.",
+        ),
+        (
+            replace(VERIFIED, action=Action.CHECK_RETURN, stage=Stage.EXECUTED_UNVERIFIED, evidence=()),
+            "demo: check return answered in 1.3 s: the rental may end.",
+        ),
+        (
             UNANSWERED,
             (
                 "demo: lock got no answer after 45.0 s. Whether it was carried out is not known. "
