@@ -299,7 +299,7 @@ async def test_other_topics_are_asked_for_on_a_new_connection_at_once(monkeypatc
     asked: list[list[str]] = []
     failures: list[int] = []
 
-    def at_once(failure_count: int, share: float) -> float:
+    def at_once(failure_count: int, share: float, end: LinkEnd) -> float:
         failures.append(failure_count)
         return 0.0
 
