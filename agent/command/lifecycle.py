@@ -296,7 +296,6 @@ class Lifecycle:
             return self._refuse(reason, now_s)
         if self._unanswered is not None:
             self._watch.frame_in_doubt(now_s)
-        self._may_have_left = True
         return self._finish(stage, reason, Executed.UNKNOWN, now_s)
 
     def _refuse(self, reason: Reason, now_s: float) -> Steps:
