@@ -117,7 +117,8 @@ def test_scan_accepts_nothing_the_decoder_would_choke_on(item: object, data: st.
         try:
             cbor2.loads(bytes(raw))
         except cbor2.CBORDecodeError as error:
-            assert "unicode" in str(error).lower() or "utf" in str(error).lower()
+            # What the scan leaves to the decoder; cbor2 5 and 6 word it differently.
+            assert "unicode string" in str(error) or "text string" in str(error)
 
 
 @settings(max_examples=200, deadline=None)
