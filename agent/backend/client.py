@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from types import TracebackType
 from typing import Self
 
 from agent.backend.commands import PING_INTERVAL_S, Conversation, Send
+from agent.backend.completeness import CarNumbers
 from agent.backend.connection import NotConnectedError, RefusedError
+from agent.backend.events import EventStream
 from agent.backend.line import CarLine
 from agent.backend.link import Link
 from agent.backend.outcome import CommandResult, Progress
@@ -185,6 +187,15 @@ class Backend:
         the oldest first, and `Missed` says how many.
         """
         return self._watch(car, list(self._cars.values()) if car is None else [self._line(car)])
+
+    def events(
+        self, cars: Iterable[str] | None = None, *, session: str | None = None, numbers: Iterable[CarNumbers] = ()
+    ) -> EventStream:
+        """What the cars of these names (None: every car) record, each record typed and each missing number told.
+
+        See `EventStream`, which is a connection of its own.  Raises `ConfigurationError` for an unknown car.
+        """
+        return EventStream(self._settings, cars, session=session, numbers=numbers)
 
     async def _watch(self, car: str | None, lines: list[CarLine]) -> AsyncGenerator[Report, None]:
         if len(self._watches) >= WATCHES_MAX:

@@ -117,7 +117,7 @@ def parse_report(
 
     It is unsigned, so as trustworthy as the broker (A15): good to show, never to decide on.
     """
-    document = _document(payload)
+    document = json_object(payload)
     if document is None:
         return None
     if kind == "state":
@@ -133,7 +133,8 @@ def parse_report(
         return None
 
 
-def _document(payload: bytes) -> Mapping[str, object] | None:
+def json_object(payload: bytes) -> Mapping[str, object] | None:
+    """The JSON object in a payload; None if it is anything else, or has a number that JSON has not."""
     try:
         document = json.loads(payload, parse_constant=_refuse)
     except (ValueError, RecursionError):

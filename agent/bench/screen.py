@@ -16,7 +16,7 @@ from agent.bench.car_body import CarRefusesError, Ignition, Opening
 from agent.bench.car_commands import state
 from agent.bench.reported import LOCKED
 from agent.bench.setup import CAR_NAME
-from agent.bench.terminal import Terminal
+from agent.backend.terminal import Terminal
 from agent.bench.view import View, picture
 from agent.errors import AgentError, LinkError
 from agent.model.command import Action

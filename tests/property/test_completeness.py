@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.backend.completeness import (
@@ -226,7 +226,20 @@ def test_every_number_has_exactly_one_fate_in_the_end(steps: list[tuple[object, 
             )
 
 
+EVENTS_WAIT_LONGER_THAN_SAMPLES: list[tuple[object, ...]] = [
+    ("disconnect",),
+    ("events", 6),
+    ("events", 6),
+    ("events", 4),
+    ("samples", 3),
+    ("connect",),
+    ("send", [False], True, 1),
+    ("wait", SETTLE_S),
+]
+
+
 @settings(max_examples=150, deadline=None)
+@example(EVENTS_WAIT_LONGER_THAN_SAMPLES, 60)
 @given(st.lists(STEPS, max_size=40), st.integers(2, 60))
 def test_nothing_is_said_to_be_missing_that_is_only_late(steps: list[tuple[object, ...]], records_max: int) -> None:
     """Where no broker loses anything, nothing is ever missing but for a moment that a late gap record ends."""
