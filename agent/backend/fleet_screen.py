@@ -15,6 +15,7 @@ from agent.backend.client import Backend
 from agent.backend.fleet_status import FleetStatus
 from agent.backend.fleet_view import fleet_picture, rows_of
 from agent.backend.notices import notice_document, notice_words
+from agent.backend.reception import Ignored, IgnoredCounts
 from agent.backend.settings import Settings
 from agent.backend.terminal import Terminal, is_interactive, show_until
 from agent.backend.watching import Report
@@ -31,7 +32,7 @@ async def watch(
             await _tell(status, reports, say, is_json=is_json)
         else:
             with Terminal(sys.stdin.fileno(), sys.stdout) as terminal:
-                await FleetScreen(status, terminal).run(reports)
+                await FleetScreen(status, terminal, backend.ignored).run(reports)
 
 
 async def _tell(
@@ -54,8 +55,9 @@ async def _tell(
 class FleetScreen:
     """The picture until `q`, or a signal to end."""
 
-    def __init__(self, status: FleetStatus, terminal: Terminal) -> None:
+    def __init__(self, status: FleetStatus, terminal: Terminal, ignored: IgnoredCounts) -> None:
         self._status = status
+        self._ignored = ignored
         self._terminal = terminal
         self._is_done = asyncio.Event()
         self._first = 0
@@ -91,6 +93,7 @@ class FleetScreen:
     def _picture(self, columns: int, lines: int) -> list[str]:
         now_s = time.monotonic()
         self._status.look(now_s)
+        self._status.refused_count = self._ignored[Ignored.MALFORMED]
         has_color = not os.environ.get("NO_COLOR")
         return fleet_picture(
             self._status, columns=columns, lines=lines, now_s=now_s, first=self._first, has_color=has_color

@@ -54,6 +54,8 @@ class CarStatus:
     values: dict[str, object] = field(default_factory=dict)
     is_online: bool | None = None
     online_since_s: float | None = None
+    seen_at_s: float | None = None
+    """When we first knew whether it is connected."""
     heard_at_s: float | None = None
     command: str = ""
     command_at_s: float | None = None
@@ -64,7 +66,8 @@ class CarStatus:
     def is_silent(self, now_s: float) -> bool:
         """Connected, and yet it has not said a word for longer than it should."""
         is_quiet_by_right = self.use is VehicleUse.ASLEEP
-        is_late = self.heard_at_s is None or now_s - self.heard_at_s > SILENT_S
+        since_s = self.seen_at_s if self.heard_at_s is None else self.heard_at_s
+        is_late = since_s is not None and now_s - since_s > SILENT_S
         return self.is_online is True and not is_quiet_by_right and is_late
 
     @property
@@ -98,6 +101,8 @@ class FleetStatus:
         self.is_linked = True  # a backend that can be watched has connected
         self.link_detail = ""
         self.missed_count = 0
+        self.refused_count = 0
+        """What was no message of a car at all."""
 
     def take(self, report: Report, now_s: float, unix_s: float) -> tuple[Notice, ...]:
         """Take in a report; returns what it says of missing numbers."""
@@ -129,6 +134,7 @@ def _take(car: CarStatus, report: Report, now_s: float, unix_s: float) -> tuple[
             if car.is_online is not None and car.is_online is not is_online:
                 car.online_since_s = now_s
             car.is_online = is_online
+            car.seen_at_s = now_s if car.seen_at_s is None else car.seen_at_s
         case StateReport(_, document, is_retained):
             _heard(car, document, now_s, unix_s, is_kept=is_retained)
             use = document.get("use")

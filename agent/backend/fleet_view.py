@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from agent.backend.fleet_status import CHARGE, LOCKED, CarStatus, FleetStatus
 from agent.backend.terminal import styled
+from agent.backend.told import counted
 from agent.backend.words import plain
 from agent.model.use import VehicleUse
 from agent.policy.happenings import LOW_VOLTAGE
@@ -68,11 +69,13 @@ def summary(status: FleetStatus, now_s: float) -> str:
     words = ", ".join(
         f"{uses[word]} {word if word != '?' else 'unknown'}" for word in _USE_WORDS.values() if uses[word]
     )
-    return f"{len(cars)} cars: {online} online, {trouble} in trouble, {missing} records missing; {words}"
+    wrong = f"{trouble} in trouble, {counted(missing, 'record')} missing"
+    return f"{counted(len(cars), 'car')}: {online} online, {wrong}; {words}"
 
 
 def link_words(status: FleetStatus) -> str:
     missed = f"; {status.missed_count} reports came faster than they were read" if status.missed_count else ""
+    missed += f"; {status.refused_count} messages could not be read" if status.refused_count else ""
     if status.is_linked:
         return f"connected to the broker{missed}"
     return f"NOT CONNECTED, what is shown is old: {plain(status.link_detail)}{missed}"
