@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,13 +21,14 @@ from agent.backend.watching import LinkReport
 from agent.bench.setup import CAR_NAME
 from agent.errors import ConfigurationError, LinkError
 from agent.uplink import wire
-from tests.support.live_car import live_car
+from tests.support.live_car import live_car, soon
 from tests.support.mosquitto import Mosquitto, free_port, mosquitto
 from tests.support.scripted_car import ScriptedCar, connected, is_silent, settings, topic
 
 pytestmark = pytest.mark.broker
 
 WAIT_S = 20.0
+PAGE = Path(__file__).resolve().parents[2] / "agent/backend/README.md"
 
 
 @pytest.fixture
@@ -110,6 +114,32 @@ async def test_what_was_not_taken_before_a_crash_comes_again(broker: Mosquitto, 
             await car.publish(topic("evt"), record(2), qos=1)
             await car.publish(topic("evt"), record(4), qos=1)
             assert sequences(await read(stream, is_number(4))) == [3, 4], "3 was not acknowledged, 2 is a repetition"
+
+
+async def test_the_example_of_the_page_runs_and_keeps_its_place(
+    tmp_path: Path, broker: Mosquitto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    page: dict[str, Any] = {}
+    exec(compile(example, str(PAGE), "exec"), page)  # noqa: S102 - our own page
+    path = tmp_path / "books.json"
+    moment = wire.Moment(1, None, 0)
+    async with EventStream(settings(port=broker.port), session="books"):
+        pass  # from here on the broker keeps what comes
+    async with connected(ScriptedCar(is_silent), "127.0.0.1", broker.port) as car:
+        for numbers, word in (((1, 2), "locked"), ((2, 3), "unlocked")):
+            for sequence in numbers:
+                fields = {"event": word, "readings": []}
+                await car.publish(topic("evt"), wire.named_record("event", sequence, moment, fields), qos=1)
+            reading = asyncio.create_task(page["keep_books"](settings(port=broker.port), path))
+            await soon(functools.partial(has_read, path, numbers[-1]), what="the last record is in the books")
+            reading.cancel()
+            await asyncio.wait((reading,))
+    assert capsys.readouterr().out.splitlines() == ["demo 1 locked None", "demo 2 locked None", "demo 3 unlocked None"]
+
+
+def has_read(path: Path, sequence: int) -> bool:
+    return any(run.numbering.last == sequence for numbers in load_numbers(path) for run in numbers.runs)
 
 
 async def test_a_reader_without_a_session_learns_what_it_missed(broker: Mosquitto, backend: Backend) -> None:
