@@ -18,6 +18,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.support import contract
 from tests.support.hazards import properties_of
 
 IS_CI = os.environ.get("CI") == "true"
@@ -59,6 +60,7 @@ CAPABILITIES = (
 
 
 def pytest_configure() -> None:
+    contract.watch()
     # A shell starts what runs in its background with SIGINT ignored, and so would be every program a test interrupts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -100,6 +102,27 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for capability in CAPABILITIES:
         if item.get_closest_marker(capability.marker) and is_missing(capability):
             pytest.skip(f"{capability.marker}: {capability.remedy}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    contract.take_findings()
+    outcome = yield
+    refuse_breach()
+    return outcome
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    outcome = yield
+    refuse_breach()
+    return outcome
+
+
+def refuse_breach() -> None:
+    """Fail the test in which the agent published what `agent/asyncapi.yaml` does not allow."""
+    if found := contract.take_findings():
+        pytest.fail("published against agent/asyncapi.yaml:\n" + "\n".join(found), pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)
