@@ -108,20 +108,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     contract.take_findings()
     outcome = yield
-    refuse_breach()
+    refuse_breach(item)
     return outcome
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
     outcome = yield
-    refuse_breach()
+    refuse_breach(item)
     return outcome
 
 
-def refuse_breach() -> None:
+def refuse_breach(item: pytest.Item) -> None:
     """Fail the test in which the agent published what `agent/asyncapi.yaml` does not allow."""
-    if found := contract.take_findings():
+    found = contract.take_findings()
+    if found and not item.get_closest_marker("made_up_messages"):
         pytest.fail("published against agent/asyncapi.yaml:\n" + "\n".join(found), pytrace=False)
 
 

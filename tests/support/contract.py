@@ -18,12 +18,14 @@ from typing import Any
 import fastjsonschema
 import yaml
 
+import agent
 from agent.adapters.broker import Broker
 from agent.bench.broker import BenchBroker
 from agent.bench.broker_wire import Publication
 from agent.pending import Pending
 
-CONTRACT_FILE = Path(__file__).resolve().parents[2] / "agent" / "asyncapi.yaml"
+CONTRACT_FILE = Path(agent.__file__).parent / "asyncapi.yaml"
+"""Beside the code under test, which may be the wheel's."""
 DRAFT = "http://json-schema.org/draft-07/schema#"
 FINDINGS_MAX = 20
 """Of one test; a thousand messages with the same fault are told by the first of them."""
@@ -31,6 +33,7 @@ FINDINGS_MAX = 20
 _LEVELS = {"operator": "(?:0|[1-9][0-9]*)", "car": "[0-9a-f]{16}"}
 
 Validator = Callable[[object], object]
+BreachError = fastjsonschema.JsonSchemaValueException
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ def sent_by_car() -> Mapping[str, Direction]:
 
 @cache
 def validator(schema: str) -> Validator:
-    """The check of one schema of the contract by its name; it raises JsonSchemaValueException."""
+    """The check of one schema of the contract by its name; it raises BreachError."""
     root = {"$schema": DRAFT, "$ref": f"#/components/schemas/{schema}", "components": document()["components"]}
     compiled: Validator = fastjsonschema.compile(root)
     return compiled
@@ -92,7 +95,7 @@ def _fault_of_json(direction: Direction, topic: str, payload: bytes) -> str | No
         return f"{topic}: no message of kind {kind!r}"
     try:
         validator(kind)(told)
-    except fastjsonschema.JsonSchemaValueException as error:
+    except BreachError as error:
         return f"{topic}: {kind}: {error.message} in {payload.decode()}"
     _seen.add(kind)
     return None
@@ -151,7 +154,7 @@ def note(topic: str, payload: bytes, *, is_retained: bool, expiry_s: int | None 
 
 def note_on_wire(topic: str, payload: bytes, *, is_retained: bool, expiry_s: int | None, qos: int) -> None:
     """The same for what a broker saw, on topics of the car alone: anybody may have said the rest."""
-    if topic.rpartition("/")[2] in sent_by_car():
+    if topic.startswith("v1/") and topic.rpartition("/")[2] in sent_by_car():
         note(topic, payload, is_retained=is_retained, expiry_s=expiry_s, qos=qos)
 
 
