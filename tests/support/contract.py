@@ -190,5 +190,5 @@ def watch() -> None:
 
     Pending.publish = watched_publish  # type: ignore[method-assign]
     Pending.publish_tracked = watched_tracked  # type: ignore[method-assign]
-    Broker.__init__ = watched_begin  # type: ignore[method-assign,assignment]
+    Broker.__init__ = watched_begin  # type: ignore[method-assign]
     BenchBroker.route = watched_route  # type: ignore[method-assign]
