@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import socket
+import tempfile
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cache
@@ -59,8 +60,11 @@ CAPABILITIES = (
 )
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     contract.watch()
+    folder = Path(tempfile.mkdtemp(prefix="contract-"))
+    config.add_cleanup(lambda: shutil.rmtree(folder))
+    contract.have_others_watched(folder)
     # A shell starts what runs in its background with SIGINT ignored, and so would be every program a test interrupts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -91,6 +95,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in left]
     config.hook.pytest_deselected(items=left)
     left_to.write_text("".join(f"{item.nodeid}\n" for item in left))
+
+
+def pytest_sessionfinish() -> None:
+    if folder := os.environ.get("CONTRACT_SEEN"):
+        contract.write_kinds_seen(Path(folder))
 
 
 @cache

@@ -2,13 +2,20 @@
 
 The watch stands where messages leave: at `Pending`, which every message of the engine goes through (in simulated worlds
 too), at the last will, and on the wire of the bench's broker and of every tap at Mosquitto, where QoS, retain flag and
-expiry are what was really sent.  What it finds fails the test that made it (`tests/conftest.py`).
+expiry are what was really sent.  Agents in processes of their own are watched as well (`watched/sitecustomize.py`).
+What it finds fails the test that made it (`tests/conftest.py`).
+
+    python -m tests.support.contract FOLDER
+
+asks whether each message of the contract was published by some process that noted in FOLDER what it saw.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -102,7 +109,7 @@ def _fault_of_json(direction: Direction, topic: str, payload: bytes) -> str | No
 
 
 def _fault_of_bytes(kind: str, topic: str, payload: bytes) -> str | None:
-    """An envelope is looked into by `agent.command.envelope`; here it has to be one by size and by its first byte."""
+    """An envelope is looked into by `agent.command.envelope`; here it has to be one by its size."""
     schema = document()["components"]["schemas"]["envelope"]
     if not schema["minLength"] <= len(payload) <= schema["maxLength"]:
         return f"{topic}: {len(payload)} bytes, not {schema['minLength']} to {schema['maxLength']}"
@@ -130,6 +137,10 @@ def _directions() -> list[tuple[str, str, Direction]]:
 
 _findings: list[str] = []
 _seen: set[str] = set()
+_file: Path | None = None
+
+WATCHED = Path(__file__).resolve().parent / "watched"
+ROOT = WATCHED.parents[2]
 
 
 def kinds_seen() -> frozenset[str]:
@@ -137,11 +148,32 @@ def kinds_seen() -> frozenset[str]:
     return frozenset(_seen)
 
 
+def findings_file() -> Path:
+    """Where processes started by tests note what they find."""
+    return Path(os.environ["CONTRACT_FINDINGS"])
+
+
+def have_others_watched(folder: Path) -> None:
+    """Every agent that is started from here on, as a process of its own, notes in `folder` what it finds."""
+    os.environ["CONTRACT_FINDINGS"] = str(folder / "findings")
+    paths = [str(WATCHED), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+
+
 def take_findings() -> list[str]:
-    """What was wrong since the last time."""
+    """What was wrong since the last time, here and in processes of their own."""
     found = _findings[:]
     _findings.clear()
+    if "CONTRACT_FINDINGS" in os.environ and findings_file().exists():
+        found += findings_file().read_text().splitlines()
+        findings_file().unlink()
     return found
+
+
+def write_kinds_seen(folder: Path) -> None:
+    """Leave what this process saw in `folder`, for `main`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{os.getpid()}.seen").write_text("".join(f"{kind}\n" for kind in sorted(_seen)))
 
 
 def note(topic: str, payload: bytes, *, is_retained: bool, expiry_s: int | None = None, qos: int | None = None) -> None:
@@ -150,6 +182,9 @@ def note(topic: str, payload: bytes, *, is_retained: bool, expiry_s: int | None 
         found = fault(topic, payload, is_retained=is_retained, expiry_s=expiry_s, qos=qos)
         if found is not None and found not in _findings:
             _findings.append(found)
+            if _file is not None:
+                with _file.open("a") as file:
+                    file.write(found.replace("\n", " ") + "\n")
 
 
 def note_on_wire(topic: str, payload: bytes, *, is_retained: bool, expiry_s: int | None, qos: int) -> None:
@@ -158,8 +193,14 @@ def note_on_wire(topic: str, payload: bytes, *, is_retained: bool, expiry_s: int
         note(topic, payload, is_retained=is_retained, expiry_s=expiry_s, qos=qos)
 
 
-def watch() -> None:
-    """Look at everything from now on, in this process."""
+def watch(file: Path | None = None) -> None:
+    """Look at everything from now on, in this process; what is found is written to `file` too."""
+    global _file  # noqa: PLW0603 - one watch in one process
+    _file = file
+    # Now, and not at the first message: a test may be measuring memory then.
+    for direction in sent_by_car().values():
+        for kind in direction.messages if direction.is_json else ():
+            validator(kind)
     publish, publish_tracked = Pending.publish, Pending.publish_tracked
     begin, route = Broker.__init__, BenchBroker.route
 
@@ -192,3 +233,21 @@ def watch() -> None:
     Pending.publish_tracked = watched_tracked  # type: ignore[method-assign]
     Broker.__init__ = watched_begin  # type: ignore[method-assign]
     BenchBroker.route = watched_route  # type: ignore[method-assign]
+
+
+def main(folder: Path) -> int:
+    """Exit status 0 if every message that a car sends was seen."""
+    seen = {kind for file in folder.glob("*.seen") for kind in file.read_text().split()}
+    wanted = {
+        kind if direction.is_json else name for name, direction in sent_by_car().items() for kind in direction.messages
+    }
+    sys.stdout.write(
+        f"{len(wanted & seen)} of {len(wanted)} messages of agent/asyncapi.yaml were published by a test\n"
+    )
+    if missing := sorted(wanted - seen):
+        sys.stdout.write(f"never: {', '.join(missing)}\n")
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
