@@ -52,8 +52,17 @@ from tests.benchmarks.day_card import Card, Written, mounted_card
 from tests.benchmarks.day_clock import DayClock, DayLoop
 from tests.benchmarks.day_others import JSON, OVMS, Seen, Told, json_sendings, ovms_sendings, tell
 from tests.benchmarks.day_report import document_of, table
-from tests.benchmarks.day_script import FULL_DAY, HOUR_S, SHORT, SLEEP_AFTER_S, BusInProcess, NoisyBody, People, Plan
-from tests.benchmarks.day_script import Traffic
+from tests.benchmarks.day_script import (
+    FULL_DAY,
+    HOUR_S,
+    SHORT,
+    SLEEP_AFTER_S,
+    BusInProcess,
+    NoisyBody,
+    People,
+    Plan,
+    Traffic,
+)
 from tests.benchmarks.wire_count import CountingProxy, PacketTally, WireCount
 from tests.support.mosquitto import Authority, Certificate, free_port, mosquitto, tls_options
 
@@ -92,9 +101,9 @@ class WatchedApp(App):
 
     def watch(self, bus: BusInProcess, count: DayCount) -> None:
         """Before `run`."""
-        self._buses = {name: bus for name in self._buses}  # type: ignore[misc]
-        self._count = count
-        receive, last = self._engine._telemetry.receive_frame, {}
+        self._buses = dict.fromkeys(self._buses, bus)  # type: ignore[arg-type]
+        receive = self._engine._telemetry.receive_frame
+        last: dict[str, Value | None] = {}
 
         def receive_and_note(frame: Frame, now_s: float) -> tuple[Reading, ...]:
             readings = receive(frame, now_s)
@@ -154,8 +163,8 @@ def prepared_site(folder: Path, store: Path) -> Iterator[Site]:
     cars_port = free_port()
     server = authority.issue("broker", is_server=True, host="127.0.0.1")
     with mosquitto(
-        folder, ["max_inflight_messages 1000", f"listener {cars_port} 127.0.0.1", "set_tcp_nodelay true"]
-        + tls_options(server, authority.ca_file)
+        folder,
+        [f"listener {cars_port} 127.0.0.1", "set_tcp_nodelay true", *tls_options(server, authority.ca_file)],
     ) as broker:
         can = CanChoice("body", "virtual", "car-day", "frames handed over in this process")
         (folder / "sides").mkdir()
@@ -186,7 +195,12 @@ async def live_day(site: Site, plan: Plan, clock: DayClock, card: Card | None) -
         directory = site.files.agent_toml.parent
         vehicle_key = Ed25519PrivateKey.from_private_bytes(read_key_file(directory / config.car.key_file))
         app = WatchedApp(
-            config, profile, new_identity(vehicle_key), _key_records(config, "", source=""), directory=directory, environ={}
+            config,
+            profile,
+            new_identity(vehicle_key),
+            _key_records(config, "", source=""),
+            directory=directory,
+            environ={},
         )
         car = VirtualCar(profile, database, now_s=boot_s(), is_drive_enabled=False, sleep_after_s=SLEEP_AFTER_S)
         car.body = NoisyBody()

@@ -82,7 +82,7 @@ def _device(mount: Path) -> str:
 
 def _run(*command: str) -> None:
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - programs of the system
+        subprocess.run(command, check=True, capture_output=True, text=True)
     except FileNotFoundError as error:
         raise OSError(f"{command[0]}: not installed") from error
     except subprocess.CalledProcessError as error:

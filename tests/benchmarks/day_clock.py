@@ -82,7 +82,7 @@ class DayClock:
                 setattr(time, name, real[name])
 
 
-class _LeapingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+class _LeapingSelector(selectors.DefaultSelector):
     """Waits as any selector, but leaps where it may."""
 
     def __init__(self, clock: DayClock) -> None:

@@ -1,8 +1,9 @@
 """The same day told in two other ways, over the same TLS to the same broker: as OVMS does, and a message a change.
 
-OVMS 3 (its server V3, read at commit 1aa1daff): one topic a metric, the value as bare text, QoS 0, retained, MQTT 3.1.1,
-keep-alive 29 minutes; what changed is sent every 5 s while the car is on, 10 s while it charges, 60 s awake, 600 s
-idle, and everything every 1,200 s. Only the metrics that our car has too are sent here; a real one has a few hundred.
+OVMS 3 (its server V3, read at commit 1aa1daff): one topic a metric, the value as bare text, QoS 0, retained,
+MQTT 3.1.1, keep-alive 29 minutes; what changed is sent every 5 s while the car is on, 10 s while it charges,
+60 s awake, 600 s idle, and everything every 1,200 s. Only the metrics that our car has too are sent here; a real one has
+a few hundred.
 """
 
 from __future__ import annotations
@@ -172,9 +173,14 @@ class _Client:
 
 
 async def tell(
-    way: Way, sendings: Iterator[Sending], *, broker_port: int, files: tuple[Path, Path, Path], losses_s: Sequence[float]
+    way: Way,
+    sendings: Iterator[Sending],
+    *,
+    broker_port: int,
+    files: tuple[Path, Path, Path],
+    losses_s: Sequence[float],
 ) -> Told:
-    """Really send all of it; keep-alives where nothing else was sent so long, a new connection at each of `losses_s`."""
+    """Really send all of it; keep-alives where nothing else was sent, a new connection at each of `losses_s`."""
     context = tls_context(*files)
     messages = 0
     async with CountingProxy(broker_port) as proxy:

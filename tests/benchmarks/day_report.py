@@ -29,7 +29,7 @@ KIND_WORDS = {
 
 
 def document_of(count: DayCount, told: Mapping[str, Told], plan: Plan) -> dict[str, Any]:
-    """All figures in bytes. `wire` is the agent's day, `kinds` its parts before TCP/IP, `others` the same day otherwise."""
+    """All figures, in bytes. `wire`: the agent's day; `kinds`: its parts before TCP/IP; `others`: told otherwise."""
     kinds = {
         name: {"messages": kind.messages, "mqtt_bytes": kind.mqtt_bytes, "tls_bytes": kind.tls_bytes}
         for name, kind in sorted(count.tally.kinds.items(), key=lambda item: -item[1].tls_bytes)
@@ -64,8 +64,10 @@ def table(document: Mapping[str, Any]) -> str:
     """The document for a person."""
     wire = document["wire"]
     lines = [
-        f"{document['hours']:g} hours, used {document['hours_used']:g}, {document['driven_km']:g} km driven,"
-        f" {document['frames']} frames with {document['changes']} changes of a value",
+        (
+            f"{document['hours']:g} hours, used {document['hours_used']:g}, {document['driven_km']:g} km driven,"
+            f" {document['frames']} frames with {document['changes']} changes of a value"
+        ),
         "on the wire, both directions".ljust(_WORDS_WIDTH) + _columns("messages", "bytes"),
     ]
     for name, kind in document["kinds"].items():

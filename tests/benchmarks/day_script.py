@@ -53,8 +53,8 @@ class Plan:
 FULL_DAY = Plan((7.0, 10.5, 14.0, 18.0), leg_s=1610.0, stop_s=300.0, charge_h=19.5, unplug_h=23.5, end_h=24.0)
 """Four rentals of an hour, parked in between, charged in the evening until full, asleep otherwise."""
 
-SHORT = Plan((0.1,), leg_s=100.0, stop_s=30.0, charge_h=0.4, unplug_h=0.45, end_h=1.0)
-"""An hour with all that a day has, for trying."""
+SHORT = Plan((0.05,), leg_s=60.0, stop_s=15.0, charge_h=0.3, unplug_h=0.33, end_h=0.75)
+"""Three quarters of an hour with all that a day has, for trying."""
 
 
 class NoisyBody(CarBody):

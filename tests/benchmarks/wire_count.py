@@ -183,7 +183,7 @@ class PacketTally:
             self._hear(self._down, self._up, received)
             return received
 
-        PahoSocket.send, PahoSocket.recv = send, recv  # type: ignore[method-assign]
+        PahoSocket.send, PahoSocket.recv = send, recv  # type: ignore[method-assign, assignment]
         try:
             yield
         finally:
