@@ -56,7 +56,6 @@ from tests.benchmarks.day_script import (
     FULL_DAY,
     HOUR_S,
     SHORT,
-    SLEEP_AFTER_S,
     BusInProcess,
     NoisyBody,
     People,
@@ -202,7 +201,7 @@ async def live_day(site: Site, plan: Plan, clock: DayClock, card: Card | None) -
             directory=directory,
             environ={},
         )
-        car = VirtualCar(profile, database, now_s=boot_s(), is_drive_enabled=False, sleep_after_s=SLEEP_AFTER_S)
+        car = VirtualCar(profile, database, now_s=boot_s(), is_drive_enabled=False, sleep_after_s=plan.sleep_after_s)
         car.body = NoisyBody()
         car.body.energy_wh = ENERGY_AT_BEGIN * car.body.capacity_wh
         begun_m = car.body.odometer_m
@@ -307,7 +306,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example:\n  python -m tests.benchmarks.car_day --folder /var/tmp --json\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--short", action="store_true", help="an hour with one short rental, to try it")
+    parser.add_argument(
+        "--short", action="store_true", help="the better part of an hour with one short rental, to try it"
+    )
     parser.add_argument(
         "--folder", type=Path, default=None, metavar="DIR", help="where the card's image is made (default: /tmp)"
     )

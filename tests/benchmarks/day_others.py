@@ -2,7 +2,7 @@
 
 OVMS 3 (its server V3, read at commit 1aa1daff): one topic a metric, the value as bare text, QoS 0, retained,
 MQTT 3.1.1, keep-alive 29 minutes; what changed is sent every 5 s while the car is on, 10 s while it charges,
-60 s awake, 600 s idle, and everything every 1,200 s. Only the metrics that our car has too are sent here; a real one has
+60 s awake, 600 s idle, and everything every 1,200 s. Only metrics that our car has too are sent here; a real one has
 a few hundred.
 """
 

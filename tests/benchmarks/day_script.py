@@ -27,16 +27,16 @@ CAR_STEP_S = 0.1
 
 IDLE_STEP_S = 0.5
 
-SLEEP_AFTER_S = 300.0
-"""Bus activity after the last use: cars keep their network up for minutes."""
-
 TRAFFIC_KMH = (0.0, 0.0, 18.0, 30.0, 30.0, 45.0, 50.0, 50.0, 50.0, 65.0, 80.0, 100.0)
 """What the driver is after next, drawn anew every few seconds: lights, a queue, town, a bit of country road."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Hours at which rentals begin, seconds of a leg and of the stop between two, when it is charged and the end."""
+    """Hours at which rentals begin, seconds of a leg and of the stop between two, when it is charged and the end.
+
+    `sleep_after_s`: how long the bus stays awake after the last use; cars keep their network up for minutes.
+    """
 
     rentals_h: tuple[float, ...]
     leg_s: float
@@ -44,16 +44,19 @@ class Plan:
     charge_h: float
     unplug_h: float
     end_h: float
+    sleep_after_s: float
 
     @property
     def used_s(self) -> float:
         return len(self.rentals_h) * (2 * self.leg_s + self.stop_s)
 
 
-FULL_DAY = Plan((7.0, 10.5, 14.0, 18.0), leg_s=1610.0, stop_s=300.0, charge_h=19.5, unplug_h=23.5, end_h=24.0)
+FULL_DAY = Plan(
+    (7.0, 10.5, 14.0, 18.0), leg_s=1610.0, stop_s=300.0, charge_h=19.5, unplug_h=23.5, end_h=24.0, sleep_after_s=300.0
+)
 """Four rentals of an hour, parked in between, charged in the evening until full, asleep otherwise."""
 
-SHORT = Plan((0.05,), leg_s=60.0, stop_s=15.0, charge_h=0.3, unplug_h=0.33, end_h=0.75)
+SHORT = Plan((0.02,), leg_s=50.0, stop_s=10.0, charge_h=0.25, unplug_h=0.27, end_h=0.75, sleep_after_s=40.0)
 """Three quarters of an hour with all that a day has, for trying."""
 
 
