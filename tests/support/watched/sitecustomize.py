@@ -1,4 +1,4 @@
-"""Python imports this at its start where PYTHONPATH begins with this folder: so agents of their own process are watched.
+"""Python imports this at its start where PYTHONPATH begins with this folder: so separate agents are watched.
 
 Every program of a test inherits that path; only an agent that is to run is looked at, the others lose no time.
 """
