@@ -97,7 +97,7 @@ class PaceTable(_Table):
 
 
 class DrivingTable(PaceTable):
-    interval_s: float = Field(default=60.0, ge=0.0, le=86400.0)
+    interval_s: float = Field(default=30.0, ge=0.0, le=86400.0)
     repeat_s: float = Field(default=0.0, ge=0.0, le=86400.0)
     heartbeat_s: float = Field(default=1800.0, ge=5.0, le=86400.0)
 

@@ -62,7 +62,7 @@ def test_shortest_configuration_is_filled_with_defaults() -> None:
     assert (config.reporting.outbox_records_max, config.reporting.outbox_bytes_max) == (10_000, 67_108_864)
     assert config.reporting.outbox_age_s_max == 7 * 86_400
     assert {use: config.reporting.pace(use).interval_s_min for use in VehicleUse} == {
-        VehicleUse.DRIVING: 60.0,
+        VehicleUse.DRIVING: 30.0,
         VehicleUse.CHARGING: 300.0,
         VehicleUse.AWAKE: 60.0,
         VehicleUse.ASLEEP: 600.0,
