@@ -21,6 +21,7 @@ import pytest
 
 from tests.support import contract
 from tests.support.hazards import properties_of
+from tests.support.uml import find_tool, missing_tools
 
 IS_CI = os.environ.get("CI") == "true"
 
@@ -54,8 +55,18 @@ def has_mosquitto() -> bool:
     return shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin") is not None
 
 
+def can_boot_systems() -> bool:
+    tools = ("mmdebstrap", "mke2fs", "depmod", "dpkg-deb")
+    return os.geteuid() == 0 and not missing_tools() and all(find_tool(tool) for tool in tools)
+
+
 CAPABILITIES = (
     Capability("vcan", has_vcan, "no vcan0 here; ./test runs these tests in user-mode Linux"),
+    Capability(
+        "booted",
+        can_boot_systems,
+        "booting whole systems takes root, x86-64 and: apt-get install user-mode-linux kmod mmdebstrap e2fsprogs gcc",
+    ),
     Capability("broker", has_mosquitto, "no Mosquitto here: apt-get install mosquitto"),
 )
 
@@ -76,6 +87,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
+        "--booted", action="store_true", help="also the tests that boot whole systems, minutes each (./test --booted)"
+    )
+    parser.addoption(
         "--leave-vcan",
         metavar="FILE",
         type=Path,
@@ -89,12 +103,19 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)  # after pytest's own -k and -m
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if (left_to := config.getoption("--leave-vcan")) is None:
-        return
-    left = [item for item in items if item.get_closest_marker("vcan")]
-    items[:] = [item for item in items if item not in left]
-    config.hook.pytest_deselected(items=left)
-    left_to.write_text("".join(f"{item.nodeid}\n" for item in left))
+    if not config.getoption("--booted"):
+        leave(config, items, "booted")
+    if (left_to := config.getoption("--leave-vcan")) is not None:
+        left_to.write_text("".join(f"{item.nodeid}\n" for item in leave(config, items, "vcan")))
+
+
+def leave(config: pytest.Config, items: list[pytest.Item], marker: str) -> list[pytest.Item]:
+    """Take the tests with a marker out of this run; which they are."""
+    left = [item for item in items if item.get_closest_marker(marker)]
+    items[:] = [item for item in items if not item.get_closest_marker(marker)]
+    if left:
+        config.hook.pytest_deselected(items=left)
+    return left
 
 
 def pytest_sessionfinish() -> None:

@@ -1,8 +1,9 @@
-"""Runs inside the booted system, by its own Python: each step is a function, and says what it found by returning or failing.
+"""Runs inside the booted system, by its own Python: steps in order, until one fails.
 
 Results go to /host/result.json: step → "ok" or what went wrong.
 """
 
+# ruff: noqa: T201 - a command's own output
 from __future__ import annotations
 
 import json
@@ -71,7 +72,8 @@ def enrol() -> None:
     toml.write_text(toml.read_text().replace('"can0"', '"vcan0"'))
     print(toml.read_text())
     sh(f"mkdir -p /etc/broker && cp -R {FLEET}/broker/. /etc/broker/ && chown -R mosquitto /etc/broker")
-    sh("systemd-run --unit=broker --property=User=mosquitto --working-directory=/etc/broker mosquitto -c mosquitto.conf")
+    run = "systemd-run --unit=broker --property=User=mosquitto --working-directory=/etc/broker"
+    sh(f"{run} mosquitto -c mosquitto.conf")
     start_car("")
 
 
@@ -103,7 +105,9 @@ def confined() -> None:
         listener.kill()
     print(json.dumps(probed, indent=4))
     wanted = json.loads((HOST / "confinement.json").read_text())
-    assert probed == wanted, {name: (probed.get(name), value) for name, value in wanted.items() if probed.get(name) != value}
+    assert probed == wanted, {
+        name: (probed.get(name), value) for name, value in wanted.items() if probed.get(name) != value
+    }
 
 
 LISTENER = """
@@ -177,7 +181,11 @@ def link_pulled() -> None:
 
 def disk_full() -> None:
     """No room on the card: nothing is actuated that the journal cannot hold, and afterwards all goes on."""
-    sh("fallocate -l 100G /var/fill 2>/dev/null; dd if=/dev/zero of=/var/fill bs=1M 2>/dev/null; sync", is_checked=False, timeout_s=240)
+    sh(
+        "fallocate -l 100G /var/fill 2>/dev/null; dd if=/dev/zero of=/var/fill bs=1M 2>/dev/null; sync",
+        is_checked=False,
+        timeout_s=240,
+    )
     answer = command("unlock")
     print("with a full disk:", answer)
     assert answer["executed"] in ("no", "yes"), answer
@@ -223,7 +231,7 @@ def credential_wrong() -> None:
     sh(f"systemctl stop {UNIT}; rm {sealed}; systemctl reset-failed {UNIT}; systemctl start {UNIT}", is_checked=False)
     until(lambda: show("ExecMainStatus") == "243", "status 243: no credential")
     sh(f"systemctl stop {UNIT}; systemctl stop carshare-agent-slow; cp /root/kept {sealed}", is_checked=False)
-    sh("cp /var/lib/systemd/credential.secret /root/host.key; rm /var/lib/systemd/credential.secret; systemd-creds setup")
+    sh("mv /var/lib/systemd/credential.secret /root/host.key; systemd-creds setup")
     sh(f"systemctl reset-failed {UNIT}; systemctl start {UNIT}", is_checked=False)
     until(lambda: show("ExecMainStatus") == "243", "status 243: another host key")
     sh(f"systemctl stop {UNIT}; cp /root/host.key /var/lib/systemd/credential.secret; systemctl reset-failed {UNIT}")
@@ -287,8 +295,9 @@ def removed() -> None:
     assert not Path("/usr/bin/carshare-agent").exists()
     assert (ETC / "agent.toml").exists()
     sh("dpkg --purge carshare-agent", timeout_s=120)
-    left = sh("find / -xdev -path /proc -prune -o -name '*carshare*' -print | grep -v -e ^/root -e ^/var/log -e ^/host || true")
-    assert not left.strip(), left
+    found = sh("find / -xdev -name '*carshare*'", is_checked=False).splitlines()
+    left = [path for path in found if not path.startswith(("/root", "/var/log", "/proc", "/host"))]
+    assert not left, left
 
 
 def main_pid() -> str:
@@ -315,7 +324,8 @@ def running_command() -> object:
 SCENARIOS: dict[str, list[Callable[[], None]]] = {
     "install": [install, enrol, ready, unlock, clean, confined],
     "faults": [install, enrol, ready, killed, frozen, link_pulled, disk_full, ended_in_command],
-    "refusals": [install, enrol, ready, credential_wrong, crash_loop, upgraded, removed],
+    "refusals": [install, enrol, ready, credential_wrong, crash_loop],
+    "packages": [install, enrol, ready, upgraded, removed],
 }
 
 

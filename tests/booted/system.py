@@ -1,4 +1,4 @@
-"""A whole Debian with systemd as process 1, booted in user-mode Linux with CAN, to which the agent's package is brought.
+"""A whole Debian with systemd as process 1, booted in user-mode Linux with CAN for the package to be installed.
 
 The root file system is made by mmdebstrap once per release and kept under `build/booted`; each boot has a copy of it,
 so that nothing a test does outlives it. Needs root, Debian's `mmdebstrap`, `e2fsprogs`, `kmod` and `user-mode-linux`.
