@@ -60,6 +60,10 @@ def can_boot_systems() -> bool:
     return os.geteuid() == 0 and not missing_tools() and all(find_tool(tool) for tool in tools)
 
 
+def has_systemd_analyze() -> bool:
+    return find_tool("systemd-analyze") is not None
+
+
 CAPABILITIES = (
     Capability("vcan", has_vcan, "no vcan0 here; ./test runs these tests in user-mode Linux"),
     Capability(
@@ -67,6 +71,7 @@ CAPABILITIES = (
         can_boot_systems,
         "booting whole systems takes root, x86-64 and: apt-get install user-mode-linux kmod mmdebstrap e2fsprogs gcc",
     ),
+    Capability("service_manager", has_systemd_analyze, "no systemd-analyze here: apt-get install systemd"),
     Capability("broker", has_mosquitto, "no Mosquitto here: apt-get install mosquitto"),
 )
 
