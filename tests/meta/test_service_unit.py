@@ -86,7 +86,7 @@ def settings(text: str) -> dict[str, list[str]]:
 
 
 def exposure(folder: Path, *drop_ins: Path) -> float:
-    """What `systemd-analyze security` says of the unit with these drop-ins (0 is best); offline, so without a systemd."""
+    """What `systemd-analyze security` says of the unit with these drop-ins; 0 is best."""
     units = folder / "etc/systemd/system"
     (units / f"{UNIT.name}.d").mkdir(parents=True)
     shutil.copy(UNIT, units)

@@ -140,7 +140,6 @@ _seen: set[str] = set()
 _file: Path | None = None
 
 WATCHED = Path(__file__).resolve().parent / "watched"
-ROOT = WATCHED.parents[2]
 
 
 def kinds_seen() -> frozenset[str]:
@@ -156,7 +155,7 @@ def findings_file() -> Path:
 def have_others_watched(folder: Path) -> None:
     """Every agent that is started from here on, as a process of its own, notes in `folder` what it finds."""
     os.environ["CONTRACT_FINDINGS"] = str(folder / "findings")
-    paths = [str(WATCHED), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(WATCHED), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
 
 
