@@ -16,7 +16,8 @@ from agent.model.events import BusChanged, ClockSet, ClockTrust
 from agent.model.frame import BusState
 from agent.model.records import OutboxStored, Priority, Recovered, RunNoted, SequenceReserved
 from agent.pending import Pending
-from agent.profiles.schema import ReportRule
+from agent.policy.happenings import LOW_VOLTAGE, LOW_VOLTAGE_OVER_STAND_S, LOW_VOLTAGE_STAND_S
+from agent.profiles.schema import Profile, ReportRule
 from agent.session import Session
 from agent.telemetry import SWEEP_INTERVAL_S, Telemetry
 from agent.uplink.outbox import IN_FLIGHT_MAX, REMOVALS_MAX, UNWRITTEN_BYTES_MAX
@@ -80,6 +81,7 @@ class Car:
     disk: OutboxDisk = field(default_factory=OutboxDisk)
     store_failure: str | None = None
     boot_id: str = "boot 1"
+    profile: Profile = PROFILE
 
     def __post_init__(self) -> None:
         self.start()
@@ -92,7 +94,7 @@ class Car:
         self.recovered = replace(self.recovered, outbox=found)
         self.pending = Pending(self.recovered.sequence_next)
         self.telemetry = Telemetry(
-            PROFILE,
+            self.profile,
             config(),
             self.recovered,
             Session(b"session1", self.now_s),
@@ -199,6 +201,32 @@ def test_event_is_told_at_once_and_the_sample_with_its_batch() -> None:
     car.run(BATCH_S + 0.2, 60, 1)
     (samples,) = (document for document in car.taken("evt") if document["kind"] == "readings")
     assert [(row["path"], row["value"]) for row in samples["readings"]] == [(SPEED, 60)]
+
+
+def test_input_that_flaps_is_told_up_to_its_cap_and_then_how_often_it_was_held_back() -> None:
+    """SR-09."""
+    car = Car()
+    car.connect()
+    for turn in range(200):
+        car.run(0.1, 0, turn % 2)
+    car.run(7200.0)
+    told = car.taken("evt")
+    flaps = sum(document["kind"] == "event" for document in told)
+    held_back = [entry for document in told if document["kind"] == "suppressed" for entry in document["inputs"]]
+    assert {entry["name"] for entry in held_back} == {IS_LOCKED}
+    assert (
+        flaps + sum(entry["capped"] + entry["bounced"] for entry in held_back) == 199
+    )  # the first value changes nothing
+
+
+def test_low_battery_is_told_with_its_voltage_and_so_is_its_end() -> None:
+    """R7: nobody sends a frame to say that the 12 V battery is low."""
+    car = Car(profile=profile_of(message_plan(signal_plan(LOW_VOLTAGE, unit="V", freshness_s=5.0))))
+    car.connect()
+    car.run(LOW_VOLTAGE_STAND_S + 1.0, 12)
+    car.run(LOW_VOLTAGE_OVER_STAND_S + 1.0, 13)
+    told = [(row["kind"], row["readings"][0]["value"]) for row in car.taken("evt") if row["kind"].startswith("low")]
+    assert told == [("low_voltage", 12), ("low_voltage_over", 13)]
 
 
 def test_silence_is_told_as_stale_and_asleep() -> None:
