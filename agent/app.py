@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import secrets
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,12 @@ if TYPE_CHECKING:
 # The engine is asked at least this often, so that a suspend (which the event loop's clock does not count) shows.
 TICK_S_MAX = 0.5
 
+# A part that shows nothing for so long beyond what it waits on purpose has stopped (SR-10).
+SILENCE_S_MAX = 60.0
+
+# How often the store's thread is asked whether it is at work.
+STORE_PROOF_S = 15.0
+
 # How often the wall clock is compared; a step of it is told to the engine within this time.
 CLOCK_INTERVAL_S = 10.0
 
@@ -101,8 +108,11 @@ class App:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._stopped: Stop | None = None
-        self._marks = ProgressMarks({"engine": 60.0, "clock": 3 * CLOCK_INTERVAL_S}, boot_s())
-        self._buses = can_buses(config, profile, on_frame=self._frame, on_state=self._bus_state)
+        parts = ("engine", "clock", "store", "broker", *(f"can.{bus.name}" for bus in profile.buses))
+        self._marks = ProgressMarks(dict.fromkeys(parts, SILENCE_S_MAX), boot_s())
+        self._buses = can_buses(
+            config, profile, on_frame=self._frame, on_state=self._bus_state, on_progress=self._part_progress
+        )
         recovered = self._stores.open()
         try:
             trust = installed_trust(config, recovered, directory)
@@ -131,6 +141,7 @@ class App:
             on_refused=lambda kind, reason: write_log(
                 Log(Level.WARNING, "publish_refused", {"type": kind, "reason": reason})
             ),
+            on_progress=partial(self._part_progress, "broker"),
         )
         self._status = StatusSocket(directory / config.status.socket, self._status_document)
 
@@ -141,6 +152,7 @@ class App:
                 background = [
                     group.create_task(self._broker.run(), name="broker"),
                     group.create_task(self._watch_clock(), name="clock"),
+                    group.create_task(self._watch_store(), name="store"),
                     group.create_task(self._feed_watchdog(), name="watchdog"),
                     group.create_task(self._status.run(), name="status"),
                     *(group.create_task(bus.run(), name=f"can.{name}") for name, bus in self._buses.items()),
@@ -269,6 +281,15 @@ class App:
             self._link(ClockSet(offset_s, trust))
             self._marks.mark("clock", boot_s())
             await asyncio.sleep(CLOCK_INTERVAL_S)
+
+    async def _watch_store(self) -> None:
+        while True:
+            await self._stores.prove()
+            self._part_progress("store", STORE_PROOF_S)
+            await asyncio.sleep(STORE_PROOF_S)
+
+    def _part_progress(self, part: str, pause_s: float) -> None:
+        self._marks.mark(part, boot_s(), pause_s=pause_s)
 
     async def _feed_watchdog(self) -> None:
         interval_s = self._supervisor.watchdog_interval_s

@@ -15,9 +15,9 @@ class ProgressMarks:
         self._limits_s = dict(limits_s)
         self._marks_s = dict.fromkeys(limits_s, now_s)
 
-    def mark(self, part: str, now_s: float) -> None:
-        """`part` did something it can only do when it works."""
-        self._marks_s[part] = now_s
+    def mark(self, part: str, now_s: float, *, pause_s: float = 0.0) -> None:
+        """`part` did something it can only do when it works; it may now be silent for `pause_s` beyond its limit."""
+        self._marks_s[part] = now_s + pause_s
 
     def late(self, now_s: float) -> tuple[str, ...]:
         """Parts that have been silent for longer than they may."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,12 @@ def can_buses(
     *,
     on_frame: Callable[[Frame], None],
     on_state: Callable[[str, BusState], None],
+    on_progress: Callable[[str, float], None],
 ) -> dict[str, CanBus]:
-    """Each bus of the profile by name, on the interface the configuration gives it."""
+    """Each bus of the profile by name, on the interface the configuration gives it.
+
+    `on_progress` is told the part (`can.` and the bus) and the seconds until its next turn.
+    """
     return {
         plan.name: CanBus(
             plan.name,
@@ -44,7 +49,8 @@ def can_buses(
                 if message.bus == plan.name
             ],
             on_frame=on_frame,
-            on_state=lambda state, name=plan.name: on_state(name, state),  # type: ignore[misc]
+            on_state=partial(on_state, plan.name),
+            on_progress=partial(on_progress, f"can.{plan.name}"),
         )
         for plan in profile.buses
     }

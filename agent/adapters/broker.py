@@ -34,6 +34,9 @@ RESUBSCRIBE_S_MIN = 10.0
 RESUBSCRIBE_S_MAX = 300.0
 """Topics the broker refused are asked for again after the first, twice that and so on up to the second (H64)."""
 
+PROGRESS_S = 15.0
+"""A connection on which nothing happens is looked at so often, to show that somebody still does."""
+
 _chance = random.SystemRandom()
 
 
@@ -75,6 +78,7 @@ class Broker:
     Deliveries are acknowledged by `acknowledge` alone.  `jitter` gives numbers from 0 to 1.
     `on_refused` is told the type (last level) of a topic on which a publication without a token was refused, and
     why, once a type and connection; `refused_counts` has how many there were of each type since start.
+    `on_progress` is called at every turn of `run`, with the seconds that are waited on purpose before the next.
     ConfigurationError if a TLS file is wrong, or the connection would be plain and leave this machine.
     """
 
@@ -88,6 +92,7 @@ class Broker:
         on_delivery: Callable[[Delivery], None],
         on_event: Callable[[LinkEvent], None],
         on_refused: Callable[[str, str], None],
+        on_progress: Callable[[float], None] = lambda pause_s: None,
         jitter: Callable[[], float] = _chance.random,
     ) -> None:
         self._settings = settings
@@ -97,6 +102,7 @@ class Broker:
         self._on_delivery = on_delivery
         self._on_event = on_event
         self._on_refused = on_refused
+        self._on_progress = on_progress
         self._jitter = jitter
         self._delivery_ids = itertools.count(1)
         self._link: MqttLink | None = None
@@ -119,6 +125,7 @@ class Broker:
         while True:
             began_s = loop.time()
             end = LinkEnd.LOST
+            self._on_progress(CONNECT_WAIT_S)
             try:
                 await self._connect_and_serve()
             except _OtherWishesError as error:
@@ -130,7 +137,9 @@ class Broker:
                 self._on_event(BrokerDown(str(error), end))
             if loop.time() - began_s > STABLE_S:
                 failures = 0
-            await asyncio.sleep(back_off_s(failures, self._jitter(), end))
+            pause_s = back_off_s(failures, self._jitter(), end)
+            self._on_progress(pause_s)
+            await asyncio.sleep(pause_s)
             failures += 1
 
     def publish(self, effect: Publish) -> str | None:
@@ -210,7 +219,10 @@ class Broker:
         link.has_news.set()  # what is wanted may have changed while it was asked for
         try:
             while True:
-                await link.has_news.wait()
+                self._on_progress(PROGRESS_S)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(PROGRESS_S):
+                        await link.has_news.wait()
                 link.has_news.clear()
                 for news in link.take_news():
                     match news:

@@ -32,6 +32,9 @@ FRAMES_PER_S_MAX = 50
 SEND_TRIES_MAX = 10
 SEND_RETRY_S = 0.002
 
+# A bus on which nothing fails is looked at so often, to show that somebody still does.
+PROGRESS_S = 15.0
+
 BACK_OFF_S_MIN = 1.0
 BACK_OFF_S_MAX = 60.0
 
@@ -51,7 +54,8 @@ class CanBus:
     """A bus as python-can's `interface` and `channel`; `run` keeps it open, `send` puts frames on it.
 
     `on_frame` gets data frames of the `wanted_ids` (id, is extended) in order of arrival, `on_state` each change of
-    what the interface says of itself.  Both are called in the event loop; what they raise ends `run`.
+    what the interface says of itself.  Both are called in the event loop; what they raise ends `run`.  `on_progress` is
+    called at every turn of `run`, with the seconds that are waited on purpose before the next.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class CanBus:
         wanted_ids: Sequence[tuple[int, bool]],
         on_frame: Callable[[Frame], None],
         on_state: Callable[[BusState], None],
+        on_progress: Callable[[float], None] = lambda pause_s: None,
     ) -> None:
         self.counts = FrameCounts()
         self._name = bus
@@ -77,6 +82,7 @@ class CanBus:
         self._wanted = frozenset(wanted_ids)
         self._on_frame = on_frame
         self._on_state = on_state
+        self._on_progress = on_progress
         self._state: BusState | None = None
         self._bus: can.BusABC | None = None
         self._source: Source | None = None
@@ -93,17 +99,25 @@ class CanBus:
                     if self._failed is None:
                         await self.open()
                     if self._failed is not None:
-                        await self._failed
+                        await self._watched(self._failed)
                 except BusError as error:
                     self._shut()
                     self._tell_state(state_after(error))
                 if boot_s() - opened_at_s > BACK_OFF_S_MAX:
                     back_off_s = BACK_OFF_S_MIN
+                self._on_progress(back_off_s)
                 await asyncio.sleep(back_off_s)
                 back_off_s = min(2 * back_off_s, BACK_OFF_S_MAX)
                 self.counts.reopened += 1
         finally:
             self.close()
+
+    async def _watched(self, failed: asyncio.Future[None]) -> None:
+        """Wait for the interface to fail, and raise what it failed with; in between show that somebody does."""
+        while not failed.done():
+            self._on_progress(PROGRESS_S)
+            await asyncio.wait({failed}, timeout=PROGRESS_S)
+        failed.result()
 
     async def open(self) -> None:
         """Open the interface; BusError if it is not there or down, ConfigurationError if it cannot exist."""

@@ -113,6 +113,10 @@ class Stores:
         """Records of the outbox as far as they are there; StoreError if the file cannot be read."""
         return await asyncio.get_running_loop().run_in_executor(self._writer, self._fetch, tuple(sequences))
 
+    async def prove(self) -> None:
+        """Return once the writer's thread is at work: not while a sync holds it up."""
+        await asyncio.get_running_loop().run_in_executor(self._writer, int)
+
     def close(self, within_s: float = CLOSE_WAIT_S) -> bool:
         """Finish the write under way, close the files and let another agent have them; blocks, at most so long.
 

@@ -167,6 +167,31 @@ def frozen() -> None:
     assert command("unlock")["outcome"] == "verified"
 
 
+PARTS = ("engine", "clock", "store", "broker", "can.body")
+
+
+def parts_frozen() -> None:
+    """Each part in turn stops while the rest goes on: it is named, and the watchdog ends the process (SR-10, H90)."""
+    drop_in = Path(f"/run/systemd/system/{UNIT}.d/frozen.conf")
+    drop_in.parent.mkdir(parents=True, exist_ok=True)
+    for part in PARTS:
+        began_s = time.monotonic()
+        drop_in.write_text(
+            "[Unit]\nStartLimitIntervalSec=0\n[Service]\nWatchdogSec=6\nExecStart=\n"
+            f"ExecStart={PYTHON} -I /host/frozen.py {part} run --config {ETC}/agent.toml\n"
+        )
+        sh(f"systemctl daemon-reload; systemctl restart {UNIT}", timeout_s=90)
+        before = main_pid()
+        until(lambda before=before: main_pid() not in ("0", before), f"{part} ends in a new start", within_s=90)  # type: ignore[misc]
+        said = sh(f"journalctl --no-pager --output cat --unit {UNIT} --since=-{time.monotonic() - began_s + 1:.0f}s")
+        assert f'"parts": "{part}"' in said, said
+        assert "watchdog" in said, said
+        print(f"{part}: {time.monotonic() - began_s:.0f} s")
+    drop_in.unlink()
+    sh(f"systemctl daemon-reload; systemctl restart {UNIT}", timeout_s=90)
+    assert command("lock")["outcome"] == "verified"
+
+
 def link_pulled() -> None:
     """The CAN interface goes away and comes back; in between a command is refused before anything is sent (H98)."""
     sh("ip link set vcan0 down")
@@ -325,6 +350,7 @@ SCENARIOS: dict[str, list[Callable[[], None]]] = {
     "install": [install, enrol, ready, unlock, clean, confined],
     "faults": [install, enrol, ready, killed, frozen, link_pulled, disk_full, ended_in_command],
     "refusals": [install, enrol, ready, credential_wrong, crash_loop],
+    "parts": [install, enrol, ready, parts_frozen],
     "packages": [install, enrol, ready, upgraded, removed],
 }
 

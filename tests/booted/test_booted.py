@@ -33,7 +33,7 @@ def package() -> Path:
 @pytest.fixture
 def scenario(package: Path, tmp_path: Path) -> Scenario:
     def run(suite: str, name: str) -> None:
-        for file in ("guest.py", "confinement.py", "confinement.json"):
+        for file in ("guest.py", "confinement.py", "confinement.json", "frozen.py"):
             shutil.copy(HERE / file, tmp_path)
         shutil.copy(package, tmp_path)
         (tmp_path / "scenario").write_text(name)
@@ -55,6 +55,11 @@ def test_installed_without_network_it_unlocks_and_is_confined(scenario: Scenario
 @pytest.mark.hazard("H90", "H92", "H98")
 def test_killed_frozen_cut_off_and_full_it_goes_on(scenario: Scenario) -> None:
     scenario("bookworm", "faults")
+
+
+@pytest.mark.hazard("H90")
+def test_each_part_that_stops_is_seen_by_the_watchdog(scenario: Scenario) -> None:
+    scenario("bookworm", "parts")
 
 
 @pytest.mark.hazard("H134", "H136")
