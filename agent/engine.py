@@ -111,7 +111,10 @@ class Engine:
 
     def receive_frame(self, frame: Frame, now_s: float) -> None:
         """A frame came from a bus."""
-        readings = self._telemetry.receive_frame(frame, now_s)
+        heard = self._telemetry.receive_frame(frame, now_s)
+        if self._acting.command is None:
+            return
+        readings = self._telemetry.readings_of(heard, frame)
         self._acting.frame_heard(frame, readings, now_s)
         if not readings and (message := self._telemetry.refused_message(frame)) is not None:
             self._acting.frame_refused(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from agent import __version__
@@ -13,7 +14,7 @@ from agent.model.command import Action
 from agent.model.effects import Level
 from agent.model.events import BusChanged, ClockSet
 from agent.model.frame import BusState, Frame
-from agent.model.reading import Quality, Reading
+from agent.model.reading import Heard, Quality, Reading
 from agent.model.records import OutboxStored, Priority, Recovered
 from agent.model.use import VehicleUse
 from agent.pending import Pending
@@ -86,16 +87,21 @@ class Telemetry:
 
     # --- in -----------------------------------------------------------------------------------------------------
 
-    def receive_frame(self, frame: Frame, now_s: float) -> tuple[Reading, ...]:
-        """Fold one frame into the state; returns the readings it gave."""
-        heard_at_s = self._heard_at_s.get(frame.bus, frame.received_at_s)
-        self._heard_at_s[frame.bus] = max(heard_at_s, frame.received_at_s)
-        readings = self._decoder.receive(frame)
-        self._tracker.fold(readings)
-        for reading in readings:
+    def receive_frame(self, frame: Frame, now_s: float) -> Heard:
+        """Fold one frame into the state; returns what it told. Of what it did not change there is nothing to report."""
+        at_s = frame.received_at_s
+        if at_s > self._heard_at_s.get(frame.bus, -math.inf):
+            self._heard_at_s[frame.bus] = at_s
+        heard = self._decoder.hear(frame)
+        self._tracker.hear(heard, at_s)
+        for reading in heard.changed:
             # As it stands now: what waited in the kernel's buffer for long may be stale already (SR-05).
             self._reporter.observe(self._tracker.reading(reading.path, now_s), now_s)
-        return readings
+        return heard
+
+    def readings_of(self, heard: Heard, frame: Frame) -> tuple[Reading, ...]:
+        """All readings of the frame just received, the unchanged ones too: a command counts frames, not changes."""
+        return self._decoder.readings(heard.groups, frame.received_at_s)
 
     def refused_message(self, frame: Frame) -> str | None:
         """Name of the message of a frame just received, if it was wanted and not believed."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One CAN frame. `bus` is the profile's name of the bus, `received_at_s` boot time (0 for a frame to be sent)."""
+class Frame(NamedTuple):
+    """One CAN frame, a tuple for its price.
+
+    `bus` is the profile's name of the bus, `received_at_s` boot time (0 for a frame to be sent).
+    """
 
     bus: str
     arbitration_id: int

@@ -124,6 +124,14 @@ class MessagePlan:
     signals: tuple[SignalPlan, ...]
     selector_known: frozenset[int] | None = None
 
+    @property
+    def groups(self) -> tuple[tuple[SignalPlan, ...], ...]:
+        """The signals by which of them are present together: all of them, unless the message is multiplexed."""
+        together: dict[tuple[frozenset[int] | None, tuple[Selection, ...]], list[SignalPlan]] = {}
+        for signal in self.signals:
+            together.setdefault((signal.selector_values, signal.selections), []).append(signal)
+        return tuple(map(tuple, together.values()))
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -143,6 +151,11 @@ class Profile:
     send_list: tuple[SendRule, ...]
     unsupported: Mapping[Action, str]
     return_conditions: tuple[Precondition, ...] = ()
+
+    @property
+    def groups(self) -> tuple[tuple[SignalPlan, ...], ...]:
+        """The groups of all messages in their order; the number of a group is its place here."""
+        return tuple(group for message in self.messages for group in message.groups)
 
     @property
     def paths(self) -> tuple[str, ...]:
