@@ -94,14 +94,14 @@ class Telemetry:
             self._heard_at_s[frame.bus] = at_s
         heard = self._decoder.hear(frame)
         self._tracker.hear(heard, at_s)
-        for reading in heard.changed:
+        for reading in heard[1]:
             # As it stands now: what waited in the kernel's buffer for long may be stale already (SR-05).
             self._reporter.observe(self._tracker.reading(reading.path, now_s), now_s)
         return heard
 
     def readings_of(self, heard: Heard, frame: Frame) -> tuple[Reading, ...]:
         """All readings of the frame just received, the unchanged ones too: a command counts frames, not changes."""
-        return self._decoder.readings(heard.groups, frame.received_at_s)
+        return self._decoder.readings(heard[0], frame.received_at_s)
 
     def refused_message(self, frame: Frame) -> str | None:
         """Name of the message of a frame just received, if it was wanted and not believed."""

@@ -8,9 +8,11 @@ decoded.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Literal
 
 from agent.decode.meaning import UNIT_UNKNOWN, Meaning, meaning_of, meanings_by_unit
+from agent.decode.reader import reader_of
 from agent.decode.screen import FrameCounts, Screen, Verdict
 from agent.model.frame import BitField, Frame
 from agent.model.reading import NOTHING_HEARD, Heard, Reading
@@ -18,6 +20,9 @@ from agent.profiles.schema import MessagePlan, Profile, Selection, SignalPlan, U
 
 # An extended id and a standard one of the same number are two ids; this is the kernel's CAN_EFF_FLAG.
 _EXTENDED = 0x8000_0000
+
+# Looked up once: to ask an enumeration for a member costs a tenth of decoding a frame.
+_BELIEVED = Verdict.BELIEVED
 
 
 class Decoder:
@@ -38,7 +43,7 @@ class Decoder:
         for plan, stream in zip(profile.messages, self._streams.values(), strict=True):
             for unit in stream.units:
                 source = self._by_bus[plan.bus][_key(unit.choice.arbitration_id, unit.choice.is_extended_id)]
-                source.chosen.append(unit)
+                source.choose(unit)
         self.counts: Mapping[str, FrameCounts] = {name: stream.screen.counts for name, stream in self._streams.items()}
 
     def hear(self, frame: Frame) -> Heard:
@@ -48,8 +53,30 @@ class Decoder:
         than the one before it is told whole, so that what became of it meanwhile does not matter.
         """
         bus, arbitration_id, data, at_s, is_extended_id, _ = frame
-        stream = self._by_bus.get(bus, _NOTHING).get(arbitration_id | _EXTENDED if is_extended_id else arbitration_id)
-        return NOTHING_HEARD if stream is None else stream.hear(data, at_s)
+        try:
+            stream = self._by_bus[bus][arbitration_id | _EXTENDED if is_extended_id else arbitration_id]
+        except KeyError:
+            return NOTHING_HEARD
+        if (page := stream.only) is None:
+            return stream.hear(data, at_s)
+        is_next = 0.0 <= at_s - page.at_s <= page.freshness_s
+        if is_next and data == page.last:
+            # The bytes of the last frame, which was believed: known without looking at them.
+            page.at_s = at_s
+            stream.counts.received += 1
+            return page.unchanged
+        page.last = None
+        if stream.is_checked or len(data) < stream.length_bytes:
+            if stream.screen.judge(data, at_s) is not _BELIEVED:
+                return NOTHING_HEARD
+        else:
+            stream.counts.received += 1
+            stream.screen.is_refused_last = False
+        cut = data if len(data) == stream.length_bytes else data[: stream.length_bytes]
+        changed = page.hear(cut, at_s, is_next)
+        if page.at_s == at_s:  # else it is older than another, and nothing is to be compared with it
+            page.last = data
+        return (page.groups, changed) if changed else page.unchanged
 
     def readings(self, groups: Iterable[int], at_s: float) -> tuple[Reading, ...]:
         """All that is known of these groups, which were just heard at `at_s`: the changed and the unchanged."""
@@ -57,7 +84,8 @@ class Decoder:
 
     def receive(self, frame: Frame) -> tuple[Reading, ...]:
         """Readings of all wanted signals in a frame; none if nobody wants the frame or it is refused."""
-        return self.readings(self.hear(frame).groups, frame.received_at_s)
+        groups, _ = self.hear(frame)
+        return self.readings(groups, frame.received_at_s)
 
     def message_of(self, frame: Frame) -> str | None:
         """The DBC message of a frame, None if nobody wants it."""
@@ -84,149 +112,152 @@ class _Unit:
     def choose(self, data: bytes) -> None:
         self.meaning = self._meanings.get(self.choice.field.extract(data), _unit_unknown)
 
+    def read(self, raw: int) -> Meaning:
+        return self.meaning(raw)
+
 
 def _unit_unknown(_raw: int) -> Meaning:
     return UNIT_UNKNOWN
-
-
-class _Field:
-    """One signal ready for decoding: where it lies in the payload read as an integer, and what its raw value means.
-
-    `known` is the meaning it had when its bits were last seen to change.
-    """
-
-    __slots__ = ("is_little_endian", "known", "meaning", "ones", "path", "shift", "sign", "unit", "unit_choice")
-
-    def __init__(self, plan: SignalPlan, unit: _Unit | None) -> None:
-        field = plan.field
-        self.path = plan.path
-        self.unit = plan.unit
-        self.shift = field.shift
-        self.ones = (1 << field.length) - 1
-        self.sign = 1 << field.length - 1 if field.is_signed else 0
-        self.is_little_endian = field.is_little_endian
-        self.meaning = meaning_of(plan)
-        self.unit_choice = unit
-        self.known: Meaning = UNIT_UNKNOWN
-
-    def read(self, little: int, big: int) -> Meaning:
-        raw = (little if self.is_little_endian else big) >> self.shift & self.ones
-        if self.sign:
-            raw = (raw ^ self.sign) - self.sign  # two's complement
-        self.known = self.meaning(raw) if self.unit_choice is None else self.unit_choice.meaning(raw)
-        return self.known
 
 
 class _Page:
     """The signals of a message that are present together, with what was last read from their bits.
 
     Without multiplexing a message is one page. The mask leaves out all bits but the wanted ones, counters among them.
+    `at_s` is when the page was last seen, `last` the bytes it was seen in then, if those may be compared with.
     """
 
     def __init__(self, message: str, group: int, signals: Sequence[SignalPlan], units: Mapping[str, _Unit]) -> None:
         self.group = group
         self.selector_values = signals[0].selector_values
-        self._message = message
+        self.freshness_s = min(plan.freshness_s for plan in signals)
+        self.units = tuple(units[plan.path] for plan in signals if plan.path in units)
+        self.groups = (group,)
+        self.unchanged: Heard = (self.groups, ())
+        self.last: bytes | None = None
+        self.at_s = -math.inf
         self._selections: tuple[Selection, ...] = signals[0].selections
-        self._units = tuple(units[plan.path] for plan in signals if plan.path in units)
         self._unit_meanings: tuple[Callable[[int], Meaning], ...] = ()
-        self._fields = tuple((_little_endian_mask(plan.field), _Field(plan, units.get(plan.path))) for plan in signals)
-        self._mask = 0
-        for mask, _ in self._fields:
+        self._known: list[Reading | None] = [None] * len(signals)
+        # Compared in the byte order of the signals, and little endian where they are of both.
+        is_little = any(plan.field.is_little_endian for plan in signals)
+        self._order: Literal["little", "big"] = "little" if is_little else "big"
+        self._is_mixed = is_little and not all(plan.field.is_little_endian for plan in signals)
+        self._payload = 0
+        self._fields = tuple(
+            (
+                _mask(plan.field, self._order),
+                number,
+                plan.field.is_little_endian is not is_little,
+                reader_of(plan, message, units[plan.path].read if plan.path in units else meaning_of(plan)),
+            )
+            for number, plan in enumerate(signals)
+        )
+        self._mask, self._is_disjoint = 0, True
+        for mask, *_ in self._fields:
+            self._is_disjoint = self._is_disjoint and not self._mask & mask
             self._mask |= mask
-        self._has_motorola = any(not plan.field.is_little_endian for plan in signals)
-        self._freshness_s = min(plan.freshness_s for plan in signals)
-        self._little = 0
-        self._at_s = -math.inf
 
     def is_in(self, data: bytes) -> bool:
         """Whether the further multiplexers select this page."""
         return all(selection.field.extract(data) in selection.values for selection in self._selections)
 
-    def hear(self, data: bytes, little: int, at_s: float) -> tuple[Reading, ...]:
-        """Readings of the signals whose bits changed, or of all if that cannot be said."""
-        changed = (little ^ self._little) & self._mask
-        since_s = at_s - self._at_s
-        # A frame older than the last one is read, but nothing is compared with it.
-        self._at_s = at_s if since_s >= 0.0 else -math.inf
-        if not 0.0 <= since_s <= self._freshness_s or (self._units and self._has_unit_changed()):
+    def hear(self, data: bytes, at_s: float, is_next: bool) -> Sequence[Reading]:
+        """Readings of the signals whose bits changed; of all if the frame does not follow the last one in time."""
+        payload = int.from_bytes(data, self._order)
+        if is_next and not (self.units and self._has_unit_changed()):
+            changed = (payload ^ self._payload) & self._mask
+            self.at_s = at_s
+            if not changed:
+                return ()
+        else:
             changed = self._mask
-        if not changed:
-            return ()
-        self._little = little
-        big = int.from_bytes(data, "big") if self._has_motorola else 0
-        message = self._message
+            # A frame older than the last one is read, but nothing is compared with it.
+            self.at_s = at_s if at_s >= self.at_s else -math.inf
+        self._payload = payload
+        other = int.from_bytes(data, "big") if self._is_mixed else 0
+        known, is_disjoint = self._known, self._is_disjoint
         readings = []
-        for mask, field in self._fields:
+        for mask, number, is_other, read in self._fields:
             if changed & mask:
-                value, quality, reason = field.read(little, big)
-                readings.append(Reading(field.path, value, field.unit, at_s, quality, reason, message))
-        return tuple(readings)
+                known[number] = reading = read(other if is_other else payload, at_s)
+                readings.append(reading)
+                if is_disjoint and not (changed := changed & ~mask):
+                    break
+        return readings
 
-    def readings(self, at_s: float) -> Iterable[Reading]:
-        for _, field in self._fields:
-            value, quality, reason = field.known
-            yield Reading(field.path, value, field.unit, at_s, quality, reason, self._message)
+    def readings(self, at_s: float) -> Iterator[Reading]:
+        """All that is known of a page just seen at `at_s`."""
+        return (reading._replace(at_s=at_s) for reading in self._known if reading is not None)
 
     def _has_unit_changed(self) -> bool:
-        before, self._unit_meanings = self._unit_meanings, tuple(unit.meaning for unit in self._units)
+        before, self._unit_meanings = self._unit_meanings, tuple(unit.meaning for unit in self.units)
         return before != self._unit_meanings
 
 
 class _Stream:
-    """All frames of one message on one bus. `pages` are its groups in their order."""
+    """All frames of one message on one bus. `pages` are its groups in their order.
+
+    `only` is the page of a message that has no other and nothing that could make the same bytes mean something else:
+    no counter (which would refuse them), no unit chosen by another message, none chosen for another.
+    """
 
     def __init__(self, plan: MessagePlan, first_group: int) -> None:
         self.screen = Screen(plan)
+        self.counts = self.screen.counts
         self.message = plan.name
+        self.length_bytes = plan.length_bytes
+        self.is_checked = plan.checksum is not None or plan.counter is not None
         units = {
             signal.path: _Unit(signal, signal.unit_choice) for signal in plan.signals if signal.unit_choice is not None
         }
         self.units = tuple(units.values())
-        self.chosen: list[_Unit] = []
         self.pages = tuple(
             _Page(plan.name, number, group, units) for number, group in enumerate(plan.groups, first_group)
         )
-        self._length_bytes = plan.length_bytes
+        is_one_page = len(self.pages) == 1 and plan.selector is None and not plan.groups[0][0].selections
+        self.only = self.pages[0] if is_one_page and plan.counter is None and not units else None
+        self._chosen: list[_Unit] = []
         self._selector = plan.selector
         self._selector_known = plan.selector_known
-        # Nearly every message is one page that is always there, and its heard groups are always the same.
-        is_plain = len(self.pages) == 1 and plan.selector is None and not plan.groups[0][0].selections
-        self._only = self.pages[0] if is_plain else None
-        self._unchanged = Heard(tuple(page.group for page in self.pages), ())
         self._by_selector: dict[int | None, list[_Page]] = {}
         for page in self.pages:
             for value in (None,) if page.selector_values is None else sorted(page.selector_values):
                 self._by_selector.setdefault(value, []).append(page)
 
+    def choose(self, unit: _Unit) -> None:
+        """Frames of this message choose that unit."""
+        self._chosen.append(unit)
+        self.only = None
+
     def hear(self, data: bytes, at_s: float) -> Heard:
-        if self.screen.judge(data, at_s) is not Verdict.BELIEVED:
+        if self.screen.judge(data, at_s) is not _BELIEVED:
             return NOTHING_HEARD
-        if len(data) > self._length_bytes:
-            data = data[: self._length_bytes]
-        for unit in self.chosen:
+        if len(data) > self.length_bytes:
+            data = data[: self.length_bytes]
+        for unit in self._chosen:
             unit.choose(data)
-        if self._only is not None:
-            changed = self._only.hear(data, int.from_bytes(data, "little"), at_s)
-            return Heard(self._unchanged.groups, changed) if changed else self._unchanged
-        return self._hear_pages(data, at_s)
+        present = [page for page in self._selected(data) if page.is_in(data)]
+        changed = [
+            reading
+            for page in present
+            for reading in page.hear(data, at_s, 0.0 <= at_s - page.at_s <= page.freshness_s)
+        ]
+        return tuple(page.group for page in present), changed
 
-    def _hear_pages(self, data: bytes, at_s: float) -> Heard:
-        pages = list(self._by_selector.get(None, ()))
-        if self._selector is not None:
-            selected = self._selector.extract(data)
-            pages += self._by_selector.get(selected, ())
-            if self._selector_known is not None and selected not in self._selector_known:
-                self.screen.counts.unknown_selector += 1
-        present = [page for page in pages if page.is_in(data)]
-        little = int.from_bytes(data, "little")
-        changed = [reading for page in present for reading in page.hear(data, little, at_s)]
-        return Heard(tuple(page.group for page in present), tuple(changed))
+    def _selected(self, data: bytes) -> Sequence[_Page]:
+        pages = self._by_selector.get(None, [])
+        if self._selector is None:
+            return pages
+        selected = self._selector.extract(data)
+        if self._selector_known is not None and selected not in self._selector_known:
+            self.counts.unknown_selector += 1
+        return pages + self._by_selector.get(selected, [])
 
 
-def _little_endian_mask(field: BitField) -> int:
-    """The field's bits in the payload read as a little-endian integer."""
-    return int.from_bytes(field.insert(bytes(field.size_bytes), (1 << field.length) - 1), "little")
+def _mask(field: BitField, order: Literal["little", "big"]) -> int:
+    """The field's bits in the payload read as an integer in that order."""
+    return int.from_bytes(field.insert(bytes(field.size_bytes), (1 << field.length) - 1), order)
 
 
 _NOTHING: Mapping[int, _Stream] = {}

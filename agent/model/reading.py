@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -35,12 +36,8 @@ class Reading(NamedTuple):
     message: str = ""
 
 
-class Heard(NamedTuple):
-    """What one believed frame tells: the signals of these `groups` (numbers in `Profile.groups`) were seen again at
-    its time, and of those only `changed` say anything new; the others stand as they were read before."""
+Heard = tuple[tuple[int, ...], Sequence[Reading]]
+"""What one believed frame tells: the signals of these groups (numbers in `Profile.groups`) were seen again at its time,
+and only of the second member's paths is anything new to be said; all others stand as they were read before."""
 
-    groups: tuple[int, ...]
-    changed: tuple[Reading, ...]
-
-
-NOTHING_HEARD = Heard((), ())
+NOTHING_HEARD: Heard = ((), ())

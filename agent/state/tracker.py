@@ -27,18 +27,21 @@ class Tracker:
 
     def hear(self, heard: Heard, at_s: float) -> None:
         """Take in what a frame received at `at_s` told."""
-        if heard.changed:
-            self.fold(heard.changed)
-        for group in heard.groups:
+        groups, changed = heard
+        if changed:
+            self.fold(changed)
+        for group in groups:
             if at_s > self._seen_at_s[group]:
                 self._seen_at_s[group] = at_s
 
     def fold(self, readings: Iterable[Reading]) -> None:
         """Take readings in; one older than what is known is left out."""
+        newest = self._newest
         for reading in readings:
-            known = self.last_known(reading.path)
-            if known is None or reading.at_s >= known.at_s:
-                self._newest[reading.path] = reading
+            path, _, _, at_s, *_ = reading
+            known = newest.get(path)
+            if known is None or (at_s >= known.at_s and at_s >= self._seen_at_s[self._group_of[path]]):
+                newest[path] = reading
 
     def reading(self, path: str, now_s: float) -> Reading:
         """What is known of `path` now; `at_s` is when it was last received."""
