@@ -99,6 +99,7 @@ class App:
         self._supervisor = Supervisor(environ)
         self._stores = Stores(directory / config.store.directory, bytes.fromhex(config.car.id))
         self._wake = asyncio.Event()
+        self._awake_at_s = 0.0  # boot time at which `_perform_all` looks again by itself
         self._idle = asyncio.Event()
         self._stopped: Stop | None = None
         self._marks = ProgressMarks({"engine": 60.0, "clock": 3 * CLOCK_INTERVAL_S}, boot_s())
@@ -165,8 +166,10 @@ class App:
     # --- what the edge tells ------------------------------------------------------------------------------------
 
     def _frame(self, frame: Frame) -> None:
+        """Most frames change nothing that is to be done, and waking for each would cost more than taking it in."""
         self._engine.receive_frame(frame, boot_s())
-        self._wake.set()
+        if self._engine.has_effects or self._engine.next_timer() < self._awake_at_s:
+            self._wake.set()
 
     def _bus_state(self, bus: str, state: BusState) -> None:
         self._link(BusChanged(bus, state))
@@ -191,21 +194,24 @@ class App:
 
     async def _perform_all(self) -> None:
         """Perform effects in order until a `Stop`; in between wait for news or for the engine's next timer."""
+        loop = asyncio.get_running_loop()
         try:
             while self._stopped is None:
                 self._wake.clear()
-                self._engine.handle_timer(boot_s())
+                now_s = boot_s()
+                self._engine.handle_timer(now_s)
                 while self._stopped is None and (effect := self._engine.next_effect()) is not None:
                     await self._perform(effect)
-                    self._marks.mark("engine", boot_s())
-                self._marks.mark("engine", boot_s())
+                    now_s = boot_s()
+                    self._marks.mark("engine", now_s)
+                self._marks.mark("engine", now_s)
                 if not self._engine.is_commanding:
                     self._idle.set()
-                wait_s = min(max(self._engine.next_timer() - boot_s(), 0.0), TICK_S_MAX)
-                if wait_s > 0 and not self._wake.is_set():
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(wait_s):
-                            await self._wake.wait()
+                self._awake_at_s = min(self._engine.next_timer(), now_s + TICK_S_MAX)
+                if self._awake_at_s > now_s and not self._wake.is_set():
+                    timer = loop.call_later(self._awake_at_s - now_s, self._wake.set)
+                    await self._wake.wait()
+                    timer.cancel()
                 else:
                     await asyncio.sleep(0)
         finally:

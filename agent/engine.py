@@ -197,6 +197,11 @@ class Engine:
         return self._pending.pop()
 
     @property
+    def has_effects(self) -> bool:
+        """Whether `next_effect` has something to do."""
+        return self._pending.has_effects
+
+    @property
     def operators(self) -> tuple[int, ...]:
         """Numbers of the operators whose messages are wanted; `Subscribe` tells when they change."""
         return self._trusting.operators
