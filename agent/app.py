@@ -53,7 +53,7 @@ from agent.uplink.wire import Topics, presence_document
 from agent.wiring import broker_settings, can_buses, installed_trust, subscriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -103,7 +103,14 @@ class App:
         self._idle = asyncio.Event()
         self._stopped: Stop | None = None
         self._marks = ProgressMarks({"engine": 60.0, "clock": 3 * CLOCK_INTERVAL_S}, boot_s())
-        self._buses = can_buses(config, profile, on_frame=self._frame, on_state=self._bus_state)
+        self._buses = can_buses(
+            config,
+            profile,
+            on_frame=self._frame,
+            on_state=self._bus_state,
+            # A command is judged by every frame, from its intent to its result.
+            may_conflate=lambda: not self._engine.is_commanding,
+        )
         recovered = self._stores.open()
         try:
             trust = installed_trust(config, recovered, directory)
@@ -167,8 +174,8 @@ class App:
 
     def _frame(self, frame: Frame) -> None:
         """Most frames change nothing that is to be done, and waking for each would cost more than taking it in."""
-        self._engine.receive_frame(frame, boot_s())
-        if self._engine.has_effects or self._engine.next_timer() < self._awake_at_s:
+        is_news = self._engine.receive_frame(frame, boot_s())
+        if is_news and (self._engine.has_effects or self._engine.next_timer() < self._awake_at_s):
             self._wake.set()
 
     def _bus_state(self, bus: str, state: BusState) -> None:
@@ -186,7 +193,10 @@ class App:
         """What the engine says of itself, and what only the edge can count."""
         return {
             **self._engine.status(boot_s()),
-            "can": {name: asdict(bus.counts) for name, bus in self._buses.items()},
+            "can": {
+                name: asdict(bus.counts) | {"conflated": dict(_by_id(bus.conflated))}
+                for name, bus in self._buses.items()
+            },
             "broker": {"dropped": self._broker.dropped_count, "refused": dict(self._broker.refused_counts)},
         }
 
@@ -301,6 +311,12 @@ class App:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._idle.wait()
+
+
+def _by_id(counts: Mapping[tuple[int, bool], int]) -> Iterator[tuple[str, int]]:
+    """Counts of messages, the ids as candump writes them."""
+    for (arbitration_id, is_extended_id), count in counts.items():
+        yield f"{arbitration_id:08X}" if is_extended_id else f"{arbitration_id:03X}", count
 
 
 def new_identity(vehicle_key: Ed25519PrivateKey) -> Identity:

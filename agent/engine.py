@@ -109,15 +109,16 @@ class Engine:
         self._telemetry.started({"interrupted": self._acting.interrupted_count}, now_s)
         self._pending.add(Notify("running; broker not connected yet", is_ready=True))
 
-    def receive_frame(self, frame: Frame, now_s: float) -> None:
-        """A frame came from a bus."""
+    def receive_frame(self, frame: Frame, now_s: float) -> bool:
+        """A frame came from a bus; whether that can have left anything to do, now or sooner than was known."""
         heard = self._telemetry.receive_frame(frame, now_s)
         if self._acting.command is None:
-            return
+            return bool(heard[1])
         readings = self._telemetry.readings_of(heard, frame)
         self._acting.frame_heard(frame, readings, now_s)
         if not readings and (message := self._telemetry.refused_message(frame)) is not None:
             self._acting.frame_refused(message)
+        return True
 
     def receive_delivery(self, delivery: Delivery, now_s: float) -> None:
         """A publication came from the broker; it is acknowledged once what to do with it is decided and durable."""

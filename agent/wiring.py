@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.model.frame import BusState, Frame
     from agent.model.records import Recovered
-    from agent.profiles.schema import Profile
+    from agent.profiles.schema import MessagePlan, Profile
 
 
 def can_buses(
@@ -28,6 +28,7 @@ def can_buses(
     *,
     on_frame: Callable[[Frame], None],
     on_state: Callable[[str, BusState], None],
+    may_conflate: Callable[[], bool],
 ) -> dict[str, CanBus]:
     """Each bus of the profile by name, on the interface the configuration gives it."""
     return {
@@ -45,9 +46,37 @@ def can_buses(
             ],
             on_frame=on_frame,
             on_state=lambda state, name=plan.name: on_state(name, state),  # type: ignore[misc]
+            conflatable_ids=[
+                (message.arbitration_id, message.is_extended_id)
+                for message in conflatable(profile)
+                if message.bus == plan.name
+            ],
+            may_conflate=may_conflate,
         )
         for plan in profile.buses
     }
+
+
+def conflatable(profile: Profile) -> tuple[MessagePlan, ...]:
+    """The messages whose newest frame says all: none with a counter, more than one page, an event, or another's unit.
+
+    A counter is followed frame by frame, a page stands beside the others, and of an input that tells events each change
+    is wanted.
+    """
+    choosing = {
+        (message.bus, signal.unit_choice.arbitration_id, signal.unit_choice.is_extended_id)
+        for message in profile.messages
+        for signal in message.signals
+        if signal.unit_choice is not None
+    }
+    return tuple(
+        message
+        for message in profile.messages
+        if message.counter is None
+        and message.selector is None
+        and not any(signal.report.is_event or signal.selections for signal in message.signals)
+        and (message.bus, message.arbitration_id, message.is_extended_id) not in choosing
+    )
 
 
 def installed_trust(config: Config, recovered: Recovered, directory: Path) -> Beginning | None:

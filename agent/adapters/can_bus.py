@@ -6,11 +6,12 @@ import asyncio
 import errno
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import can
 import serial
 
+from agent.adapters.can_conflation import Conflation, MessageKey
 from agent.adapters.can_edge import SendList, controller_state
 from agent.adapters.can_port import WRITE_WAIT_S, bus_error, errno_of, open_bus, shut_down, state_after
 from agent.adapters.can_source import FrameCounts, Source, source_of
@@ -51,7 +52,8 @@ class CanBus:
     """A bus as python-can's `interface` and `channel`; `run` keeps it open, `send` puts frames on it.
 
     `on_frame` gets data frames of the `wanted_ids` (id, is extended) in order of arrival, `on_state` each change of
-    what the interface says of itself.  Both are called in the event loop; what they raise ends `run`.
+    what the interface says of itself.  Both are called in the event loop; what they raise ends `run`.  Of frames of one
+    of the `conflatable_ids` that wait together only the newest is given, as long as `may_conflate` says so.
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class CanBus:
         wanted_ids: Sequence[tuple[int, bool]],
         on_frame: Callable[[Frame], None],
         on_state: Callable[[BusState], None],
+        conflatable_ids: Sequence[tuple[int, bool]] = (),
+        may_conflate: Callable[[], bool] = lambda: True,
     ) -> None:
         self.counts = FrameCounts()
         self._name = bus
@@ -75,6 +79,8 @@ class CanBus:
         self._is_fd = is_fd
         self._send_list = SendList(bus, send_list)
         self._wanted = frozenset(wanted_ids)
+        self._conflation = Conflation(conflatable_ids)
+        self._may_conflate = may_conflate
         self._on_frame = on_frame
         self._on_state = on_state
         self._state: BusState | None = None
@@ -82,6 +88,11 @@ class CanBus:
         self._source: Source | None = None
         self._failed: asyncio.Future[None] | None = None
         self._sent_at_s: deque[float] = deque(maxlen=FRAMES_PER_S_MAX)
+
+    @property
+    def conflated(self) -> Mapping[MessageKey, int]:
+        """Frames left out because a newer one of their message had come, by message."""
+        return self._conflation.counts
 
     async def run(self) -> None:
         """Keep the bus open until cancelled: after a failure it is opened again, at growing intervals."""
@@ -215,7 +226,8 @@ class CanBus:
     def _take(self, frames_max: int) -> None:
         if (source := self._source) is None:
             return
-        for message, at_s in source.drain(frames_max):
+        waiting = source.drain(frames_max)
+        for message, at_s in self._conflation.newest(waiting) if self._may_conflate() else waiting:
             self._accept(message, at_s)
 
     def _accept(self, message: can.Message, at_s: float) -> None:
@@ -223,10 +235,12 @@ class CanBus:
             if (state := controller_state(message.arbitration_id, bytes(message.data))) is not None:
                 self._tell_state(state)
             return
-        if message.is_remote_frame or (message.arbitration_id, message.is_extended_id) not in self._wanted:
+        arbitration_id, is_extended_id = message.arbitration_id, message.is_extended_id
+        if message.is_remote_frame or (arbitration_id, is_extended_id) not in self._wanted:
             self.counts.unwanted += 1
             return
-        if len(message.data) != message.dlc:
+        data = bytes(message.data)
+        if len(data) != message.dlc:
             # A serial line cut short: the rest of the frame is missing.
             self.counts.garbled += 1
             return
@@ -234,9 +248,7 @@ class CanBus:
             # Bus-off hears nothing; that something came means the controller has been restarted.
             self._tell_state(BusState.UP)
         self.counts.received += 1
-        self._on_frame(
-            Frame(self._name, message.arbitration_id, bytes(message.data), at_s, message.is_extended_id, message.is_fd)
-        )
+        self._on_frame(Frame(self._name, arbitration_id, data, at_s, is_extended_id, message.is_fd))
 
     def _tell_state(self, state: BusState) -> None:
         if state is not self._state:

@@ -24,6 +24,9 @@ from agent.errors import BusError
 # A thread asks so often whether it is to end; it also bounds how old a message of unknown time can be made.
 POLL_S = 0.1
 
+# Of messages that wait already the clocks are read once for so many, 16 ms of a full bus; they count as older by that.
+CLOCKS_READ_EVERY = 64
+
 # Messages a thread may have waiting for the event loop: two seconds of a full 500 kbit/s bus.
 WAITING_MAX = 8192
 
@@ -92,16 +95,16 @@ class DescriptorSource:
         self._loop.add_reader(descriptor, on_ready)
 
     def drain(self, messages_max: int) -> Iterator[tuple[can.Message, float]]:
-        offset_s = wall_offset_s()
+        # Read once for all that waits: what comes meanwhile counts as older than it is, by as long as this takes.
+        offset_s, now_s = wall_offset_s(), boot_s()
         for _ in range(messages_max):
-            asked_at_s = boot_s()
             # Asking first, because a serial line's read waits a millisecond for what is not there.
             if not self._poll.poll(0):
-                self._empty_at_s, self._offset_s = asked_at_s, offset_s
+                self._empty_at_s, self._offset_s = now_s, offset_s
                 return
             # None: half a line, or an adapter's answer to something we sent.
             if (message := self._receive()) is not None:
-                yield message, self._arrival_s(message, offset_s)
+                yield message, self._arrival_s(message, offset_s, now_s)
 
     def close(self) -> None:
         self._loop.remove_reader(self._descriptor)
@@ -132,8 +135,7 @@ class DescriptorSource:
             except can.CanError as error:
                 raise bus_error(self._bus.channel_info, error) from error
 
-    def _arrival_s(self, message: can.Message, offset_s: float) -> float:
-        now_s = boot_s()
+    def _arrival_s(self, message: can.Message, offset_s: float, now_s: float) -> float:
         if not self._has_wall_times:
             # It woke us just now, and every send drains first: whatever comes after a send is newer than it.
             return now_s
@@ -194,26 +196,31 @@ class ThreadSource:
 
     def _read_on(self) -> None:
         """Read until told to end. A message counts as no older than the last time the bus was seen to have none."""
-        empty_at_s, offset_before_s = boot_s(), wall_offset_s()
-        arrived_at_s, wait_s = empty_at_s, POLL_S
+        empty_at_s = now_s = boot_s()
+        offset_before_s = offset_s = wall_offset_s()
+        arrived_at_s, wait_s, in_a_row = empty_at_s, POLL_S, 0
         while not self._is_ending.is_set():
-            asked_at_s, offset_s = boot_s(), wall_offset_s()
             try:
                 message = self._bus.recv(wait_s)
             except (ValueError, IndexError):
                 self._counts.garbled += 1
                 continue
             if message is None:
-                empty_at_s, offset_before_s, wait_s = asked_at_s, offset_s, POLL_S
+                # Whatever comes from here on came after the clocks were read last; of a wait that is its beginning.
+                empty_at_s, offset_before_s, wait_s = now_s, offset_s, POLL_S
+                now_s, offset_s = boot_s(), wall_offset_s()
                 continue
+            in_a_row += 1
+            if wait_s or in_a_row == CLOCKS_READ_EVERY:
+                now_s, offset_s, in_a_row = boot_s(), wall_offset_s(), 0
             arrived_at_s = max(empty_at_s, arrived_at_s)
             if self._has_wall_times:
                 arrived_at_s = arrival_s(
                     message.timestamp,
-                    offset_s=wall_offset_s(),
+                    offset_s=offset_s,
                     offset_before_s=offset_before_s,
                     earliest_s=arrived_at_s,
-                    now_s=boot_s(),
+                    now_s=now_s,
                 )
             self._hand_over(message, arrived_at_s)
             wait_s = 0

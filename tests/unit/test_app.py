@@ -72,6 +72,7 @@ async def test_the_status_counts_what_the_edge_dropped_and_what_the_broker_refus
             )
     assert document["can"] == {
         "body": dict.fromkeys(("received", "unwanted", "garbled", "dropped", "sent", "refused", "reopened"), 0)
+        | {"conflated": {}}
     }
     assert document["broker"]["dropped"] == 0
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
