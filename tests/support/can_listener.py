@@ -59,6 +59,8 @@ async def running_bus(
     send_list: Sequence[SendRule] = (),
     wanted_ids: Sequence[tuple[int, bool]] = ((0x123, False),),
     is_fd: bool = False,
+    conflatable_ids: Sequence[tuple[int, bool]] = (),
+    may_conflate: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[CanBus]:
     """A `CanBus` named `body` whose `run` is under way, and which has said that it is up."""
     bus = CanBus(
@@ -71,6 +73,8 @@ async def running_bus(
         wanted_ids=wanted_ids,
         on_frame=listener.on_frame,
         on_state=listener.on_state,
+        conflatable_ids=conflatable_ids,
+        may_conflate=may_conflate,
     )
     async with asyncio.TaskGroup() as group:
         running = group.create_task(bus.run(), name="bus")
