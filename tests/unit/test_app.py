@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import socket
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +22,8 @@ from agent.adapters.files import read_key_file
 from agent.adapters.status_socket import read_status
 from agent.adapters.store import CLOSE_WAIT_S
 from agent.app import App, new_identity
+from agent.backend.connection import Connection
+from agent.backend.settings import BrokerAddress
 from agent.bench.broker import BenchBroker
 from agent.cli import load_config, load_profile
 from agent.errors import AgentError
@@ -115,3 +120,30 @@ async def test_nobody_waits_for_a_performer_that_has_ended_h92(tmp_path: Path) -
             await waiting
             await app._ask_to_stop(is_final=True, within_s=60.0)
     app._stores.close()
+
+
+def connected_sockets(port: int) -> list[socket.socket]:
+    """Copies of all sockets of this process that are one end of a connection to that loopback port."""
+    found = []
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            candidate = socket.socket(fileno=os.dup(int(link.name)))
+            if candidate.family == socket.AF_INET and port in (candidate.getsockname()[1], candidate.getpeername()[1]):
+                found.append(candidate)
+            else:
+                candidate.close()
+    return found
+
+
+async def test_neither_end_of_either_link_gathers_small_segments(tmp_path: Path) -> None:
+    """Nagle's algorithm against delayed acknowledgements costs a request and its answer 89 ms."""
+    async with BenchBroker() as broker, running(app_in(tmp_path / "bench", broker.port)):
+        address = BrokerAddress(broker.host, broker.port)
+        async with Connection(address, "operator", None, lambda delivery: None), asyncio.timeout(WAIT_S):
+            while len(broker.client_ids) < 2:  # noqa: ASYNC110 - a condition nobody announces
+                await asyncio.sleep(0)
+            ends = connected_sockets(broker.port)
+            assert len(ends) == 4
+            assert all(end.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for end in ends)
+            for end in ends:
+                end.close()
