@@ -104,7 +104,7 @@ class Bench:
         folder.mkdir()
         with mosquitto(folder) if way.is_publishing else nullcontext() as broker:
             port = free_port() if broker is None else broker.port
-            command = self._command(name, way, folder, port)
+            command = self.command(name, way, folder, port)
             with Process(name, command, folder, {"PYTHONPATH": str(ROOT)}) as process:
                 process.until(lambda: _is_ready(name, process), within_s=READY_S, what="it listens")
                 self._load(way.buses, SETTLE_S)
@@ -114,7 +114,17 @@ class Bench:
                 process.kill()
         return Cost(max(spent_s), frames, changes)
 
-    def _command(self, name: str, way: Way, folder: Path, port: int) -> list[str]:
+    @contextmanager
+    def background_load(self) -> Iterator[None]:
+        """The bus is full meanwhile, for an hour at most."""
+        words = [str(FRAMES_PER_S), "3600", str(FRAMES_PER_CHANGE), "vcan0"]
+        with subprocess.Popen([self._folder / "bus_load", *words], stdout=subprocess.DEVNULL) as load:
+            try:
+                yield
+            finally:
+                load.kill()
+
+    def command(self, name: str, way: Way, folder: Path, port: int) -> list[str]:
         if name == "c_reader":
             return [str(self._folder / "bus_reader"), "vcan0"]
         profile = write_profile(folder / "profile", buses=way.buses, is_reporting=way.is_publishing)
@@ -197,6 +207,16 @@ def table(document: dict[str, object]) -> str:
     return "\n".join(lines)
 
 
+def in_guest(benchmark: str, arguments: Sequence[str]) -> int | None:
+    """Run the benchmark in user-mode Linux and return its exit status; None if this kernel has vcan itself."""
+    if has_can():
+        return None
+    command = [sys.executable, "-m", f"tests.benchmarks.{benchmark}", *arguments]
+    guest = [sys.executable, "-m", "tests.support.uml", "--timeout", "3600", *command]
+    status = subprocess.run(guest).returncode
+    return EXIT_FAILED if status == GUEST_FAILED else status
+
+
 def has_can() -> bool:
     """Whether this kernel has vcan."""
     try:
@@ -235,7 +255,7 @@ def measure(ways: Sequence[str], *, seconds: float, rounds: int, reception: str 
     return costs
 
 
-def _positive(convert: Callable[[str], float]) -> Callable[[str], float]:
+def positive(convert: Callable[[str], float]) -> Callable[[str], float]:
     def number(text: str) -> float:
         if (found := convert(text)) <= 0:
             raise ValueError(text)
@@ -251,17 +271,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="example:\n  python -m tests.benchmarks.full_bus --way naive --way agent --rounds 1\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--seconds", type=_positive(float), default=20.0, metavar="N", help="of each way (20)")
-    parser.add_argument("--rounds", type=_positive(int), default=3, metavar="N", help="of all ways (3)")
+    parser.add_argument("--seconds", type=positive(float), default=20.0, metavar="N", help="of each way (20)")
+    parser.add_argument("--rounds", type=positive(int), default=3, metavar="N", help="of all ways (3)")
     parser.add_argument("--way", action="append", choices=WAYS, help="only these (default: all)")
     parser.add_argument("--reception", metavar="WORD", help="the key of that name in agent.toml (default: left out)")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     options = parser.parse_args(arguments)
-    if not has_can():
-        words = sys.argv[1:] if arguments is None else arguments
-        command = [sys.executable, "-m", "tests.benchmarks.full_bus", *words]
-        guest = [sys.executable, "-m", "tests.support.uml", "--timeout", "3600", *command]
-        return EXIT_FAILED if (status := subprocess.run(guest).returncode) == GUEST_FAILED else status
+    if (status := in_guest("full_bus", sys.argv[1:] if arguments is None else arguments)) is not None:
+        return status
     costs = measure(
         options.way or list(WAYS), seconds=options.seconds, rounds=int(options.rounds), reception=options.reception
     )
