@@ -22,6 +22,7 @@ from agent.health import ProgressMarks
 from agent.model.command import Reason
 from agent.model.effects import (
     Acknowledge,
+    Attend,
     Effect,
     Fetch,
     Level,
@@ -33,9 +34,9 @@ from agent.model.effects import (
     SendFrame,
     Stop,
     Subscribe,
+    WatchAfresh,
 )
 from agent.model.events import (
-    BusChanged,
     ClockSet,
     Delivery,
     Fetched,
@@ -47,7 +48,7 @@ from agent.model.events import (
     Stored,
     StoreFailed,
 )
-from agent.model.frame import BusState, Frame
+from agent.model.frame import Frame
 from agent.model.records import OutboxStored
 from agent.uplink.wire import Topics, presence_document
 from agent.wiring import broker_settings, can_buses, installed_trust, subscriptions
@@ -102,7 +103,14 @@ class App:
         self._idle = asyncio.Event()
         self._stopped: Stop | None = None
         self._marks = ProgressMarks({"engine": 60.0, "clock": 3 * CLOCK_INTERVAL_S}, boot_s())
-        self._buses = can_buses(config, profile, on_frame=self._frame, on_state=self._bus_state)
+        self._buses = can_buses(
+            config,
+            profile,
+            on_frame=self._frame,
+            on_link=self._link,
+            on_change=self._change,
+            on_news=self._news,
+        )
         recovered = self._stores.open()
         try:
             trust = installed_trust(config, recovered, directory)
@@ -168,10 +176,21 @@ class App:
         self._engine.receive_frame(frame, boot_s())
         self._wake.set()
 
-    def _bus_state(self, bus: str, state: BusState) -> None:
-        self._link(BusChanged(bus, state))
+    def _change(self, frame: Frame) -> None:
+        self._engine.receive_change(frame, boot_s())
+        self._wake.set()
+
+    def _news(self, event: LinkEvent) -> None:
+        """Nothing to be done about at once: it wakes nobody."""
+        self._engine.receive_link(event, boot_s())
+
+    def _confirm(self) -> None:
+        """Before values are judged by their age: messages that do not change are known by asking for them alone."""
+        for bus in self._buses.values():
+            bus.confirm()
 
     def _delivery(self, delivery: Delivery) -> None:
+        self._confirm()
         self._engine.receive_delivery(delivery, boot_s())
         self._wake.set()
 
@@ -181,9 +200,11 @@ class App:
 
     def _status_document(self) -> dict[str, object]:
         """What the engine says of itself, and what only the edge can count."""
+        self._confirm()
         return {
             **self._engine.status(boot_s()),
             "can": {name: asdict(bus.counts) for name, bus in self._buses.items()},
+            "watched": {name: bus.statistics() for name, bus in self._buses.items()},
             "broker": {"dropped": self._broker.dropped_count, "refused": dict(self._broker.refused_counts)},
         }
 
@@ -194,6 +215,7 @@ class App:
         try:
             while self._stopped is None:
                 self._wake.clear()
+                self._confirm()
                 self._engine.handle_timer(boot_s())
                 while self._stopped is None and (effect := self._engine.next_effect()) is not None:
                     await self._perform(effect)
@@ -225,6 +247,11 @@ class App:
                 self._link(Fetched(token, await self._fetched(sequences)))
             case SendFrame(frame, token, not_after_s):
                 self._link(self._send(frame, token, not_after_s))
+            case Attend(messages):
+                for bus in self._buses.values():
+                    bus.attend(messages)
+            case WatchAfresh(message):
+                self._buses[message.bus].watch_afresh(message)
             case Publish(_, _, _, _, token):
                 if (refusal := self._broker.publish(effect)) is not None and token is not None:
                     self._link(Published(token, refusal))

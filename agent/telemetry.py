@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from agent import __version__
 from agent.chronicle import Chronicle
@@ -11,7 +12,7 @@ from agent.decode.decoder import Decoder
 from agent.forwarding import Forwarding
 from agent.model.command import Action
 from agent.model.effects import Level
-from agent.model.events import BusChanged, ClockSet
+from agent.model.events import BusChanged, ClockSet, FramesLost, MessagesSeen
 from agent.model.frame import BusState, Frame
 from agent.model.reading import Quality, Reading
 from agent.model.records import OutboxStored, Priority, Recovered
@@ -22,6 +23,7 @@ from agent.policy.happenings import Asked
 from agent.policy.reporting import Reporter
 from agent.policy.vehicle_use import vehicle_use
 from agent.profiles.schema import Profile
+from agent.profiles.watches import id_of
 from agent.session import Session
 from agent.state.tracker import Tracker
 from agent.uplink import wire
@@ -76,6 +78,7 @@ class Telemetry:
         self._use = VehicleUse.ASLEEP
         self._silent_after_s = {bus.name: bus.silent_after_s for bus in profile.buses}
         self._heard_at_s: dict[str, float] = {}
+        self._messages = {id_of(plan): plan.name for plan in profile.messages}
         self._bus_state: dict[str, BusState] = {bus.name: BusState.DOWN for bus in profile.buses}
         self._awake_told: dict[str, bool] = {}
         self._is_connected = False
@@ -86,11 +89,26 @@ class Telemetry:
 
     # --- in -----------------------------------------------------------------------------------------------------
 
-    def receive_frame(self, frame: Frame, now_s: float) -> tuple[Reading, ...]:
-        """Fold one frame into the state; returns the readings it gave."""
-        heard_at_s = self._heard_at_s.get(frame.bus, frame.received_at_s)
-        self._heard_at_s[frame.bus] = max(heard_at_s, frame.received_at_s)
+    def receive_seen(self, event: MessagesSeen) -> None:
+        """Messages came that changed nothing; one whose last frame was refused stays as old as it is."""
+        for seen in event.seen:
+            message = self._messages.get(seen.message)
+            if message is not None and not self._decoder.refused_last(message):
+                self._tracker.seen(message, seen.at_s)
+                self._note_heard(event.bus, seen.at_s)
+
+    def frames_lost(self, event: FramesLost, now_s: float) -> None:
+        """The kernel had no room for what came."""
+        self._chronicle.frames_lost(event, now_s)
+
+    def receive_frame(self, frame: Frame, now_s: float, *, is_change: bool = False) -> tuple[Reading, ...]:
+        """Fold one frame into the state; returns the readings it gave. Between changes frames go by unseen."""
+        self._note_heard(frame.bus, frame.received_at_s)
+        if is_change:
+            self._decoder.forget_count(frame)
         readings = self._decoder.receive(frame)
+        if is_change:
+            self._decoder.forget_count(frame)
         self._tracker.fold(readings)
         for reading in readings:
             # As it stands now: what waited in the kernel's buffer for long may be stale already (SR-05).
@@ -226,20 +244,15 @@ class Telemetry:
             **self._forwarding.status(),
             "use": self._use.value,
             "buses": self._bus_words(now_s),
-            "frames": {
-                name: {
-                    "received": counts.received,
-                    "refused_length": counts.refused_length,
-                    "refused_checksum": counts.refused_checksum,
-                    "refused_counter": counts.refused_counter,
-                }
-                for name, counts in self._decoder.counts.items()
-            },
+            "frames": {name: asdict(counts) for name, counts in self._decoder.counts.items()},
             "readings": {
                 path: wire.reading_document(reading, now_s, self._tracker.last_known(path))
                 for path, reading in self._tracker.snapshot(now_s).items()
             },
         }
+
+    def _note_heard(self, bus: str, at_s: float) -> None:
+        self._heard_at_s[bus] = max(self._heard_at_s.get(bus, at_s), at_s)
 
     # --- out ----------------------------------------------------------------------------------------------------
 

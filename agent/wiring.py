@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING
 
 from agent.adapters.broker import BrokerSettings, Subscription
 from agent.adapters.can_bus import CanBus
+from agent.adapters.can_reception import Watching
 from agent.adapters.files import key_path, read_document
 from agent.adapters.journal import write_log
 from agent.errors import ConfigurationError
 from agent.model.effects import Level, Log
+from agent.model.events import BusChanged
+from agent.profiles.watches import watches
 from agent.trusting import Beginning, beginning
 from agent.uplink.wire import Topics
 
 if TYPE_CHECKING:
     from agent.config import Config
-    from agent.model.frame import BusState, Frame
+    from agent.model.events import LinkEvent
+    from agent.model.frame import Frame
     from agent.model.records import Recovered
     from agent.profiles.schema import Profile
 
@@ -27,7 +31,9 @@ def can_buses(
     profile: Profile,
     *,
     on_frame: Callable[[Frame], None],
-    on_state: Callable[[str, BusState], None],
+    on_link: Callable[[LinkEvent], None],
+    on_change: Callable[[Frame], None],
+    on_news: Callable[[LinkEvent], None],
 ) -> dict[str, CanBus]:
     """Each bus of the profile by name, on the interface the configuration gives it."""
     return {
@@ -44,7 +50,10 @@ def can_buses(
                 if message.bus == plan.name
             ],
             on_frame=on_frame,
-            on_state=lambda state, name=plan.name: on_state(name, state),  # type: ignore[misc]
+            on_state=lambda state, name=plan.name: on_link(BusChanged(name, state)),  # type: ignore[misc]
+            watching=Watching(watches(profile, plan.name), on_change, on_news)
+            if config.buses[plan.name].reception == "kernel"
+            else None,
         )
         for plan in profile.buses
     }

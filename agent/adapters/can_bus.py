@@ -6,18 +6,20 @@ import asyncio
 import errno
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import can
 import serial
 
 from agent.adapters.can_edge import SendList, controller_state
 from agent.adapters.can_port import WRITE_WAIT_S, bus_error, errno_of, open_bus, shut_down, state_after
+from agent.adapters.can_reception import Reception, Watching
 from agent.adapters.can_source import FrameCounts, Source, source_of
 from agent.adapters.clock import boot_s
 from agent.errors import BusError
 from agent.model.command import Reason
 from agent.model.frame import BusState, Frame, SendRule
+from agent.model.reception import MessageId
 
 # A wake-up takes what has come in a tenth of a second at full load, then lets the rest of the agent run.
 FRAMES_PER_WAKE = 256
@@ -66,6 +68,7 @@ class CanBus:
         wanted_ids: Sequence[tuple[int, bool]],
         on_frame: Callable[[Frame], None],
         on_state: Callable[[BusState], None],
+        watching: Watching | None = None,
     ) -> None:
         self.counts = FrameCounts()
         self._name = bus
@@ -77,6 +80,9 @@ class CanBus:
         self._wanted = frozenset(wanted_ids)
         self._on_frame = on_frame
         self._on_state = on_state
+        # Only SocketCAN has a kernel behind it.
+        is_watching = watching is not None and interface == "socketcan"
+        self._reception = Reception(bus, watching, self._wanted, self.counts) if watching and is_watching else None
         self._state: BusState | None = None
         self._bus: can.BusABC | None = None
         self._source: Source | None = None
@@ -115,7 +121,7 @@ class CanBus:
                 self._channel,
                 bitrate_bps=self._bitrate_bps,
                 is_fd=self._is_fd,
-                wanted_ids=self._wanted,
+                wanted_ids=self._wanted if self._reception is None else self._reception.raw_ids,
             )
         )
         try:
@@ -132,6 +138,8 @@ class CanBus:
             counts=self.counts,
         )
         try:
+            if self._reception is not None:
+                self._reception.begin(bus, self._channel, self._take_what_came)
             # An interface that is down can be opened; reading from it tells.
             self._take(FRAMES_PER_WAKE)
         except BusError:
@@ -159,6 +167,32 @@ class CanBus:
     def close(self) -> None:
         """Close the interface; nothing is received or sent afterwards."""
         self._shut()
+
+    def attend(self, messages: Collection[MessageId]) -> None:
+        """From now on give every frame of these messages, and of no others that the kernel can watch.
+
+        What changed before is given first.
+        """
+        if self._reception is not None:
+            try:
+                self._reception.attend(messages, FRAMES_BEFORE_SEND)
+            except (BusError, can.CanError, OSError) as error:
+                self._fail(bus_error(self._name, error))
+
+    def watch_afresh(self, message: MessageId) -> None:
+        """Have the next frame of a watched message given even if it changes nothing."""
+        if self._reception is not None:
+            self._reception.watch_afresh(message)
+
+    def confirm(self) -> None:
+        """Take in what has come, and tell what is known of messages that do not change, and what was lost."""
+        if self._reception is not None:
+            self._take_what_came()
+            self._reception.tell_news()
+
+    def statistics(self) -> list[str]:
+        """The kernel's own line about each message it watches; none if it watches none, or does not say."""
+        return [] if self._reception is None else self._reception.statistics()
 
     def _send(self, frame: Frame, not_after_s: float, may_leave: Callable[[], bool]) -> float:
         if frame not in self._send_list:
@@ -217,6 +251,8 @@ class CanBus:
             return
         for message, at_s in source.drain(frames_max):
             self._accept(message, at_s)
+        if self._reception is not None:
+            self._reception.take(frames_max)
 
     def _accept(self, message: can.Message, at_s: float) -> None:
         if message.is_error_frame:
@@ -256,6 +292,8 @@ class CanBus:
         if self._failed is not None and self._failed.done() and not self._failed.cancelled():
             self._failed.exception()  # seen; asyncio would complain of it otherwise
         self._failed = None
+        if self._reception is not None:
+            self._reception.end()
         if source is not None:
             source.close()
         if bus is not None:

@@ -33,7 +33,11 @@ _LINE_BYTES_MAX = 4096
 
 @dataclass(slots=True)
 class FrameCounts:
-    """What became of frames on a bus since start; `garbled` and `dropped` are an adapter's fault, or our load."""
+    """What became of frames on a bus since start; `garbled` and `dropped` are an adapter's fault, or our load.
+
+    `lost` had no room in the kernel's buffer.  `changes` are those of `received` that the kernel picked out for us,
+    `unwatched` the times it could not be had for that.
+    """
 
     received: int = 0
     unwanted: int = 0
@@ -42,6 +46,9 @@ class FrameCounts:
     sent: int = 0
     refused: int = 0
     reopened: int = 0
+    lost: int = 0
+    changes: int = 0
+    unwatched: int = 0
 
 
 class Source(Protocol):

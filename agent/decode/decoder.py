@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from agent.decode.meaning import UNIT_UNKNOWN, Meaning, meaning_of, meanings_by_unit
 from agent.decode.screen import FrameCounts, Screen, Verdict
-from agent.model.frame import BitField, Frame
+from agent.model.frame import Frame
 from agent.model.reading import Reading
 from agent.profiles.schema import MessagePlan, Profile, Selection, SignalPlan, UnitChoice
 
@@ -42,6 +42,11 @@ class Decoder:
         """The DBC message of a frame, None if nobody wants it."""
         stream = self._by_bus.get(frame.bus, _NOTHING).get(_key(frame.arbitration_id, frame.is_extended_id))
         return None if stream is None else stream.message
+
+    def forget_count(self, frame: Frame) -> None:
+        """Between this frame of its message and the one before or after it others may have gone unseen."""
+        if (message := self.message_of(frame)) is not None:
+            self._streams[message].screen.forget_count()
 
     def refused_last(self, message: str) -> bool:
         """Whether the newest frame of a message was refused; False before the first one."""
@@ -107,7 +112,7 @@ class _Page:
         self.fields = tuple(_Field(plan, units.get(plan.path)) for plan in plans)
         self.mask = 0
         for plan in plans:
-            self.mask |= _little_endian_mask(plan.field)
+            self.mask |= plan.field.mask
         self.seen: tuple[int, tuple[Callable[[int], Meaning], ...]] | None = None
         self.read: tuple[tuple[_Field, Meaning], ...] = ()
 
@@ -175,11 +180,6 @@ def _pages(plan: MessagePlan, units: Mapping[str, _Unit]) -> dict[int | None, tu
         for value in (None,) if values is None else sorted(values):
             pages.setdefault(value, []).append(page)
     return {value: tuple(listed) for value, listed in pages.items()}
-
-
-def _little_endian_mask(field: BitField) -> int:
-    """The field's bits in the payload read as a little-endian integer."""
-    return int.from_bytes(field.insert(bytes(field.size_bytes), (1 << field.length) - 1), "little")
 
 
 _NOTHING: Mapping[int, _Stream] = {}

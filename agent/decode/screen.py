@@ -47,6 +47,11 @@ class Screen:
         self.is_refused_last = verdict is not Verdict.BELIEVED
         return verdict
 
+    def forget_count(self) -> None:
+        """The next frame is not the one that follows the last: any counter is a new beginning."""
+        if self._counter is not None:
+            self._counter.forget()
+
     def _verdict(self, data: bytes, at_s: float) -> Verdict:
         if len(data) < self._length_bytes:
             self.counts.refused_length += 1
@@ -88,6 +93,9 @@ class _Counter:
             return True
         self._jump = value
         return False
+
+    def forget(self) -> None:
+        self._good = self._jump = None
 
     def _follows(self, before: int | None, value: int) -> bool:
         return before is not None and 1 <= (value - before & self._modulus_mask) <= self._step_max

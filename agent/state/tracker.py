@@ -21,6 +21,9 @@ class Tracker:
             signal.path: signal.freshness_s for message in profile.messages for signal in message.signals
         }
         self._units = {signal.path: signal.unit for message in profile.messages for signal in message.signals}
+        self._paths: dict[str, tuple[str, ...]] = {
+            message.name: tuple(signal.path for signal in message.signals) for message in profile.messages
+        }
         self._newest: dict[str, Reading] = {}
 
     def fold(self, readings: Iterable[Reading]) -> None:
@@ -29,6 +32,13 @@ class Tracker:
             known = self._newest.get(reading.path)
             if known is None or reading.at_s >= known.at_s:
                 self._newest[reading.path] = reading
+
+    def seen(self, message: str, at_s: float) -> None:
+        """A frame of this message came at `at_s` that changed nothing."""
+        for path in self._paths[message]:
+            known = self._newest.get(path)
+            if known is not None and known.at_s < at_s:
+                self._newest[path] = replace(known, at_s=at_s)
 
     def reading(self, path: str, now_s: float) -> Reading:
         """What is known of `path` now; `at_s` is when it was last received."""
