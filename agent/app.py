@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +20,7 @@ from agent.health import ProgressMarks
 from agent.model.command import Reason
 from agent.model.effects import (
     Acknowledge,
+    Attend,
     Effect,
     Fetch,
     Level,
@@ -33,9 +32,9 @@ from agent.model.effects import (
     SendFrame,
     Stop,
     Subscribe,
+    WatchAfresh,
 )
 from agent.model.events import (
-    BusChanged,
     ClockSet,
     Delivery,
     Fetched,
@@ -47,15 +46,13 @@ from agent.model.events import (
     Stored,
     StoreFailed,
 )
-from agent.model.frame import BusState, Frame
+from agent.model.frame import Frame
 from agent.model.records import OutboxStored
 from agent.uplink.wire import Topics, presence_document
-from agent.wiring import broker_settings, can_buses, installed_trust, subscriptions
+from agent.wiring import Identity, broker_settings, bus_status, can_buses, installed_trust, subscriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from collections.abc import Mapping, Sequence
 
     from agent.command.verify import KeyRecord
     from agent.config import Config
@@ -72,14 +69,6 @@ STOP_GRACE_S = 8.0
 
 # After the last effect the broker gets so long to acknowledge what was handed over.
 FLUSH_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What makes this car this car."""
-
-    vehicle_key: Ed25519PrivateKey
-    sid: bytes
 
 
 class App:
@@ -107,7 +96,9 @@ class App:
             config,
             profile,
             on_frame=self._frame,
-            on_state=self._bus_state,
+            on_link=self._link,
+            on_change=self._change,
+            on_news=self._news,
             # A command is judged by every frame, from its intent to its result.
             may_conflate=lambda: not self._engine.is_commanding,
         )
@@ -173,15 +164,29 @@ class App:
     # --- what the edge tells ------------------------------------------------------------------------------------
 
     def _frame(self, frame: Frame) -> None:
-        """Most frames change nothing that is to be done, and waking for each would cost more than taking it in."""
-        is_news = self._engine.receive_frame(frame, boot_s())
-        if is_news and (self._engine.has_effects or self._engine.next_timer() < self._awake_at_s):
+        if self._engine.receive_frame(frame, boot_s()):
+            self._wake_if_due()
+
+    def _change(self, frame: Frame) -> None:
+        if self._engine.receive_change(frame, boot_s()):
+            self._wake_if_due()
+
+    def _wake_if_due(self) -> None:
+        """Most frames leave nothing to be done at once, and waking for each would cost more than taking it in."""
+        if self._engine.has_effects or self._engine.next_timer() < self._awake_at_s:
             self._wake.set()
 
-    def _bus_state(self, bus: str, state: BusState) -> None:
-        self._link(BusChanged(bus, state))
+    def _news(self, event: LinkEvent) -> None:
+        """Nothing to be done about at once: it wakes nobody."""
+        self._engine.receive_link(event, boot_s())
+
+    def _confirm(self) -> None:
+        """Before values are judged by their age: messages that do not change are known by asking for them alone."""
+        for bus in self._buses.values():
+            bus.confirm()
 
     def _delivery(self, delivery: Delivery) -> None:
+        self._confirm()
         self._engine.receive_delivery(delivery, boot_s())
         self._wake.set()
 
@@ -191,12 +196,10 @@ class App:
 
     def _status_document(self) -> dict[str, object]:
         """What the engine says of itself, and what only the edge can count."""
+        self._confirm()
         return {
             **self._engine.status(boot_s()),
-            "can": {
-                name: asdict(bus.counts) | {"conflated": dict(_by_id(bus.conflated))}
-                for name, bus in self._buses.items()
-            },
+            **bus_status(self._buses),
             "broker": {"dropped": self._broker.dropped_count, "refused": dict(self._broker.refused_counts)},
         }
 
@@ -208,6 +211,7 @@ class App:
         try:
             while self._stopped is None:
                 self._wake.clear()
+                self._confirm()
                 now_s = boot_s()
                 self._engine.handle_timer(now_s)
                 while self._stopped is None and (effect := self._engine.next_effect()) is not None:
@@ -241,6 +245,11 @@ class App:
                 self._link(Fetched(token, await self._fetched(sequences)))
             case SendFrame(frame, token, not_after_s):
                 self._link(self._send(frame, token, not_after_s))
+            case Attend(messages):
+                for bus in self._buses.values():
+                    bus.attend(messages)
+            case WatchAfresh(message):
+                self._buses[message.bus].watch_afresh(message)
             case Publish(_, _, _, _, token):
                 if (refusal := self._broker.publish(effect)) is not None and token is not None:
                     self._link(Published(token, refusal))
@@ -311,14 +320,3 @@ class App:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._idle.wait()
-
-
-def _by_id(counts: Mapping[tuple[int, bool], int]) -> Iterator[tuple[str, int]]:
-    """Counts of messages, the ids as candump writes them."""
-    for (arbitration_id, is_extended_id), count in counts.items():
-        yield f"{arbitration_id:08X}" if is_extended_id else f"{arbitration_id:03X}", count
-
-
-def new_identity(vehicle_key: Ed25519PrivateKey) -> Identity:
-    """The car's key with a session id nobody can know in advance."""
-    return Identity(vehicle_key, secrets.token_bytes(8))

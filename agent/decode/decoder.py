@@ -92,6 +92,11 @@ class Decoder:
         stream = self._by_bus.get(frame.bus, _NOTHING).get(_key(frame.arbitration_id, frame.is_extended_id))
         return None if stream is None else stream.message
 
+    def forget_count(self, frame: Frame) -> None:
+        """Between this frame of its message and the one before or after it others may have gone unseen."""
+        if (message := self.message_of(frame)) is not None:
+            self._streams[message].screen.forget_count()
+
     def refused_last(self, message: str) -> bool:
         """Whether the newest frame of a message was refused; False before the first one."""
         return self._streams[message].screen.is_refused_last

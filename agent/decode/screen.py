@@ -66,6 +66,11 @@ class Screen:
         self.is_refused_last = False
         return _BELIEVED
 
+    def forget_count(self) -> None:
+        """The next frame is not the one that follows the last: any counter is a new beginning."""
+        if self._counter is not None:
+            self._counter.forget()
+
 
 class _Counter:
     """A rolling counter: a repeated value is a frozen or replayed sender, a jump is somebody else's frame.
@@ -92,6 +97,9 @@ class _Counter:
             return True
         self._jump = value
         return False
+
+    def forget(self) -> None:
+        self._good = self._jump = None
 
     def _follows(self, before: int | None, value: int) -> bool:
         return before is not None and 1 <= (value - before & self._modulus_mask) <= self._step_max

@@ -59,6 +59,11 @@ class BitField:
             raw -= 1 << self.length
         return raw
 
+    @property
+    def mask(self) -> int:
+        """The field's bits in the payload read as a little-endian integer."""
+        return int.from_bytes(self.insert(bytes(self.size_bytes), (1 << self.length) - 1), "little")
+
     def insert(self, data: bytes, raw: int) -> bytes:
         """Payload (at least `size_bytes` long) with the field set to `raw`, reduced to the field's width."""
         order = "little" if self.is_little_endian else "big"

@@ -110,6 +110,7 @@ class MessagePlan:
 
     `name` is unique in the profile: that of the DBC, as `bus.message` where two buses have it.  `selector_known` are
     the values of the selector that the DBC knows, wanted or not; None says nothing about unknown ones.
+    `is_every_frame`: each of its frames counts (a button pressed for one of them), so none is left out or gathered.
     """
 
     bus: str
@@ -123,6 +124,7 @@ class MessagePlan:
     selector: BitField | None
     signals: tuple[SignalPlan, ...]
     selector_known: frozenset[int] | None = None
+    is_every_frame: bool = False
 
     @property
     def groups(self) -> tuple[tuple[SignalPlan, ...], ...]:

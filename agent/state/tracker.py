@@ -23,6 +23,11 @@ class Tracker:
         self._group_of = {signal.path: number for number, group in enumerate(profile.groups) for signal in group}
         # Most frames say only that what they carry was seen again: one time for all the paths of a group.
         self._seen_at_s = [-math.inf] * len(profile.groups)
+        self._groups: dict[str, range] = {}
+        first = 0
+        for message in profile.messages:
+            self._groups[message.name] = range(first, first + len(message.groups))
+            first += len(message.groups)
         self._newest: dict[str, Reading] = {}
 
     def hear(self, heard: Heard, at_s: float) -> None:
@@ -33,6 +38,10 @@ class Tracker:
         for group in groups:
             if at_s > self._seen_at_s[group]:
                 self._seen_at_s[group] = at_s
+
+    def seen(self, message: str, at_s: float) -> None:
+        """A frame of this message came at `at_s` that changed nothing."""
+        self.hear((tuple(self._groups[message]), ()), at_s)
 
     def fold(self, readings: Iterable[Reading]) -> None:
         """Take readings in; one older than what is known is left out."""

@@ -11,23 +11,26 @@ import threading
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.adapters.can_source import FrameCounts
 from agent.adapters.clock import boot_s
 from agent.adapters.files import read_key_file
 from agent.adapters.status_socket import read_status
 from agent.adapters.store import CLOSE_WAIT_S
-from agent.app import App, new_identity
+from agent.app import App
 from agent.backend.connection import Connection
 from agent.backend.settings import BrokerAddress
 from agent.bench.broker import BenchBroker
 from agent.cli import load_config, load_profile
 from agent.errors import AgentError
 from agent.model.effects import Stop
+from agent.wiring import new_identity
 from tests.support.installation import install
 
 WAIT_S = 15.0
@@ -75,10 +78,7 @@ async def test_the_status_counts_what_the_edge_dropped_and_what_the_broker_refus
             document = await status_once(
                 tmp_path / "bench", lambda document: document["broker"]["refused"].get("state", 0) >= 2
             )
-    assert document["can"] == {
-        "body": dict.fromkeys(("received", "unwanted", "garbled", "dropped", "sent", "refused", "reopened"), 0)
-        | {"conflated": {}}
-    }
+    assert document["can"] == {"body": asdict(FrameCounts()) | {"conflated": {}}}
     assert document["broker"]["dropped"] == 0
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     # Twice refused, once told.
