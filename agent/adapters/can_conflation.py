@@ -45,16 +45,20 @@ class Conflation:
             return
         newest: dict[MessageKey, int] = {}
         overtaken: set[int] = set()
+        conflatable = self._conflatable
         for place, (message, _) in enumerate(messages):
             key = message.arbitration_id, message.is_extended_id
-            if key not in self._conflatable or message.is_error_frame or message.is_remote_frame:
+            if key not in conflatable or len(message.data) != message.dlc:
                 continue
-            if len(message.data) != message.dlc:
+            if message.is_error_frame or message.is_remote_frame:
                 continue
-            if (before := newest.get(key)) is not None:
-                overtaken.add(before)
+            if key in newest:
+                overtaken.add(newest[key])
                 self.counts[key] += 1
             newest[key] = place
+        if not overtaken:
+            yield from messages
+            return
         for place, each in enumerate(messages):
             if place not in overtaken:
                 yield each

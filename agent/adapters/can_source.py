@@ -211,6 +211,7 @@ class ThreadSource:
 
     def _read_on(self) -> None:
         """Read until told to end. A message counts as no older than the last time the bus was seen to have none."""
+        waiting = self._waiting
         empty_at_s = now_s = boot_s()
         offset_before_s = offset_s = wall_offset_s()
         arrived_at_s, wait_s, in_a_row = empty_at_s, POLL_S, 0
@@ -228,24 +229,15 @@ class ThreadSource:
             in_a_row += 1
             if wait_s or in_a_row == CLOCKS_READ_EVERY:
                 now_s, offset_s, in_a_row = boot_s(), wall_offset_s(offset_s), 0
-            arrived_at_s = max(empty_at_s, arrived_at_s)
-            if self._has_wall_times:
-                arrived_at_s = arrival_s(
-                    message.timestamp,
-                    offset_s=offset_s,
-                    offset_before_s=offset_before_s,
-                    earliest_s=arrived_at_s,
-                    now_s=now_s,
-                )
-            self._hand_over(message, arrived_at_s)
+                arrived_at_s = max(empty_at_s, arrived_at_s)
             wait_s = 0
-
-    def _hand_over(self, message: can.Message, at_s: float) -> None:
-        if len(self._waiting) == WAITING_MAX:
-            self._counts.dropped += 1
-        self._waiting.append((message, at_s))
-        if not self._is_told:
-            self._tell_loop()
+            if self._has_wall_times:
+                arrived_at_s = arrival_s(message.timestamp, offset_s, offset_before_s, arrived_at_s, now_s)
+            if len(waiting) == WAITING_MAX:
+                self._counts.dropped += 1
+            waiting.append((message, arrived_at_s))
+            if not self._is_told:
+                self._tell_loop()
 
     def _tell_loop(self) -> None:
         self._is_told = True

@@ -14,7 +14,7 @@ from cantools.database.can import Database
 from agent.cli import load_profile
 from agent.decode.decoder import Decoder
 from agent.model.frame import Frame
-from tests.benchmarks import bus_profile, decoding, full_bus, start_up
+from tests.benchmarks import bus_profile, decoding, full_bus, receiving, start_up
 from tests.benchmarks.full_bus import Cost
 from tests.benchmarks.traffic import dbc_text, frames
 
@@ -27,6 +27,13 @@ def test_decoding_is_measured_beside_cantools(capsys: pytest.CaptureFixture[str]
         assert min(row[f"{name}_ns"] for name in ("cantools", "agent", "agent_to_state")) > 0
         assert row["agent_share"] == pytest.approx(row["agent_ns"] / row["cantools_ns"], rel=0.02)
     assert "1/6" in decoding.table(document)
+
+
+def test_the_portable_path_is_measured_beside_bare_receiving(capsys: pytest.CaptureFixture[str]) -> None:
+    assert receiving.main(["--rounds", "1", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["agent_ns"] > document["receive_ns"] > 0
+    assert document["own_share"] == pytest.approx(document["own_ns"] / document["cantools_ns"], rel=0.02)
 
 
 def test_the_decoder_of_the_benchmark_reads_what_cantools_reads() -> None:
@@ -68,7 +75,7 @@ def test_figures_of_the_full_bus_are_medians_a_frame_and_ratios() -> None:
     assert re.search(r"naive/agent: 400.0 times", full_bus.table(document))
 
 
-@pytest.mark.parametrize("main", [full_bus.main, start_up.main, decoding.main])
+@pytest.mark.parametrize("main", [full_bus.main, start_up.main, decoding.main, receiving.main])
 def test_a_wrong_number_of_rounds_is_wrong_use(main: object, capsys: pytest.CaptureFixture[str]) -> None:
     assert callable(main)
     with pytest.raises(SystemExit) as ended:
