@@ -41,6 +41,9 @@ HERE = Path(__file__).resolve().parent
 FRAMES_PER_S = 4000
 FRAMES_PER_CHANGE = 400
 READY_S = 60.0
+AT_ONCE = ("chrt", "--fifo", "1")
+"""Whatever listens has the processor until it waits again; the bus, which never waits, would else get whole clock ticks."""
+
 SETTLE_S = 3.0
 """What a program still does once it is ready (its first readings, its first records) is none of a frame's cost."""
 
@@ -104,7 +107,7 @@ class Bench:
         folder.mkdir()
         with mosquitto(folder) if way.is_publishing else nullcontext() as broker:
             port = free_port() if broker is None else broker.port
-            command = self.command(name, way, folder, port)
+            command = [*AT_ONCE, *self.command(name, way, folder, port)]
             with Process(name, command, folder, {"PYTHONPATH": str(ROOT)}) as process:
                 process.until(lambda: _is_ready(name, process), within_s=READY_S, what="it listens")
                 self._load(way.buses, SETTLE_S)
