@@ -42,7 +42,7 @@ FRAMES_PER_S = 4000
 FRAMES_PER_CHANGE = 400
 READY_S = 60.0
 AT_ONCE = ("chrt", "--fifo", "1")
-"""Whatever listens has the processor until it waits again; the bus, which never waits, would else get whole clock ticks."""
+"""Whatever listens has the processor until it waits again; the bus, which never waits, would get whole ticks else."""
 
 SETTLE_S = 3.0
 """What a program still does once it is ready (its first readings, its first records) is none of a frame's cost."""
