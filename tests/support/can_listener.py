@@ -79,10 +79,11 @@ async def running_bus(
     wanted_ids: Sequence[tuple[int, bool]] = ((0x123, False),),
     is_fd: bool = False,
     watches: Sequence[Watch] = (),
+    bus: str = "body",
 ) -> AsyncIterator[CanBus]:
-    """A `CanBus` named `body` whose `run` is under way, and which has said that it is up."""
-    bus = CanBus(
-        "body",
+    """A `CanBus` whose `run` is under way, and which has said that it is up."""
+    can_bus = CanBus(
+        bus,
         interface=interface,
         channel=channel,
         bitrate_bps=500_000,
@@ -94,7 +95,7 @@ async def running_bus(
         watching=Watching(watches, listener.on_change, listener.on_news) if watches else None,
     )
     async with asyncio.TaskGroup() as group:
-        running = group.create_task(bus.run(), name="bus")
+        running = group.create_task(can_bus.run(), name="bus")
         await listener.until(BusState.UP)
-        yield bus
+        yield can_bus
         running.cancel()
