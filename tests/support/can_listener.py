@@ -92,7 +92,7 @@ async def running_bus(
         wanted_ids=wanted_ids,
         on_frame=listener.on_frame,
         on_state=listener.on_state,
-        watching=Watching(watches, listener.on_change, listener.on_news) if watches else None,
+        watching=Watching(watches, listener.on_change, listener.on_news),
     )
     async with asyncio.TaskGroup() as group:
         running = group.create_task(can_bus.run(), name="bus")

@@ -137,7 +137,7 @@ async def compare(profile: Profile, bus_name: str, frames: list[tuple[MessagePla
 
 @pytest.mark.parametrize(("profile", "bus"), BUSES, ids=[f"{profile.name}-{bus}" for profile, bus in BUSES])
 def test_both_ways_of_receiving_show_the_same_car(profile: Profile, bus: str, wire: Wire) -> None:
-    @settings(max_examples=60, database=None)
+    @settings(max_examples=25, database=None)
     @given(traffic(profile, bus))
     def holds(frames: list[tuple[MessagePlan, bytes, str]]) -> None:
         asyncio.run(compare(profile, bus, frames, wire))
