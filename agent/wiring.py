@@ -69,9 +69,9 @@ def can_buses(
             ],
             on_frame=on_frame,
             on_state=lambda state, name=plan.name: on_link(BusChanged(name, state)),  # type: ignore[misc]
-            watching=Watching(watches(profile, plan.name), on_change, on_news)
-            if config.buses[plan.name].reception == "kernel"
-            else None,
+            watching=Watching(
+                watches(profile, plan.name) if config.buses[plan.name].reception == "kernel" else (), on_change, on_news
+            ),
             conflatable_ids=[
                 (message.arbitration_id, message.is_extended_id)
                 for message in conflatable(profile)

@@ -146,7 +146,7 @@ class CanBus:
         self._source = source_of(
             bus,
             has_wall_times=self._interface in _WALL_TIME_INTERFACES,
-            on_ready=self._take_what_came,
+            on_ready=self.take_what_came,
             counts=self.counts,
         )
         try:
@@ -199,7 +199,7 @@ class CanBus:
     def confirm(self) -> None:
         """Take in what has come, and tell what is known of messages that do not change, and what was lost."""
         if self._reception is not None:
-            self._take_what_came()
+            self.take_what_came()
             self._reception.tell_news()
 
     def statistics(self) -> list[str]:
@@ -252,7 +252,8 @@ class CanBus:
             raise FrameRefused(Reason.TIMEOUT if is_hanging else Reason.CAN_DOWN, f"{self._name}: {error}") from error
         return True
 
-    def _take_what_came(self) -> None:
+    def take_what_came(self) -> None:
+        """Give what has arrived, at most as much as one wake-up takes."""
         try:
             self._take(FRAMES_PER_WAKE)
         except Exception as error:  # noqa: BLE001 - outermost frame of a loop callback; `run` raises it

@@ -26,7 +26,8 @@ Ids = frozenset[tuple[int, bool]]
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """What the kernel is to watch on a bus, who gets the frames it picks out, and who the news of the others."""
+    """What the kernel is to watch on a bus (nothing: every wanted frame is read), who gets the frames it picks out, and
+    who the news of the others."""
 
     watches: Sequence[Watch]
     on_change: Callable[[Frame], None]
@@ -55,6 +56,8 @@ class Reception:
     def begin(self, bus: can.BusABC, channel: str, on_ready: Callable[[], None]) -> None:
         """Have the kernel watch beside `bus`, which was opened with `raw_ids`; BusError if the interface failed."""
         self._bus, self._lost_before = bus, 0
+        if not self._watching.watches:
+            return
         try:
             self._broadcast = Broadcast(
                 channel, self._watching.watches, on_ready=on_ready, on_change=self._count_and_pass_on

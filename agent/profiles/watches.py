@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from agent.model.frame import BitField
 from agent.model.reception import MessageId, Watch
@@ -82,10 +82,12 @@ def _watch(plan: MessagePlan, profile: Profile, silent_after_s: float) -> Watch 
     # A bus whose only message is slow must not seem asleep between two proofs that it is not.
     limit_s = min([silent_after_s, *(signal.freshness_s for signal in plan.signals)])
     if plan.selector is not None:
-        masks = _page_masks(plan, plan.selector, chooser_fields)
+        # What is there under several values of the selector, or a unit chosen under all of them, would have to be
+        # compared with the frame before, and the kernel compares with the one before under the same value.
+        masks = None if dependent else _page_masks(plan, plan.selector)
         if masks is None:
             return None
-        return Watch(id_of(plan), plan.is_fd, masks, 0.0, refresh_s=REFRESH_SHARE * limit_s, units_of=units_of)
+        return Watch(id_of(plan), plan.is_fd, masks, 0.0, refresh_s=REFRESH_SHARE * limit_s)
     if any(signal.selections for signal in plan.signals):
         return None
     timeout_s = TIMEOUT_SHARE * limit_s
@@ -98,30 +100,23 @@ def _size_bytes(plan: MessagePlan) -> int:
     return FD_BYTES if plan.is_fd else CLASSIC_BYTES
 
 
-def _page_masks(plan: MessagePlan, selector: BitField, fields: Sequence[BitField]) -> tuple[bytes, ...] | None:
+def _page_masks(plan: MessagePlan, selector: BitField) -> tuple[bytes, ...] | None:
     """The selector's bits, then a mask for each of its values under which something is wanted; None if the kernel
-    cannot hold them."""
-    values = _page_values(plan, selector, is_always=bool(fields))
-    if values is None or selector.mask >> 8 * SELECTOR_BYTES:
+    cannot follow them."""
+    pages: dict[int, list[SignalPlan]] = {}
+    for signal in plan.signals:
+        if signal.selector_values is None or len(signal.selector_values) != 1:
+            return None
+        (value,) = signal.selector_values
+        pages.setdefault(value, []).append(signal)
+    if len(pages) >= MASKS_MAX or selector.mask >> 8 * SELECTOR_BYTES:
         return None
     selector_mask = selector.mask.to_bytes(_size_bytes(plan), "little")
     masks = [selector_mask]
-    for value in values:
-        present = (
-            signal for signal in plan.signals if signal.selector_values is None or value in signal.selector_values
-        )
-        wanted = wanted_mask(plan, present, fields)
+    for value, signals in pages.items():
+        wanted = wanted_mask(plan, signals)
         masks.append(selector.insert(bytes(a & ~b for a, b in zip(wanted, selector_mask, strict=True)), value))
     return tuple(masks)
-
-
-def _page_values(plan: MessagePlan, selector: BitField, *, is_always: bool) -> Sequence[int] | None:
-    """The values of the selector for which frames are wanted, None if they are too many."""
-    if is_always or any(signal.selector_values is None for signal in plan.signals):
-        # What is always there may change in any frame, also in one of whose selector the DBC knows nothing.
-        return range(1 << selector.length) if 1 << selector.length < MASKS_MAX else None
-    values = sorted(frozenset[int]().union(*(signal.selector_values or () for signal in plan.signals)))
-    return values if len(values) < MASKS_MAX else None
 
 
 def _choosing(plan: MessagePlan, profile: Profile) -> Iterator[tuple[MessageId, BitField]]:

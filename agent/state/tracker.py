@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 
@@ -23,11 +24,11 @@ class Tracker:
         self._group_of = {signal.path: number for number, group in enumerate(profile.groups) for signal in group}
         # Most frames say only that what they carry was seen again: one time for all the paths of a group.
         self._seen_at_s = [-math.inf] * len(profile.groups)
-        self._groups: dict[str, range] = {}
-        first = 0
-        for message in profile.messages:
-            self._groups[message.name] = range(first, first + len(message.groups))
-            first += len(message.groups)
+        # By message: its groups, each with a path of it; the others are known when that one is.
+        numbers = itertools.count()
+        self._groups = {
+            message.name: [(next(numbers), group[0].path) for group in message.groups] for message in profile.messages
+        }
         self._newest: dict[str, Reading] = {}
 
     def hear(self, heard: Heard, at_s: float) -> None:
@@ -40,8 +41,8 @@ class Tracker:
                 self._seen_at_s[group] = at_s
 
     def seen(self, message: str, at_s: float) -> None:
-        """A frame of this message came at `at_s` that changed nothing."""
-        self.hear((tuple(self._groups[message]), ()), at_s)
+        """A frame of this message came at `at_s` that changed nothing; of what is not known yet that says nothing."""
+        self.hear((tuple(number for number, path in self._groups[message] if path in self._newest), ()), at_s)
 
     def fold(self, readings: Iterable[Reading]) -> None:
         """Take readings in; one older than what is known is left out."""

@@ -81,10 +81,11 @@ async def running_bus(
     conflatable_ids: Sequence[tuple[int, bool]] = (),
     may_conflate: Callable[[], bool] = lambda: True,
     watches: Sequence[Watch] = (),
+    bus: str = "body",
 ) -> AsyncIterator[CanBus]:
-    """A `CanBus` named `body` whose `run` is under way, and which has said that it is up."""
-    bus = CanBus(
-        "body",
+    """A `CanBus` whose `run` is under way, and which has said that it is up."""
+    can_bus = CanBus(
+        bus,
         interface=interface,
         channel=channel,
         bitrate_bps=500_000,
@@ -95,10 +96,10 @@ async def running_bus(
         on_state=listener.on_state,
         conflatable_ids=conflatable_ids,
         may_conflate=may_conflate,
-        watching=Watching(watches, listener.on_change, listener.on_news) if watches else None,
+        watching=Watching(watches, listener.on_change, listener.on_news),
     )
     async with asyncio.TaskGroup() as group:
-        running = group.create_task(bus.run(), name="bus")
+        running = group.create_task(can_bus.run(), name="bus")
         await listener.until(BusState.UP)
-        yield bus
+        yield can_bus
         running.cancel()

@@ -265,13 +265,14 @@ async def test_every_frame_lost_for_want_of_room_is_counted_and_what_it_said_is_
         assert (await listener.change()).data == bytes([sent // 2 - 1])
 
 
+@pytest.mark.parametrize("watched", [(watch(),), ()], ids=["kernel", "frames"])
 async def test_frames_lost_by_the_raw_socket_are_counted_and_add_up(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch
+    wire: Wire, watched: tuple[Watch, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("agent.adapters.can_port.RECEIVE_BUFFER_BYTES", 4096)
     listener = CanListener()
     async with running_bus(
-        listener, interface="socketcan", channel="vcan0", watches=[watch()], wanted_ids=ids(watch())
+        listener, interface="socketcan", channel="vcan0", watches=watched, wanted_ids=ids(*watched)
     ) as bus:
         for _ in range(200):
             wire.send(RAW_ID, b"\x01")
