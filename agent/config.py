@@ -56,7 +56,7 @@ class BrokerTable(_Table):
     ca_file: str | None = None
     certificate_file: str | None = None
     key_file: str | None = None
-    keep_alive_s: int = Field(default=60, ge=5, le=1200)
+    keep_alive_s: int = Field(default=330, ge=5, le=1200)
     allow_unencrypted_network: bool = False
 
 
@@ -98,21 +98,21 @@ class PaceTable(_Table):
 
 
 class DrivingTable(PaceTable):
-    interval_s: float = Field(default=10.0, ge=0.0, le=86400.0)
+    interval_s: float = Field(default=30.0, ge=0.0, le=86400.0)
     repeat_s: float = Field(default=0.0, ge=0.0, le=86400.0)
-    heartbeat_s: float = Field(default=600.0, ge=5.0, le=86400.0)
+    heartbeat_s: float = Field(default=1800.0, ge=5.0, le=86400.0)
 
 
 class ChargingTable(PaceTable):
-    interval_s: float = Field(default=60.0, ge=0.0, le=86400.0)
+    interval_s: float = Field(default=300.0, ge=0.0, le=86400.0)
     repeat_s: float = Field(default=0.0, ge=0.0, le=86400.0)
-    heartbeat_s: float = Field(default=1800.0, ge=5.0, le=86400.0)
+    heartbeat_s: float = Field(default=3600.0, ge=5.0, le=86400.0)
 
 
 class AwakeTable(PaceTable):
     interval_s: float = Field(default=60.0, ge=0.0, le=86400.0)
     repeat_s: float = Field(default=0.0, ge=0.0, le=86400.0)
-    heartbeat_s: float = Field(default=600.0, ge=5.0, le=86400.0)
+    heartbeat_s: float = Field(default=1800.0, ge=5.0, le=86400.0)
 
 
 class AsleepTable(PaceTable):
@@ -126,7 +126,7 @@ class ReportingTable(_Table):
 
     operator: int | None = None
     batch_s: float = Field(default=5.0, ge=0.1, le=5.0)
-    state_interval_s: float = Field(default=300.0, ge=0.5, le=3600.0)
+    state_interval_s: float = Field(default=1800.0, ge=0.5, le=3600.0)
     outbox_records_max: int = Field(default=10_000, ge=100, le=10_000)
     outbox_bytes_max: int = Field(default=64 * 2**20, ge=64 * 1024, le=64 * 2**20)
     outbox_age_s_max: int = Field(default=7 * 86_400, ge=3600, le=30 * 86_400)

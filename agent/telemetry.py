@@ -30,8 +30,9 @@ from agent.uplink.capabilities import capabilities_of
 # How often stale values and silence are looked for: well under the tightest freshness anybody can read remotely.
 SWEEP_INTERVAL_S = 0.5
 
-# An event is told at once by itself; the snapshot it changes, ten times as long, follows no oftener than this.
-EVENT_STATE_INTERVAL_S = 5.0
+# An event is told at once by itself; the snapshot it changes, ten times as long, follows no oftener than this: whoever
+# comes and goes by a car makes a dozen events in a minute.
+EVENT_STATE_INTERVAL_S = 60.0
 
 
 class Telemetry:
@@ -183,7 +184,7 @@ class Telemetry:
         age_s = float("inf") if self._state_at_s is None else now_s - self._state_at_s
         is_time = age_s >= self._reporting.state_interval_s
         self._is_event_due = self._is_event_due or has_events
-        is_event_time = self._is_event_due and age_s >= EVENT_STATE_INTERVAL_S
+        is_event_time = self._is_event_due and age_s >= min(EVENT_STATE_INTERVAL_S, self._reporting.state_interval_s)
         is_heartbeat = age_s >= self._reporting.table(self._use).heartbeat_s
         if self._is_connected and (is_event_time or (self._is_state_due and is_time) or is_heartbeat):
             self._publish_state(now_s)

@@ -60,10 +60,15 @@ def argument_parser() -> argparse.ArgumentParser:
     _timeout(ping, default_s=10.0, words="default: 10")
     watch = add(
         "watch",
-        "show what a car, or every car, tells, until interrupted",
-        "carshare-backend watch demo\ncarshare-backend watch --json | jq -c 'select(.type == \"presence\")'",
+        "show cars live, one line each, until interrupted; without a terminal what they tell, line by line",
+        "carshare-backend watch\ncarshare-backend watch --car demo --lines\n"
+        "carshare-backend watch --json | jq -c 'select(.type == \"presence\")'",
     )
-    watch.add_argument("car", metavar="CAR", nargs="?", help="name of the car in the configuration (default: all)")
+    watch.add_argument("cars", metavar="CAR", nargs="*", help="names of cars in the configuration (default: all)")
+    watch.add_argument("--car", dest="more_cars", metavar="CAR", action="append", default=[], help="the same")
+    watch.add_argument(
+        "--lines", dest="is_lines", action="store_true", help="on a terminal too: what cars tell, line by line"
+    )
     add("sample", "print a sample configuration with every key explained", "carshare-backend sample > backend.toml")
     _keys(commands)
     add_fleet_commands(commands, _adder)

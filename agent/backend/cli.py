@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agent.backend import documents, fleet_commands, publishing, trust_commands, words
+from agent.backend import documents, fleet_commands, fleet_screen, publishing, trust_commands, words
 from agent.backend.arguments import argument_parser
 from agent.backend.client import Backend
 from agent.backend.fleet import FleetPlan
@@ -168,16 +167,11 @@ async def _ping(options: argparse.Namespace) -> int:
 
 
 async def _watch(options: argparse.Namespace) -> int:
-    settings = _settings(options, options.car)
-    shown = words.ReportWords()
-    async with Backend(settings) as backend, contextlib.aclosing(backend.watch(options.car)) as reports:
-        async for report in reports:
-            if options.is_json:
-                _print(documents.line(documents.report_document(report, time.time())))
-                continue
-            clock = time.strftime("%H:%M:%S")
-            for line in shown.lines(report):
-                _print(f"{clock} {line}")
+    cars = (*options.cars, *options.more_cars)
+    settings = load_settings(options.config)
+    for car in cars:
+        settings.car(car)
+    await fleet_screen.watch(settings, cars, _print, is_json=options.is_json, is_lines=options.is_lines)
     return EXIT_DONE
 
 

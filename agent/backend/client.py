@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from types import TracebackType
 from typing import Self
 
 from agent.backend.commands import PING_INTERVAL_S, Conversation, Send
-from agent.backend.connection import NotConnectedError, RefusedError
-from agent.backend.line import CarLine
+from agent.backend.completeness import CarNumbers
+from agent.backend.connection import RefusedError
+from agent.backend.events import EventStream
+from agent.backend.line import CarLine, settle
 from agent.backend.link import Link
 from agent.backend.outcome import CommandResult, Progress
 from agent.backend.reception import Ignored, IgnoredCounts, open_hello, open_result
@@ -178,18 +180,27 @@ class Backend:
         topic = self._line(car).topic("bundle")
         return await self._link.publish(topic, raw, expiry_s=None, is_retained=True)
 
-    def watch(self, car: str | None = None) -> AsyncGenerator[Report, None]:
-        """What the car of that name (None: every car) tells from the first `anext` on, until closed or cancelled.
+    def watch(self, *cars: str) -> AsyncGenerator[Report, None]:
+        """What the cars of these names (none: every car) tell from the first `anext` on, until closed or cancelled.
 
         Starts with what the broker keeps: presence and the last snapshot. Reports not read in time are dropped,
         the oldest first, and `Missed` says how many.
         """
-        return self._watch(car, list(self._cars.values()) if car is None else [self._line(car)])
+        lines = [self._line(car) for car in dict.fromkeys(cars or self._cars)]
+        return self._watch(Watch(cars or None, len(lines)), lines)
 
-    async def _watch(self, car: str | None, lines: list[CarLine]) -> AsyncGenerator[Report, None]:
+    def events(
+        self, cars: Iterable[str] | None = None, *, session: str | None = None, numbers: Iterable[CarNumbers] = ()
+    ) -> EventStream:
+        """What the cars of these names (None: every car) record, each record typed and each missing number told.
+
+        See `EventStream`, which is a connection of its own.  Raises `ConfigurationError` for an unknown car.
+        """
+        return EventStream(self._settings, cars, session=session, numbers=numbers)
+
+    async def _watch(self, watch: Watch, lines: list[CarLine]) -> AsyncGenerator[Report, None]:
         if len(self._watches) >= WATCHES_MAX:
             raise TooMuchError(f"There are {WATCHES_MAX} watchers already.")
-        watch = Watch(car)
         self._watches.append(watch)
         for line in lines:
             line.watch_count += 1
@@ -215,7 +226,7 @@ class Backend:
             while True:
                 wake.clear()
                 for task in [task for task in under_way if task.done()]:
-                    _settle(conversation, under_way.pop(task), task.result())
+                    settle(conversation, under_way.pop(task), task.result(), boot_s())
                 for step in conversation.advance(boot_s(), time.time_ns() // 1_000_000):
                     if isinstance(step, CommandResult):
                         return step
@@ -312,14 +323,3 @@ class Backend:
 
     def _line(self, name: str) -> CarLine:
         return self._cars[self._settings.car(name).name]
-
-
-def _settle(conversation: Conversation, send: Send, outcome: bool | LinkError) -> None:
-    """Tell the conversation what became of a `Send`; raises a refusal that leaves nothing else to hope for."""
-    if outcome is False:
-        conversation.not_heard()
-    elif isinstance(outcome, NotConnectedError | RefusedError):
-        conversation.not_sent(send, boot_s())
-        if isinstance(outcome, RefusedError) and not conversation.has_left:
-            raise outcome
-    # Any other error is a missing PUBACK: it may have been delivered, and the answer or the next resend will tell.

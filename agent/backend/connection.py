@@ -68,7 +68,11 @@ class Subscription:
 
 
 class Connection(aiomqtt.Client):
-    """Lives for one attempt: nothing that waits in the library outlasts the connection it waited for."""
+    """Lives for one attempt: nothing that waits in the library outlasts the connection it waited for.
+
+    `kept_s` asks the broker to keep the session so long for the next connection of this client; then nothing is
+    acknowledged but by `acknowledge`.
+    """
 
     def __init__(
         self,
@@ -76,9 +80,11 @@ class Connection(aiomqtt.Client):
         client_id: str,
         tls: ssl.SSLContext | None,
         on_delivery: Callable[[Delivery], None],
+        *,
+        kept_s: int | None = None,
     ) -> None:
         connect = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        connect.SessionExpiryInterval = 0
+        connect.SessionExpiryInterval = kept_s or 0
         connect.ReceiveMaximum = RECEIVE_MAX
         connect.MaximumPacketSize = PACKET_BYTES_MAX
         super().__init__(
@@ -86,7 +92,7 @@ class Connection(aiomqtt.Client):
             address.port,
             identifier=client_id,
             protocol=aiomqtt.ProtocolVersion.V5,
-            clean_start=True,
+            clean_start=kept_s is None,
             properties=connect,
             keepalive=address.keep_alive_s,
             # Bounded by `asyncio.timeout` here instead: aiomqtt's own way, `asyncio.wait_for`, can swallow a
@@ -97,6 +103,9 @@ class Connection(aiomqtt.Client):
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
             logger=_log,
         )
+        self._is_kept = kept_s is not None
+        if self._is_kept:
+            self._client.manual_ack_set(True)
         self._hand_over = on_delivery
         self._is_entering = False
         self._answers: dict[int, asyncio.Future[ReasonCode]] = {}
@@ -154,6 +163,11 @@ class Connection(aiomqtt.Client):
         for start in range(0, len(topics), FILTERS_AT_ONCE_MAX):
             async with _answer_in_time("UNSUBSCRIBE"):
                 await self.unsubscribe(list(topics[start : start + FILTERS_AT_ONCE_MAX]))
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        """Tell the broker of a kept session that a delivery of this connection was taken."""
+        if self._is_kept and not self._disconnected.done():
+            self._client.ack(delivery.delivery_id, qos=1)
 
     def fail_waiting(self) -> None:
         """The connection has ended: whoever waits for a PUBACK learns it now, not after the time-out."""

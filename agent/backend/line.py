@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from agent.backend.commands import Conversation, Signer
-from agent.backend.connection import Subscription
+from agent.backend.commands import Conversation, Send, Signer
+from agent.backend.connection import NotConnectedError, RefusedError, Subscription
 from agent.backend.session import CarSession
 from agent.backend.settings import Car, Settings
 from agent.command.envelope import Hello
+from agent.errors import LinkError
 from agent.uplink.wire import Topics
 
 
@@ -48,3 +49,14 @@ class CarLine:
     def wake(self) -> None:
         for event in self.conversations.values():
             event.set()
+
+
+def settle(conversation: Conversation, send: Send, outcome: bool | LinkError, now_s: float) -> None:
+    """Tell the conversation what became of a `Send`; raises a refusal that leaves nothing else to hope for."""
+    if outcome is False:
+        conversation.not_heard()
+    elif isinstance(outcome, NotConnectedError | RefusedError):
+        conversation.not_sent(send, now_s)
+        if isinstance(outcome, RefusedError) and not conversation.has_left:
+            raise outcome
+    # Any other error is a missing PUBACK: it may have been delivered, and the answer or the next resend will tell.

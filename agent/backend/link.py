@@ -30,7 +30,10 @@ PUBLISHES_AT_ONCE_MAX = 16
 
 
 class Link:
-    """Holds the connection. `on_delivery` is called for each publication before the broker is told that it arrived."""
+    """Holds the connection. `on_delivery` is called for each publication before the broker is told that it arrived.
+
+    `kept_s` as in `Connection`: then the broker is told by `delivering.acknowledge`.
+    """
 
     def __init__(
         self,
@@ -39,13 +42,16 @@ class Link:
         *,
         on_delivery: Callable[[Delivery], None],
         on_change: Callable[[bool, str], None],
+        kept_s: int | None = None,
     ) -> None:
         self._address = address
         self._client_id = client_id
         self._on_delivery = on_delivery
         self._on_change = on_change
         self._tls = tls_context(address)
+        self._kept_s = kept_s
         self._connection: Connection | None = None
+        self._delivering: Connection | None = None
         self._wanted: dict[str, Subscription] = {}
         self._publishing = asyncio.Semaphore(PUBLISHES_AT_ONCE_MAX)
 
@@ -82,6 +88,11 @@ class Link:
                 raise NotConnectedError("There is no connection to the broker.")
             return await self._connection.publish_confirmed(topic, payload, expiry_s, is_retained=is_retained)
 
+    @property
+    def delivering(self) -> Connection | None:
+        """The connection that deliveries come by at this moment, which is the one to acknowledge them to."""
+        return self._delivering
+
     async def subscribe(self, subscriptions: Iterable[Subscription]) -> None:
         """Have these topics delivered, now and after each reconnection; retained ones are asked for anew each time."""
         added = [one for one in subscriptions if one.is_retained or one.topic not in self._wanted]
@@ -106,7 +117,8 @@ class Link:
 
     async def _connect_once(self, first_attempt: asyncio.Future[None]) -> str:
         """One connection from CONNECT to its end; why it ended, in words."""
-        connection = Connection(self._address, self._client_id, self._tls, self._on_delivery)
+        connection = Connection(self._address, self._client_id, self._tls, self._on_delivery, kept_s=self._kept_s)
+        self._delivering = connection  # what the broker kept comes before its subscriptions are made anew
         try:
             async with connection:
                 try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -14,6 +14,9 @@ from agent.command.envelope import Result
 
 # What a watcher that has stopped reading may leave waiting: a minute of a lively car. Then the oldest give way.
 WAITING_MAX = 256
+
+# Of many cars each has its presence and its snapshot with the broker, which come at once.
+WAITING_MAX_A_CAR = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +83,20 @@ Report = StateReport | EventReport | PresenceReport | ResultReport | ChangeRepor
 
 
 class Watch:
-    """One watcher's queue. `car` is the name of the only car it wants to hear of, None for all."""
+    """One watcher's queue. `cars` are the names of those it wants to hear of, None for all; so many are `car_count`."""
 
-    def __init__(self, car: str | None) -> None:
-        self.car = car
+    def __init__(self, cars: Collection[str] | None, car_count: int = 1) -> None:
+        self._cars = cars
+        self._waiting_max = max(WAITING_MAX, WAITING_MAX_A_CAR * car_count)
         self._waiting: deque[Report] = deque()
         self._missed_count = 0
         self._has_more = asyncio.Event()
 
     def put(self, report: Report) -> None:
         """Append, dropping and counting the oldest if the watcher does not keep up."""
-        if self.car is not None and getattr(report, "car", self.car) != self.car:
+        if self._cars is not None and (car := getattr(report, "car", None)) is not None and car not in self._cars:
             return
-        if len(self._waiting) >= WAITING_MAX:
+        if len(self._waiting) >= self._waiting_max:
             self._waiting.popleft()
             self._missed_count += 1
         self._waiting.append(report)
@@ -117,7 +121,7 @@ def parse_report(
 
     It is unsigned, so as trustworthy as the broker (A15): good to show, never to decide on.
     """
-    document = _document(payload)
+    document = json_object(payload)
     if document is None:
         return None
     if kind == "state":
@@ -133,7 +137,8 @@ def parse_report(
         return None
 
 
-def _document(payload: bytes) -> Mapping[str, object] | None:
+def json_object(payload: bytes) -> Mapping[str, object] | None:
+    """The JSON object in a payload; None if it is anything else, or has a number that JSON has not."""
     try:
         document = json.loads(payload, parse_constant=_refuse)
     except (ValueError, RecursionError):

@@ -71,8 +71,8 @@ def _agent_error_in(group: BaseExceptionGroup[BaseException]) -> AgentError | No
 
 async def _run(options: argparse.Namespace) -> int:
     # The whole agent and backend: half a second of imports that the car alone can do without.
+    from agent.backend.terminal import is_interactive
     from agent.bench.run import RunOptions, run
-    from agent.bench.terminal import is_interactive
 
     if options.script is None and not is_interactive():
         print(

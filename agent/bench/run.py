@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from agent.backend.terminal import Terminal
 from agent.bench.bench import BenchOptions, running_bench
 from agent.bench.car import CarFault
 from agent.bench.ride import Ride, StepFailedError
 from agent.bench.screen import Screen
-from agent.bench.terminal import Terminal
 from agent.bench.vehicle import demo_folder
 from agent.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError
 

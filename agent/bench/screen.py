@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import Callable, Coroutine
 
 from agent.backend.outcome import CommandResult
+from agent.backend.terminal import Terminal, show_until
 from agent.backend.words import progress_words, result_words
 from agent.bench.bench import Bench
 from agent.bench.car import CarFault
@@ -16,12 +16,10 @@ from agent.bench.car_body import CarRefusesError, Ignition, Opening
 from agent.bench.car_commands import state
 from agent.bench.reported import LOCKED
 from agent.bench.setup import CAR_NAME
-from agent.bench.terminal import Terminal
 from agent.bench.view import View, picture
 from agent.errors import AgentError, LinkError
 from agent.model.command import Action
 
-REDRAW_S = 0.2
 COMMANDS_AT_ONCE_MAX = 8  # more keys than anybody presses while a car answers; the car itself refuses a second one
 DRIVE_KM = 2
 
@@ -55,18 +53,9 @@ class Screen:
 
     async def run(self) -> None:
         """Draw and obey until `q`; a failing draw or command ends it with its exception."""
-        loop = asyncio.get_running_loop()
-        loop.add_reader(sys.stdin.fileno(), self._read_keys)
         try:
-            while not self._is_done.is_set():
-                await self._draw()
-                try:
-                    async with asyncio.timeout(REDRAW_S):
-                        await self._is_done.wait()
-                except TimeoutError:
-                    continue
+            await show_until(self._is_done, self._terminal, self._picture, self.press)
         finally:
-            loop.remove_reader(sys.stdin.fileno())
             for task in self._commands:
                 task.cancel()
 
@@ -81,11 +70,6 @@ class Screen:
                 self._bench.car.do(line)
             except CarRefusesError as refusal:
                 self._reported.note(f"car: no {line.split()[0]}: {refusal}")
-
-    def _read_keys(self) -> None:
-        keys = self._terminal.keys()
-        for key in "q" if keys is None else keys:
-            self.press(key)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         if len(self._commands) >= COMMANDS_AT_ONCE_MAX:
@@ -141,12 +125,9 @@ class Screen:
         else:
             await self._bench.broker.start()
 
-    async def _draw(self) -> None:
-        columns, lines = self._terminal.size()
+    def _picture(self, columns: int, lines: int) -> list[str]:
         has_color = not os.environ.get("NO_COLOR")
-        shown = picture(self._view(), columns=columns, lines=lines, now_s=time.monotonic(), has_color=has_color)
-        # In a thread: a terminal that has stopped (Ctrl-S) must not stop the agent, which runs in this loop.
-        await asyncio.to_thread(self._terminal.draw, shown)
+        return picture(self._view(), columns=columns, lines=lines, now_s=time.monotonic(), has_color=has_color)
 
     def _view(self) -> View:
         bench, reported = self._bench, self._reported

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from agent.backend.terminal import styled
 from agent.backend.words import plain
 from agent.bench.reported import Told
 
@@ -15,9 +16,6 @@ EVENTS_LINES_MIN = 3
 _VALUE_WIDTH = 16
 _QUALITY_WIDTH = 24
 _AGE_WIDTH = 7
-
-_RESET = "\x1b[0m"
-_STYLES = {"bold": "\x1b[1m", "dim": "\x1b[2m", "ok": "\x1b[32m", "stale": "\x1b[33m", "bad": "\x1b[31m", "": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ def picture(view: View, *, columns: int, lines: int, now_s: float, has_color: bo
     body = body[: max(0, lines - len(foot))]
     body += [("", "")] * (lines - len(foot) - len(body))
     body += [(line, "bold") for line in foot]
-    return [_styled(text[:columns], style if has_color else "") for text, style in body[:lines]]
+    return [styled(text[:columns], style if has_color else "") for text, style in body[:lines]]
 
 
 def _head(view: View, columns: int, *, is_small: bool) -> list[tuple[str, str]]:
@@ -98,7 +96,3 @@ def _reading(path: str, told: Told, columns: int, now_s: float) -> tuple[str, st
         f"{name:<{name_width}} {value:>{_VALUE_WIDTH}} {quality[:_QUALITY_WIDTH]:<{_QUALITY_WIDTH}} {age:>{_AGE_WIDTH}}"
     )
     return text, style
-
-
-def _styled(text: str, style: str) -> str:
-    return f"{_STYLES[style]}{text}{_RESET}" if style else text

@@ -63,6 +63,8 @@ class Reporter:
 
     A sample waits until `batch_s` after the first one of its batch, and until its own interval is over; only
     the newest value of a path is told.  That a value is none any more (stale, invalid) waits for the batch alone.
+    Changes of value alone leave together, no oftener than the shortest interval of this use: told each at its own
+    time, as many messages would go out as there are paths, and a message costs more than three readings.
     """
 
     def __init__(
@@ -79,6 +81,12 @@ class Reporter:
             use: {path: pace_of(rule, use, paces[use]) for path, rule in rules.items()} for use in VehicleUse
         }
         self._pace = self._paces[VehicleUse.AWAKE]
+        self._gather_s = {
+            use: min((pace.interval_s_min for pace in paces.values()), default=0.0)
+            for use, paces in self._paces.items()
+        }
+        self._gathered_s = self._gather_s[VehicleUse.AWAKE]
+        self._batch_told_at_s = float("-inf")
         self._cap = cap
         self._debounce = Debounce()
         self._told: dict[str, Reading] = {}
@@ -93,6 +101,7 @@ class Reporter:
     def use(self, use: VehicleUse) -> None:
         """From here on the pace is that of this use."""
         self._pace = self._paces[use]
+        self._gathered_s = self._gather_s[use]
 
     def observe(self, reading: Reading, now_s: float) -> None:
         """Consider one reading as it stands now."""
@@ -113,6 +122,11 @@ class Reporter:
         samples: tuple[Reading, ...] = ()
         if self._batch_at_s is not None and now_s >= self._batch_at_s:
             samples = tuple(reading for reading in self._samples.values() if self._is_ripe(reading, now_s))
+            is_early = now_s < self._batch_told_at_s + self._gathered_s
+            if is_early and not any(self._is_first_or_lost(reading) for reading in samples):
+                samples = ()
+            elif samples:
+                self._batch_told_at_s = now_s
             for reading in samples:
                 del self._samples[reading.path]
                 self._told[reading.path] = reading
@@ -128,6 +142,7 @@ class Reporter:
         if self._samples:
             self._batch_at_s = now_s
             self._told_at_s = {}
+            self._batch_told_at_s = float("-inf")
         return self.due(now_s)
 
     def next_due_at(self) -> float | None:
@@ -176,6 +191,11 @@ class Reporter:
         is_value_lost = reading.quality is not Quality.OK and told is not None and told.quality is Quality.OK
         told_at_s = self._told_at_s.get(reading.path, float("-inf"))
         return is_value_lost or now_s >= told_at_s + self._pace[reading.path].interval_s_min
+
+    def _is_first_or_lost(self, reading: Reading) -> bool:
+        """Nothing was told of this path, or another quality: no mere change of a value."""
+        told = self._told.get(reading.path)
+        return told is None or told.quality is not reading.quality
 
     def _is_overdue(self, reading: Reading, now_s: float) -> bool:
         """A value that has not changed is told again after its longest interval; what is no value is not."""

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TESTS = sorted(file.relative_to(ROOT).as_posix() for file in (ROOT / "tests").rglob("*.py"))
 
 REAL_TIME = (
-    *("tests/e2e/", "tests/vcan/", "tests/broker/", "tests/soak/", "tests/benchmarks/"),
+    *("tests/e2e/", "tests/vcan/", "tests/broker/", "tests/soak/", "tests/benchmarks/", "tests/booted/"),
     *("tests/support/process.py", "tests/support/fault_proxy.py"),
 )
 """Where other processes are at work, time passes by itself; even there only in a bounded wait for a condition."""

@@ -55,6 +55,7 @@ class Life:
 
     profile: Profile
     is_broker_there: bool
+    reporting: str = ""
     now_s: int = 0
     disk: OutboxDisk = field(default_factory=OutboxDisk)
     published: list[Publish] = field(default_factory=list)
@@ -62,7 +63,13 @@ class Life:
     def __post_init__(self) -> None:
         self.pending = Pending(1)
         self.telemetry = Telemetry(
-            self.profile, config_of(), Recovered(b"store--1"), Session(b"session1", 0.0), self.pending, 0.0, operator=1
+            self.profile,
+            config_of(self.reporting),
+            Recovered(b"store--1"),
+            Session(b"session1", 0.0),
+            self.pending,
+            0.0,
+            operator=1,
         )
         if self.is_broker_there:
             self.telemetry.connected(0.0)
@@ -106,7 +113,8 @@ class Life:
 
 def test_memory_does_not_grow_while_the_broker_is_away_for_a_week() -> None:
     """SR-09: what waits is on the card; in memory is where it lies there, a few numbers for each of 10,000 records."""
-    life = Life(PROFILE, is_broker_there=False)
+    # Told often enough for the outbox to come near its bound.
+    life = Life(PROFILE, is_broker_there=False, reporting="[reporting.driving]\ninterval_s = 10.0\n")
     life.day()
     first_day = len(life.disk.records)
     tracemalloc.start()
@@ -138,7 +146,7 @@ def test_a_day_of_four_hours_driving_is_below_a_megabyte_at_the_default_pace() -
     snapshot_bytes += len(vehicle()[0].paths) * len('"age_s":100.123,"last_value":12345.6')
     total = sum(len(publish.payload) + OVERHEAD_BYTES for publish in records)
     total += snapshots * (snapshot_bytes + OVERHEAD_BYTES)
-    assert len(records) > 1000
+    assert len(records) > 200
     assert {json.loads(publish.payload)["kind"] for publish in records} == {
         "event",
         "readings",

@@ -27,6 +27,8 @@ class BackendSide:
         self.changed: set[int] = set()
         self.gaps: dict[int, int] = {}
         """Sequence number of a gap record → how many it says gave way."""
+        self.given_up: set[int] = set()
+        """Numbers that gap records name as given up one by one; a span joined of several only counts its own."""
         self._port, self._topic = port, topic
         self._subscribed = threading.Event()
         self._client = Client(
@@ -67,4 +69,7 @@ class BackendSide:
             return
         if record["kind"] == "gap":
             self.gaps[sequence] = record["dropped"]
+            for first, last, count, unused in record["spans"]:
+                if count + unused == last - first + 1:
+                    self.given_up.update(range(first, last + 1))
         self.received[sequence] = digest

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from agent.adapters.broker import Broker, BrokerSettings, Subscription
 from agent.model.events import BrokerDown, BrokerUp, Delivery, LinkEvent, Published
+from agent.uplink.wire import presence_document
 
 WAIT_S = 15.0
 
@@ -73,7 +74,7 @@ async def running_broker(
     broker = Broker(
         settings,
         client_id=client_id,
-        will=(presence, b'{"is_online":false}'),
+        will=(presence, presence_document(b"session1", is_online=False)),
         subscriptions=subscriptions,
         on_delivery=listener.on_delivery,
         on_event=listener.on_event,

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from tests.support import contract
 from tests.support.process import until
 
 
@@ -25,6 +27,13 @@ class MqttTap:
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
         with self._lock:
             self._heard.append((message.topic, bytes(message.payload)))
+            contract.note_on_wire(
+                message.topic,
+                bytes(message.payload),
+                is_retained=message.retain,
+                expiry_s=getattr(message.properties, "MessageExpiryInterval", None),
+                qos=message.qos,
+            )
 
     def payloads(self, topic: str) -> list[bytes]:
         with self._lock:
@@ -46,7 +55,7 @@ def mqtt_tap(port: int) -> Iterator[MqttTap]:
     client.connect("127.0.0.1", port)
     client.loop_start()
     try:
-        client.subscribe("#", qos=1)
+        client.subscribe("#", options=SubscribeOptions(qos=1, retainAsPublished=True))
         until(subscribed.is_set, within_s=10, what="subscription to everything")
         yield tap
     finally:

@@ -56,14 +56,14 @@ def line_of(text: str, beginning: str) -> int:
 def test_shortest_configuration_is_filled_with_defaults() -> None:
     config = accepted(MINIMAL)
     assert config.buses["body"].interface == "socketcan"
-    assert (config.broker.port, config.broker.keep_alive_s, config.broker.ca_file) == (8883, 60, None)
+    assert (config.broker.port, config.broker.keep_alive_s, config.broker.ca_file) == (8883, 330, None)
     assert config.store.directory == "/var/lib/carshare-agent"
-    assert (config.reporting.batch_s, config.reporting.state_interval_s) == (5, 300)
+    assert (config.reporting.batch_s, config.reporting.state_interval_s) == (5, 1800)
     assert (config.reporting.outbox_records_max, config.reporting.outbox_bytes_max) == (10_000, 67_108_864)
     assert config.reporting.outbox_age_s_max == 7 * 86_400
     assert {use: config.reporting.pace(use).interval_s_min for use in VehicleUse} == {
-        VehicleUse.DRIVING: 10.0,
-        VehicleUse.CHARGING: 60.0,
+        VehicleUse.DRIVING: 30.0,
+        VehicleUse.CHARGING: 300.0,
         VehicleUse.AWAKE: 60.0,
         VehicleUse.ASLEEP: 600.0,
     }

@@ -17,7 +17,7 @@ class Bench:
     def __init__(self) -> None:
         self.pending = Pending(1)
         self.forwarding = Forwarding(
-            "evt",
+            "v1/1/5ca1ab1e0ddba115/evt",
             OutboxFound(),
             ReportingTable(),
             Session(b"session1", 0.0),
@@ -37,7 +37,7 @@ class Bench:
 
     def fail(self, now_s: float) -> None:
         """The next record finds a full card."""
-        self.forwarding.tell("door", {}, now_s)
+        self.forwarding.tell("bus_awake", {"bus": "body"}, now_s)
         (write,) = self.writes()
         assert self.forwarding.store_failed(write.token, "full", now_s)
         assert self.writes() == []
@@ -54,7 +54,7 @@ def test_what_came_up_while_the_card_was_tried_again_is_made_durable_too() -> No
     bench.forwarding.handle_timer(now_s)
     (retry,) = bench.writes()
     assert stored(retry) == [1, 2]
-    bench.forwarding.tell("door", {}, now_s)
+    bench.forwarding.tell("bus_awake", {"bus": "body"}, now_s)
     assert bench.writes() == []
     assert bench.forwarding.stored(retry.token, now_s)
     late, told = bench.writes()
@@ -80,7 +80,7 @@ def test_what_never_was_on_the_card_is_not_remembered_to_be_removed() -> None:
     bench.fail(0.0)
     bench.forwarding.connected(0.0)
     for _ in range(10 * REMOVALS_MAX):
-        bench.forwarding.tell("door", {}, 0.0)
+        bench.forwarding.tell("bus_awake", {"bus": "body"}, 0.0)
         bench.forwarding.pump(0.0)
         for effect in iter(bench.pending.pop, None):
             if isinstance(effect, Publish) and effect.token is not None:

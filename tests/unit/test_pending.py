@@ -11,6 +11,8 @@ from agent.model.frame import Frame
 from agent.model.records import SequenceReserved, SessionStarted
 from agent.pending import SEQUENCE_BLOCK, Pending
 
+pytestmark = pytest.mark.made_up_messages
+
 
 def effects(pending: Pending) -> Iterator[Effect]:
     while (effect := pending.pop()) is not None:

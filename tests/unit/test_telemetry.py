@@ -30,6 +30,9 @@ HEARTBEAT_S = 60.0
 RECORDS_MAX = 100
 AGE_S_MAX = 7200
 
+TRUST = {"version": 1, "operators": [1]}
+"""Fields of a record that the telemetry never makes by itself."""
+
 PROFILE = profile_of(
     message_plan(
         signal_plan(SPEED, unit="km/h", freshness_s=0.85),
@@ -246,9 +249,9 @@ def test_snapshot_is_repeated_when_something_changed_and_as_a_heartbeat() -> Non
 def test_records_carry_the_wall_time_as_far_as_it_is_known() -> None:
     car = Car()
     car.connect()
-    car.telemetry.tell("started", {}, car.now_s)
+    car.telemetry.tell("trust", TRUST, car.now_s)
     car.telemetry.clock_set(ClockSet(1e9, ClockTrust.ESTIMATED), car.now_s)
-    car.telemetry.tell("started", {}, car.now_s)
+    car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     before, clock, after = car.taken("evt")
     assert (before["time_unix_s"], before["clock_trust"]) == (None, 0)
@@ -275,7 +278,7 @@ def test_record_is_told_only_when_its_write_came_through() -> None:
     """SR-07: a number that was told is never given again, so it must be on the card first."""
     car = Car()
     car.connect()
-    car.telemetry.tell("started", {}, car.now_s)
+    car.telemetry.tell("trust", TRUST, car.now_s)
     effects = list(iter(car.pending.pop, None))
     reserved, stored = (effect for effect in effects if isinstance(effect, Persist))
     assert isinstance(reserved.records[0], SequenceReserved)
@@ -287,31 +290,32 @@ def test_record_is_told_only_when_its_write_came_through() -> None:
 
 def test_records_made_without_a_connection_are_told_later_as_historical() -> None:
     car = Car()
-    car.telemetry.tell("first", {}, car.now_s)
+    car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     assert car.published == []
     car.connect()
-    car.telemetry.tell("second", {}, car.now_s)
+    car.telemetry.tell("store", {"note": "second"}, car.now_s)
     car.perform()
     assert [(document["kind"], document.get("historical", False)) for document in car.taken("evt")] == [
-        ("first", True),
-        ("second", False),
+        ("trust", True),
+        ("store", False),
     ]
 
 
 def test_records_of_the_last_run_are_told_as_historical_under_their_old_numbers() -> None:
     car = Car()
-    car.disk.write(OutboxStored(7, Priority.EVENT, b'{"kind":"door","seq":7}'))
+    record = {"v": 1, "kind": "trust", "seq": 7, "session_ms": 5, "time_unix_s": 1e9, "clock_trust": 1, **TRUST}
+    car.disk.write(OutboxStored(7, Priority.EVENT, json.dumps(record).encode()))
     car.start(sequence_next=1000)
     car.connect()
-    assert car.taken("evt") == [{"kind": "door", "seq": 7, "historical": True}]
+    assert car.taken("evt") == [{**record, "historical": True}]
 
 
 def test_link_lost_before_the_answer_tells_the_same_record_again() -> None:
     """H78."""
     car = Car(is_acknowledging=False)
     car.connect()
-    car.telemetry.tell("door", {}, car.now_s)
+    car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     car.lose_link()
     car.is_acknowledging = True
@@ -327,7 +331,7 @@ def test_link_lost_before_the_answer_tells_the_same_record_again() -> None:
 def test_link_that_is_lost_without_a_word_tells_the_same_record_again() -> None:
     car = Car(is_acknowledging=False)
     car.connect()
-    car.telemetry.tell("door", {}, car.now_s)
+    car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     car.telemetry.disconnected()
     car.connect()
@@ -337,7 +341,7 @@ def test_link_that_is_lost_without_a_word_tells_the_same_record_again() -> None:
 def test_lost_link_is_no_refusal_and_holds_nothing_up() -> None:
     car = Car(is_acknowledging=False)
     car.connect()
-    car.telemetry.tell("door", {}, car.now_s)
+    car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     car.lose_link()
     car.now_s += 1.0
@@ -349,7 +353,7 @@ def test_refused_records_wait_and_are_logged_in_one_line() -> None:
     """SR-09: log lines are bounded like everything else."""
     car = Car(refusal="quota exceeded")
     for _ in range(5):
-        car.telemetry.tell("door", {}, car.now_s)
+        car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     car.connect()
     assert len(car.taken("evt")) == 5
@@ -363,7 +367,7 @@ def test_refused_records_wait_and_are_logged_in_one_line() -> None:
 
 def test_refusal_of_an_earlier_connection_does_not_count_for_a_later_one() -> None:
     car = Car(refusal="quota exceeded")
-    car.telemetry.tell("door", {}, car.now_s)
+    car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     car.connect()
     car.telemetry.disconnected()
@@ -382,7 +386,7 @@ def test_answer_to_somebody_else_is_not_ours() -> None:
 def test_every_record_reaches_the_broker_once_through_a_long_absence() -> None:
     car = Car()
     for _ in range(3 * IN_FLIGHT_MAX):
-        car.telemetry.tell("door", {}, car.now_s)
+        car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     car.connect()
     assert len(car.outbox) < REMOVALS_MAX
@@ -413,7 +417,7 @@ def test_every_record_is_told_or_in_the_spans_of_a_gap(surplus: int) -> None:
     """SR-07: the backend proves it from the numbers alone."""
     car = Car()
     for _ in range(RECORDS_MAX + surplus):
-        car.telemetry.tell("door", {}, car.now_s)
+        car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     assert len(car.outbox) == RECORDS_MAX
     car.connect()
@@ -427,10 +431,10 @@ def test_what_was_given_up_outlives_a_power_cut() -> None:
     """SR-07: the count is on the card in the very write that gave it rise."""
     car = Car()
     for _ in range(RECORDS_MAX + 7):
-        car.telemetry.tell("door", {}, car.now_s)
+        car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     car.start(sequence_next=1001)
-    car.telemetry.started({}, car.now_s)
+    car.telemetry.started({"interrupted": 0}, car.now_s)
     car.perform()
     car.connect()
     car.run(2.0)
@@ -448,7 +452,7 @@ def test_gap_that_opens_during_a_connection_is_told_too() -> None:
     car = Car(is_acknowledging=False)
     car.connect()
     for _ in range(RECORDS_MAX + 5):
-        car.telemetry.tell("door", {}, car.now_s)
+        car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     car.is_acknowledging = True
     for token in car.unanswered:
@@ -462,7 +466,7 @@ def test_sample_that_finds_no_room_among_events_is_counted_and_not_written() -> 
     car = Car()
     car.run(2 * BATCH_S, 50, 1)
     for _ in range(RECORDS_MAX):
-        car.telemetry.tell("door", {}, car.now_s)
+        car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     before = dict(car.outbox)
     given_up = car.telemetry.status(car.now_s)["outbox_given_up"]
@@ -475,7 +479,7 @@ def test_numbers_in_memory_do_not_outlive_their_records() -> None:
     """SR-09: a month without a connection."""
     car = Car()
     for _ in range(20 * RECORDS_MAX):
-        car.telemetry.tell("door", {}, car.now_s)
+        car.telemetry.tell("trust", TRUST, car.now_s)
         car.perform()
     assert len(car.outbox) == RECORDS_MAX
     status = car.telemetry.status(car.now_s)
@@ -486,7 +490,7 @@ def test_numbers_in_memory_do_not_outlive_their_records() -> None:
 def test_record_that_grew_too_old_is_given_up_whatever_the_clock_says() -> None:
     """The age is the agent's running time: neither a clock set forward nor one set back changes it."""
     car = Car()
-    car.telemetry.tell("door", {}, car.now_s)
+    car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     for offset_s in (0.0, 1e9, -1e9):
         car.telemetry.clock_set(ClockSet(offset_s, ClockTrust.ESTIMATED), car.now_s)
@@ -499,10 +503,10 @@ def test_record_that_grew_too_old_is_given_up_whatever_the_clock_says() -> None:
 
 def test_age_goes_on_counting_in_the_next_run_and_not_in_between() -> None:
     car = Car()
-    car.telemetry.tell("door", {}, car.now_s)
+    car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     car.run(AGE_S_MAX / 2)
-    car.telemetry.tell("door", {}, car.now_s)
+    car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     car.now_s += 1e7  # months without power
     car.start(sequence_next=1001)
@@ -517,13 +521,13 @@ def test_age_goes_on_counting_in_the_next_run_and_not_in_between() -> None:
 def test_record_that_waited_though_the_link_was_up_is_late() -> None:
     car = Car(refusal="quota exceeded")
     car.connect()
-    car.telemetry.tell("door", {}, car.now_s)
+    car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     car.taken("evt")
     car.refusal = None
     car.now_s += LATE_S + 1.0
     car.run(REFUSAL_PAUSE_S)
-    assert [document["historical"] for document in car.taken("evt") if document["kind"] == "door"] == [True]
+    assert [document["historical"] for document in car.taken("evt") if document["kind"] == "trust"] == [True]
 
 
 # --- a card that takes nothing --------------------------------------------------------------------------------------
@@ -534,29 +538,29 @@ def test_telemetry_that_cannot_be_stored_is_told_all_the_same_and_stored_once_it
     car = Car()
     car.connect()
     car.store_failure = "database or disk is full"
-    car.telemetry.tell("door", {}, car.now_s)
+    car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     told = car.taken("evt")
-    assert [document["kind"] for document in told] == ["door", "store"]
+    assert [document["kind"] for document in told] == ["trust", "store"]
     assert told[1]["is_durable"] is False
     car.lose_link()
-    car.telemetry.tell("door", {}, car.now_s)
+    car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     assert car.outbox == {}
     car.store_failure = None
     car.run(STORE_RETRY_S + 1.0)
     kinds = [json.loads(record.payload)["kind"] for record in car.outbox.values()]
-    assert kinds == ["door", "store"]
+    assert kinds == ["trust", "store"]
     car.connect()
     car.run(1.0)
-    assert [document["kind"] for document in car.taken("evt")] == ["door", "store"]
+    assert [document["kind"] for document in car.taken("evt")] == ["trust", "store"]
 
 
 def test_what_the_card_does_not_take_is_bounded_in_memory() -> None:
     """SR-09."""
     car = Car(store_failure="input/output error")
     for _ in range(3 * RECORDS_MAX):
-        car.telemetry.tell("door", {"words": "x" * 40_000}, car.now_s)
+        car.telemetry.tell("store", {"note": "x" * 40_000}, car.now_s)
         car.perform()
     assert car.telemetry._forwarding._outbox.memory_bytes <= UNWRITTEN_BYTES_MAX
     car.store_failure = None
@@ -570,7 +574,7 @@ def test_what_the_card_does_not_take_is_bounded_in_memory() -> None:
 def test_removal_the_card_did_not_take_is_made_up_for() -> None:
     car = Car()
     for _ in range(REMOVALS_MAX + 1):
-        car.telemetry.tell("door", {}, car.now_s)
+        car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     car.store_failure = "input/output error"
     car.connect()
@@ -585,7 +589,7 @@ def test_removal_the_card_did_not_take_is_made_up_for() -> None:
 def test_record_that_cannot_be_read_back_is_counted() -> None:
     car = Car()
     for _ in range(3):
-        car.telemetry.tell("door", {}, car.now_s)
+        car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     del car.disk.records[2]
     car.connect()
@@ -611,7 +615,7 @@ def test_start_says_how_the_last_run_ended(run: RunNoted | None, cause: str) -> 
     car = Car()
     car.disk.run = run
     car.start()
-    car.telemetry.started({}, car.now_s)
+    car.telemetry.started({"interrupted": 0}, car.now_s)
     car.perform()
     assert car.disk.run == RunNoted("boot 1", has_ended=False, running_s=run.running_s if run else 0)
     car.connect()
@@ -622,10 +626,10 @@ def test_start_says_how_the_last_run_ended(run: RunNoted | None, cause: str) -> 
 def test_numbers_that_a_restart_skipped_are_told_once() -> None:
     """SR-07: numbers are reserved in blocks, so every restart leaves a hole in which there never was anything."""
     car = Car()
-    car.telemetry.tell("door", {}, car.now_s)
+    car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     car.start(sequence_next=1001)
-    car.telemetry.started({}, car.now_s)
+    car.telemetry.started({"interrupted": 0}, car.now_s)
     car.perform()
     car.connect()
     car.run(1.0)
@@ -638,7 +642,7 @@ def test_numbers_that_a_restart_skipped_are_told_once() -> None:
 def test_lost_outbox_says_from_where_on_nobody_knows() -> None:
     car = Car()
     car.start(sequence_next=1001)
-    car.telemetry.started({}, car.now_s)
+    car.telemetry.started({"interrupted": 0}, car.now_s)
     car.perform()
     assert car.disk.spans == ()
     car.connect()

@@ -19,6 +19,7 @@ from agent.adapters.mqtt_link import LOOSE_MAX, PUBLISHES_MAX, UNACKNOWLEDGED_MA
 from agent.errors import ConfigurationError, LinkError
 from agent.model.effects import Publish
 from agent.model.events import BrokerDown, BrokerUp, Delivery, LinkEnd, Published
+from agent.uplink.wire import presence_document
 from tests.support.link_listener import COMMANDS, PRESENCE, RESULTS, LinkListener, running_broker
 from tests.support.mosquitto import Authority, free_port
 from tests.support.scripted_broker import Peer, scripted_broker
@@ -610,7 +611,7 @@ async def test_what_a_listener_raises_ends_run() -> None:
         broker = Broker(
             to_port(port),
             client_id="0011223344556677",
-            will=(PRESENCE, b""),
+            will=(PRESENCE, presence_document(b"session1", is_online=False)),
             subscriptions=[Subscription(COMMANDS)],
             on_delivery=refuse,
             on_event=listener.on_event,
@@ -699,7 +700,7 @@ def test_a_plain_link_that_would_leave_this_machine_is_made_only_if_that_is_allo
         return Broker(
             settings,
             client_id="0011223344556677",
-            will=(PRESENCE, b""),
+            will=(PRESENCE, presence_document(b"session1", is_online=False)),
             subscriptions=[],
             on_delivery=listener.on_delivery,
             on_event=listener.on_event,

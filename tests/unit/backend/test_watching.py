@@ -78,7 +78,7 @@ async def test_reports_come_in_the_order_they_arrived() -> None:
 
 
 async def test_a_watcher_of_one_car_hears_of_it_and_of_the_link() -> None:
-    watch = Watch("demo")
+    watch = Watch({"demo"})
     watch.put(state(0, "other"))
     watch.put(state(1))
     watch.put(LinkReport(is_connected=False, detail="gone"))

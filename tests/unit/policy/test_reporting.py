@@ -285,6 +285,23 @@ def test_stale_value_is_not_told_again() -> None:
     assert told == [STALE]
 
 
+def test_changes_of_values_first_told_at_different_times_leave_together() -> None:
+    """A message each would cost more than all of their readings."""
+    paths = [f"Vehicle.Path{number}" for number in range(4)]
+    rules = dict.fromkeys(paths, ReportRule(deadband=0.0, interval_s_min=0.0, is_event=False))
+    report = paced(VehicleUse.DRIVING, rules)
+    batches = []
+    for now_s in range(int(30 * PACES[VehicleUse.DRIVING].interval_s_min)):
+        for number, path in enumerate(paths):
+            if now_s >= number * 2 * BATCH_S:
+                report.observe(ok(path, now_s), now_s)
+        if samples := report.due(now_s).samples:
+            batches.append((now_s, samples))
+    assert all(len(samples) == len(paths) for _, samples in batches[len(paths) + 1 :])
+    late = [now_s for now_s, _ in batches[len(paths) + 1 :]]
+    assert all(after - before >= PACES[VehicleUse.DRIVING].interval_s_min for before, after in pairwise(late))
+
+
 def test_that_a_value_is_lost_waits_for_no_interval() -> None:
     """SR-05: nobody looks at a value for ten minutes that is none any more."""
     report = paced(VehicleUse.ASLEEP)

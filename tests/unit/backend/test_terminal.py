@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from agent.bench.terminal import Terminal
+from agent.backend.terminal import Terminal
 
 
 @pytest.fixture

@@ -1,0 +1,349 @@
+"""Runs inside the booted system, by its own Python: steps in order, until one fails.
+
+Results go to /host/result.json: step → "ok" or what went wrong.
+"""
+
+# ruff: noqa: T201 - a command's own output
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+HOST = Path("/host")
+ETC = Path("/etc/carshare-agent")
+FLEET = Path("/root/fleet")
+UNIT = "carshare-agent.service"
+PYTHON = "/usr/lib/carshare-agent/bin/python3"
+
+results: dict[str, str] = {}
+
+
+def sh(command: str, *, timeout_s: float = 60.0, is_checked: bool = True) -> str:
+    """Run a shell command; its output, or AssertionError with it."""
+    done = subprocess.run(
+        ["sh", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout_s
+    )
+    assert not is_checked or done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}"
+    return done.stdout
+
+
+def until(condition: Callable[[], object], what: str, *, within_s: float = 60.0) -> object:
+    """Wait for something true; AssertionError when it does not come."""
+    end_s = time.monotonic() + within_s
+    while not (value := condition()):
+        assert time.monotonic() < end_s, f"not within {within_s:g} s: {what}"
+        time.sleep(0.2)
+    return value
+
+
+def show(name: str) -> str:
+    return sh(f"systemctl show --value --property {name} {UNIT}").strip()
+
+
+def journal() -> str:
+    return sh(f"journalctl --no-pager --output cat --unit {UNIT} | tail -60")
+
+
+# --- steps ------------------------------------------------------------------------------------------------------
+
+
+def install() -> None:
+    """The package, without network."""
+    sh("ip link set lo up; ip link add dev vcan0 type vcan; ip link set vcan0 up")
+    print(sh("dpkg --install /host/*.deb", timeout_s=240))
+    assert show("ActiveState") == "inactive", "runs though nothing is configured"
+
+
+def enrol() -> None:
+    """A fleet, its broker, and this car in it, as agent/backend/README.md has it."""
+    sh("carshare-agent provision /etc/carshare-agent")
+    sh(f"carshare-backend fleet init {FLEET} --operator 1 --name Demo --broker localhost")
+    sh(f"cd {FLEET} && carshare-backend enroll {ETC}/request.json --name demo")
+    sh(f"carshare-agent accept {FLEET}/demo.answer.json {ETC} --profile /usr/share/carshare-agent/dbc/demo_hatchback")
+    for name in ("vehicle.key", "tls.key"):
+        sealed = f"/etc/credstore.encrypted/carshare-agent.{name}"
+        sh(f"systemd-creds encrypt --name={name} {ETC}/{name} {sealed} && rm {ETC}/{name}", timeout_s=120)
+    toml = ETC / "agent.toml"
+    toml.write_text(toml.read_text().replace('"can0"', '"vcan0"'))
+    print(toml.read_text())
+    sh(f"mkdir -p /etc/broker && cp -R {FLEET}/broker/. /etc/broker/ && chown -R mosquitto /etc/broker")
+    run = "systemd-run --unit=broker --property=User=mosquitto --working-directory=/etc/broker"
+    sh(f"{run} mosquitto -c mosquitto.conf")
+    start_car("")
+
+
+def ready() -> None:
+    sh(f"systemctl start {UNIT}", timeout_s=120)
+    assert show("ActiveState") == "active", journal()
+    print(show("StatusText"))
+
+
+def unlock() -> None:
+    answer = command("unlock")
+    assert answer["outcome"] == "verified", answer
+
+
+def clean() -> None:
+    """Nothing of the package leaves the system degraded."""
+    state = sh("systemctl is-system-running --wait || systemctl --failed --no-legend").strip()
+    assert state == "running", state
+
+
+def confined() -> None:
+    """What the unit forbids is refused, asked for from inside the unit; what the agent needs is given."""
+    sh("ip addr add 203.0.113.5/32 dev lo")
+    listener = subprocess.Popen(["python3", "-c", LISTENER])
+    try:
+        sh("sleep 1; python3 -c 'import socket; socket.create_connection((\"203.0.113.5\", 9), 5)'")
+        probed = probe()
+    finally:
+        listener.kill()
+    print(json.dumps(probed, indent=4))
+    wanted = json.loads((HOST / "confinement.json").read_text())
+    assert probed == wanted, {
+        name: (probed.get(name), value) for name, value in wanted.items() if probed.get(name) != value
+    }
+
+
+LISTENER = """
+import socket
+server = socket.create_server(("203.0.113.5", 9))
+while True:
+    server.accept()[0].close()
+"""
+
+
+def probe() -> dict[str, str]:
+    """Run `confinement.py` in the agent's unit: its text, but for what is started and how its end is taken."""
+    unit = Path("/usr/lib/systemd/system", UNIT).read_text()
+    changed = {
+        "Type": "oneshot",
+        "ExecStart": f"{PYTHON} -I /host/confinement.py",
+        "Restart": "no",
+        "OnFailure": "",
+        "WatchdogSec": "0",
+    }
+    lines = [
+        f"{key}={changed[key]}" if (key := line.partition("=")[0]) in changed else line for line in unit.splitlines()
+    ]
+    Path("/run/systemd/system/probe.service").write_text("\n".join(lines) + "\n")
+    sh("systemctl daemon-reload; systemctl stop carshare-agent; systemctl start probe", timeout_s=90)
+    said = sh("journalctl --no-pager --output cat --unit probe")
+    sh(f"systemctl start {UNIT}", timeout_s=90)
+    found: dict[str, str] = json.loads(next(line for line in said.splitlines() if line.startswith("{")))
+    return found
+
+
+# --- faults -----------------------------------------------------------------------------------------------------
+
+
+def command(verb: str, options: str = "") -> dict[str, object]:
+    """What the backend was told; the car is connected before, so that only what is to be shown can go wrong."""
+    until(lambda: "connected" in show("StatusText"), "the broker is connected")
+    said = sh(f"cd {FLEET} && carshare-backend --json {verb} demo {options}", is_checked=False)
+    answer: dict[str, object] = json.loads(said.strip().splitlines()[-1])
+    return answer
+
+
+def killed() -> None:
+    """`kill -9`: there again by itself, and an unlock works."""
+    before = main_pid()
+    sh(f"kill -9 {before}")
+    until(lambda: show("ActiveState") == "active" and main_pid() not in ("0", before), "started again")
+    assert command("lock")["outcome"] == "verified"
+
+
+def frozen() -> None:
+    """An event loop that stands still: the watchdog ends the process, and another begins (H90)."""
+    before = main_pid()
+    sh(f"kill -STOP {before}")
+    until(lambda: show("ActiveState") == "active" and main_pid() not in ("0", before), "watchdog", within_s=120)
+    assert "watchdog" in sh(f"journalctl --no-pager --output cat --unit {UNIT} | grep -i watchdog")
+    assert command("unlock")["outcome"] == "verified"
+
+
+def link_pulled() -> None:
+    """The CAN interface goes away and comes back; in between a command is refused before anything is sent (H98)."""
+    sh("ip link set vcan0 down")
+    until(lambda: bus_word() not in ("awake", "asleep"), "the agent sees it")
+    refused = command("lock")
+    assert refused["executed"] == "no", refused
+    sh("ip link set vcan0 up")
+    start_car("--unlocked")
+    until(lambda: bus_word() in ("awake", "asleep"), "the bus is up again", within_s=90)
+    assert until(lambda: command("lock")["outcome"] == "verified", "a lock works again")
+
+
+def disk_full() -> None:
+    """No room on the card: nothing is actuated that the journal cannot hold, and afterwards all goes on."""
+    sh(
+        "fallocate -l 100G /var/fill 2>/dev/null; dd if=/dev/zero of=/var/fill bs=1M 2>/dev/null; sync",
+        is_checked=False,
+        timeout_s=240,
+    )
+    answer = command("unlock")
+    print("with a full disk:", answer)
+    assert answer["executed"] in ("no", "yes"), answer
+    sh("rm /var/fill; sync")
+    assert until(lambda: command("lock")["outcome"] == "verified", "a lock works again", within_s=120)
+
+
+def ended_in_command() -> None:
+    """SIGTERM while a command runs: it ends within 8 s, or is reported interrupted, and the stop is orderly (H92)."""
+    start_car("--unlocked --fault lock_silent")
+    sh(f"systemctl restart {UNIT}", timeout_s=90)
+    until(lambda: "connected" in show("StatusText"), "the broker is connected")
+    asking = subprocess.Popen(
+        ["sh", "-c", f"cd {FLEET} && carshare-backend --json lock demo"], stdout=subprocess.PIPE, text=True
+    )
+    until(lambda: "command_accepted" in journal().rpartition("Starting")[2], "the command runs", within_s=30)
+    began_s = time.monotonic()
+    sh(f"systemctl stop {UNIT}")
+    took_s = time.monotonic() - began_s
+    assert show("Result") == "success", journal()
+    assert took_s < 12, took_s
+    sh(f"systemctl start {UNIT}", timeout_s=90)
+    said, _ = asking.communicate(timeout=90)
+    answer = json.loads(said.strip().splitlines()[-1])
+    print(f"stopped in {took_s:.1f} s:", answer)
+    assert answer["executed"] == "unknown", answer
+    start_car("--unlocked")
+    assert until(lambda: command("lock")["outcome"] == "verified", "a lock works again")
+
+
+def start_car(options: str) -> None:
+    """The virtual car anew, in the state and with the faults asked for."""
+    sh("systemctl stop car; systemctl reset-failed car", is_checked=False)
+    sh(f"systemd-run --unit=car {PYTHON} -I -m agent.bench.cli car --channel vcan0 --awake {options}")
+
+
+def credential_wrong() -> None:
+    """A key of another machine or another name: the unit does not start, and takes no other key (H134)."""
+    sealed = "/etc/credstore.encrypted/carshare-agent.vehicle.key"
+    sh(f"systemctl stop {UNIT}; cp {sealed} /root/kept; cp /etc/credstore.encrypted/carshare-agent.tls.key {sealed}")
+    sh(f"systemctl start {UNIT}", is_checked=False)
+    until(lambda: show("ExecMainStatus") == "243", "status 243: a credential of another name")
+    sh(f"systemctl stop {UNIT}; rm {sealed}; systemctl reset-failed {UNIT}; systemctl start {UNIT}", is_checked=False)
+    until(lambda: show("ExecMainStatus") == "243", "status 243: no credential")
+    sh(f"systemctl stop {UNIT}; systemctl stop carshare-agent-slow; cp /root/kept {sealed}", is_checked=False)
+    sh("mv /var/lib/systemd/credential.secret /root/host.key; systemd-creds setup")
+    sh(f"systemctl reset-failed {UNIT}; systemctl start {UNIT}", is_checked=False)
+    until(lambda: show("ExecMainStatus") == "243", "status 243: another host key")
+    sh(f"systemctl stop {UNIT}; cp /root/host.key /var/lib/systemd/credential.secret; systemctl reset-failed {UNIT}")
+    sh(f"systemctl start {UNIT}", timeout_s=90)
+    assert command("unlock")["outcome"] == "verified"
+
+
+def crash_loop() -> None:
+    """A configuration that is refused: said in the log; ten quick tries, then slow ones; mended, it runs by itself."""
+    sh("mkdir -p /run/systemd/system/carshare-agent-slow.service.d")
+    Path("/run/systemd/system/carshare-agent-slow.service.d/quick.conf").write_text(
+        f"[Service]\nEnvironment=CARSHARE_SLOW_S={QUICK_S}\n"
+    )
+    sh("systemctl daemon-reload")
+    toml = ETC / "agent.toml"
+    good = toml.read_text()
+    toml.write_text(good.replace("[reporting]", "[reportin]"))
+    sh(f"systemctl restart {UNIT}", is_checked=False)
+    until(lambda: show("Result") == "start-limit-hit" or slow_runs(), "ten quick tries", within_s=180)
+    until(slow_runs, "the slow restarts begin")
+    assert "reportin" in journal(), journal()
+    starts = starts_so_far()
+    began_s = time.monotonic()
+    until(lambda: starts_so_far() >= starts + 2, "two slow tries", within_s=6 * QUICK_S)
+    assert time.monotonic() - began_s > 1.5 * QUICK_S, "slow tries come quickly"
+    toml.write_text(good)
+    until(lambda: show("ActiveState") == "active", "it runs by itself", within_s=4 * QUICK_S)
+    until(lambda: not slow_runs(), "the slow restarts end", within_s=6 * QUICK_S)
+    assert show("Restart") == "always"
+    assert command("lock")["outcome"] == "verified"
+
+
+QUICK_S = 20
+
+
+def slow_runs() -> bool:
+    return sh("systemctl is-active carshare-agent-slow", is_checked=False).strip() == "active"
+
+
+def starts_so_far() -> int:
+    return int(sh(f"journalctl --no-pager --output cat --unit {UNIT} | grep -c '^Starting'", is_checked=False))
+
+
+def upgraded() -> None:
+    """A newer package: configuration, keys and journal stay, the new version runs."""
+    digest = sh(f"sha256sum {ETC}/* /etc/credstore.encrypted/carshare-agent.*")
+    sh("rm -rf /root/deb && dpkg-deb -R /host/*.deb /root/deb && sed -i 's/^Version: .*/&+1/' /root/deb/DEBIAN/control")
+    sh("dpkg-deb --build -Znone /root/deb /root/newer.deb", timeout_s=120)
+    before = main_pid()
+    sh("dpkg --install /root/newer.deb </dev/null", timeout_s=240)
+    assert sh(f"sha256sum {ETC}/* /etc/credstore.encrypted/carshare-agent.*") == digest
+    assert show("ActiveState") == "active", journal()
+    assert main_pid() != before
+    assert command("unlock")["outcome"] == "verified"
+
+
+def removed() -> None:
+    """Removed it leaves the car's identity alone; purged it leaves nothing."""
+    sh("dpkg --remove carshare-agent", timeout_s=120)
+    assert not Path("/usr/lib/carshare-agent").exists()
+    assert not Path("/usr/bin/carshare-agent").exists()
+    assert (ETC / "agent.toml").exists()
+    sh("dpkg --purge carshare-agent", timeout_s=120)
+    found = sh("find / -xdev -name '*carshare*'", is_checked=False).splitlines()
+    left = [path for path in found if not path.startswith(("/root", "/var/log", "/proc", "/host"))]
+    assert not left, left
+
+
+def main_pid() -> str:
+    return show("MainPID")
+
+
+def status() -> dict[str, object]:
+    document: dict[str, object] = json.loads(sh("carshare-agent status --json"))
+    return document
+
+
+def bus_word() -> object:
+    buses = status()["buses"]
+    assert isinstance(buses, dict)
+    return buses["body"]
+
+
+def running_command() -> object:
+    commands = status()["commands"]
+    assert isinstance(commands, dict)
+    return commands["running"]
+
+
+SCENARIOS: dict[str, list[Callable[[], None]]] = {
+    "install": [install, enrol, ready, unlock, clean, confined],
+    "faults": [install, enrol, ready, killed, frozen, link_pulled, disk_full, ended_in_command],
+    "refusals": [install, enrol, ready, credential_wrong, crash_loop],
+    "packages": [install, enrol, ready, upgraded, removed],
+}
+
+
+def main() -> None:
+    for step in SCENARIOS[(HOST / "scenario").read_text().strip()]:
+        began_s = time.monotonic()
+        try:
+            step()
+            results[step.__name__] = "ok"
+        except Exception:  # noqa: BLE001 - told, and the next step may still say something
+            results[step.__name__] = traceback.format_exc()
+            print(traceback.format_exc(), journal())
+        print(f"-- {step.__name__}: {results[step.__name__][:2]} in {time.monotonic() - began_s:.1f} s", flush=True)
+        if results[step.__name__] != "ok":
+            break
+    (HOST / "result.json").write_text(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
+    sys.exit(0)
