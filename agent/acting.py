@@ -15,7 +15,7 @@ from agent.command.evidence import evidence_of
 from agent.command.lifecycle import Finish, Lifecycle, Progress, Send, Steps
 from agent.ledger import Key, Ledger
 from agent.model.command import Action, Command, Evidence, Executed, Outcome, Reason, Stage
-from agent.model.effects import Level
+from agent.model.effects import Attend, Level
 from agent.model.events import BusChanged
 from agent.model.frame import BusState, Frame
 from agent.model.reading import Reading
@@ -26,6 +26,7 @@ from agent.policy.happenings import Asked
 from agent.policy.permits import permit
 from agent.policy.sending import is_on_send_list
 from agent.profiles.schema import Profile
+from agent.profiles.watches import attended
 from agent.session import Session
 from agent.telemetry import Telemetry
 
@@ -124,6 +125,8 @@ class Acting:
         self._ledger.begin(intent)
         if command.action in (Action.LOCK, Action.UNLOCK):
             self._telemetry.lock_asked(Asked(command.operator, command.cid, command.action == Action.LOCK))
+        # Before anything can leave: what decides about the command is received frame by frame until it has ended.
+        self._pending.add(Attend(attended(self._profile, recipe)))
 
         def permits(asked_at_s: float, since_s: float | None) -> tuple[Reason | None, tuple[Reading, ...]]:
             def read(path: str) -> Reading:
@@ -247,6 +250,7 @@ class Acting:
                 case Finish(outcome):
                     self._tell_stages(now_s)
                     self._running = None
+                    self._pending.add(Attend(()))
                     if outcome.executed is Executed.UNKNOWN:
                         action, until_s = Action(running.command.action), running.lifecycle.effect_until_s
                         self._open_ends_s[action] = max(until_s, self._open_until_s(action))

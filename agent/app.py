@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +21,7 @@ from agent.health import ProgressMarks
 from agent.model.command import Reason
 from agent.model.effects import (
     Acknowledge,
+    Attend,
     Effect,
     Fetch,
     Level,
@@ -34,9 +33,9 @@ from agent.model.effects import (
     SendFrame,
     Stop,
     Subscribe,
+    WatchAfresh,
 )
 from agent.model.events import (
-    BusChanged,
     ClockSet,
     Delivery,
     Fetched,
@@ -48,15 +47,13 @@ from agent.model.events import (
     Stored,
     StoreFailed,
 )
-from agent.model.frame import BusState, Frame
+from agent.model.frame import Frame
 from agent.model.records import OutboxStored
 from agent.uplink.wire import Topics, presence_document
-from agent.wiring import broker_settings, can_buses, installed_trust, subscriptions
+from agent.wiring import Identity, broker_settings, bus_status, can_buses, installed_trust, subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from agent.command.verify import KeyRecord
     from agent.config import Config
@@ -81,14 +78,6 @@ STOP_GRACE_S = 8.0
 FLUSH_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What makes this car this car."""
-
-    vehicle_key: Ed25519PrivateKey
-    sid: bytes
-
-
 class App:
     """One run of the agent. `directory` is what relative paths of the configuration are relative to."""
 
@@ -106,12 +95,21 @@ class App:
         self._supervisor = Supervisor(environ)
         self._stores = Stores(directory / config.store.directory, bytes.fromhex(config.car.id))
         self._wake = asyncio.Event()
+        self._awake_at_s = 0.0  # boot time at which `_perform_all` looks again by itself
         self._idle = asyncio.Event()
         self._stopped: Stop | None = None
         parts = ("engine", "clock", "store", "broker", *(f"can.{bus.name}" for bus in profile.buses))
         self._marks = ProgressMarks(dict.fromkeys(parts, SILENCE_S_MAX), boot_s())
         self._buses = can_buses(
-            config, profile, on_frame=self._frame, on_state=self._bus_state, on_progress=self._part_progress
+            config,
+            profile,
+            on_frame=self._frame,
+            on_link=self._link,
+            on_change=self._change,
+            on_news=self._news,
+            on_progress=self._part_progress,
+            # A command is judged by every frame, from its intent to its result.
+            may_conflate=lambda: not self._engine.is_commanding,
         )
         recovered = self._stores.open()
         try:
@@ -177,13 +175,29 @@ class App:
     # --- what the edge tells ------------------------------------------------------------------------------------
 
     def _frame(self, frame: Frame) -> None:
-        self._engine.receive_frame(frame, boot_s())
-        self._wake.set()
+        if self._engine.receive_frame(frame, boot_s()):
+            self._wake_if_due()
 
-    def _bus_state(self, bus: str, state: BusState) -> None:
-        self._link(BusChanged(bus, state))
+    def _change(self, frame: Frame) -> None:
+        if self._engine.receive_change(frame, boot_s()):
+            self._wake_if_due()
+
+    def _wake_if_due(self) -> None:
+        """Most frames leave nothing to be done at once, and waking for each would cost more than taking it in."""
+        if self._engine.has_effects or self._engine.next_timer() < self._awake_at_s:
+            self._wake.set()
+
+    def _news(self, event: LinkEvent) -> None:
+        """Nothing to be done about at once: it wakes nobody."""
+        self._engine.receive_link(event, boot_s())
+
+    def _confirm(self) -> None:
+        """Before values are judged by their age: messages that do not change are known by asking for them alone."""
+        for bus in self._buses.values():
+            bus.confirm()
 
     def _delivery(self, delivery: Delivery) -> None:
+        self._confirm()
         self._engine.receive_delivery(delivery, boot_s())
         self._wake.set()
 
@@ -193,9 +207,10 @@ class App:
 
     def _status_document(self) -> dict[str, object]:
         """What the engine says of itself, and what only the edge can count."""
+        self._confirm()
         return {
             **self._engine.status(boot_s()),
-            "can": {name: asdict(bus.counts) for name, bus in self._buses.items()},
+            **bus_status(self._buses),
             "broker": {"dropped": self._broker.dropped_count, "refused": dict(self._broker.refused_counts)},
         }
 
@@ -203,21 +218,25 @@ class App:
 
     async def _perform_all(self) -> None:
         """Perform effects in order until a `Stop`; in between wait for news or for the engine's next timer."""
+        loop = asyncio.get_running_loop()
         try:
             while self._stopped is None:
                 self._wake.clear()
-                self._engine.handle_timer(boot_s())
+                self._confirm()
+                now_s = boot_s()
+                self._engine.handle_timer(now_s)
                 while self._stopped is None and (effect := self._engine.next_effect()) is not None:
                     await self._perform(effect)
-                    self._marks.mark("engine", boot_s())
-                self._marks.mark("engine", boot_s())
+                    now_s = boot_s()
+                    self._marks.mark("engine", now_s)
+                self._marks.mark("engine", now_s)
                 if not self._engine.is_commanding:
                     self._idle.set()
-                wait_s = min(max(self._engine.next_timer() - boot_s(), 0.0), TICK_S_MAX)
-                if wait_s > 0 and not self._wake.is_set():
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(wait_s):
-                            await self._wake.wait()
+                self._awake_at_s = min(self._engine.next_timer(), now_s + TICK_S_MAX)
+                if self._awake_at_s > now_s and not self._wake.is_set():
+                    timer = loop.call_later(self._awake_at_s - now_s, self._wake.set)
+                    await self._wake.wait()
+                    timer.cancel()
                 else:
                     await asyncio.sleep(0)
         finally:
@@ -237,6 +256,11 @@ class App:
                 self._link(Fetched(token, await self._fetched(sequences)))
             case SendFrame(frame, token, not_after_s):
                 self._link(self._send(frame, token, not_after_s))
+            case Attend(messages):
+                for bus in self._buses.values():
+                    bus.attend(messages)
+            case WatchAfresh(message):
+                self._buses[message.bus].watch_afresh(message)
             case Publish(_, _, _, _, token):
                 if (refusal := self._broker.publish(effect)) is not None and token is not None:
                     self._link(Published(token, refusal))
@@ -316,8 +340,3 @@ class App:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._idle.wait()
-
-
-def new_identity(vehicle_key: Ed25519PrivateKey) -> Identity:
-    """The car's key with a session id nobody can know in advance."""
-    return Identity(vehicle_key, secrets.token_bytes(8))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from agent import __version__
 from agent.forwarding import Forwarding
-from agent.model.events import ClockSet
+from agent.model.events import ClockSet, FramesLost
 from agent.model.records import Priority
 from agent.policy.clock_watch import ClockWatch
 from agent.policy.event_cap import EventCap
@@ -41,6 +41,7 @@ class Chronicle:
         self._locks = LockWatch()
         self._low_voltage = LowVoltageWatch()
         self._clock = ClockWatch()
+        self._lost: dict[str, int] = {}
 
     def tell(self, kind: str, fields: Mapping[str, object], now_s: float, priority: Priority = Priority.EVENT) -> None:
         """Put an event into the outbox. A value of its context that is stale says so and is none (SR-05)."""
@@ -80,6 +81,11 @@ class Chronicle:
         """A bus came, went, woke or fell asleep."""
         if self._cap.allows(f"bus {bus}", EVENTS_PER_HOUR_MAX, now_s):
             self.tell(kind, {"bus": bus, **fields}, now_s, Priority.NOTE)
+
+    def frames_lost(self, event: FramesLost, now_s: float) -> None:
+        """The kernel had no room for what came on a bus; with the sum, for not every time is told."""
+        self._lost[event.bus] = lost = self._lost.get(event.bus, 0) + event.count
+        self.bus("frames_lost", event.bus, {"lost": event.count, "lost_since_start": lost}, now_s)
 
     def clock(self, event: ClockSet, now_s: float) -> None:
         """The wall clock was compared. Records made before it was known get their time by the record told here."""

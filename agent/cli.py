@@ -77,7 +77,8 @@ async def run_agent(config_path: Path, stop: asyncio.Event) -> None:
 
     from agent.adapters.files import key_path, read_key_file
     from agent.adapters.journal import capture_libraries
-    from agent.app import App, new_identity
+    from agent.app import App
+    from agent.wiring import new_identity
 
     capture_libraries()
     config, text = load_config(config_path)

@@ -38,10 +38,11 @@ class CarTable(_Table):
 
 
 class BusTable(_Table):
-    """The CAN interface behind one of the profile's buses, in python-can's words."""
+    """The CAN interface behind one of the profile's buses, in python-can's words, and who looks at its frames first."""
 
     interface: str = Field(default="socketcan", min_length=1)
     channel: str = Field(min_length=1)
+    reception: Literal["kernel", "frames"] = "kernel"
 
 
 class BrokerTable(_Table):

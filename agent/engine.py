@@ -28,7 +28,7 @@ from agent.config import Config
 from agent.ledger import Ledger
 from agent.link_watch import LinkWatch
 from agent.model.command import Action, Reason
-from agent.model.effects import Acknowledge, Effect, Level, Notify, Stop
+from agent.model.effects import Acknowledge, Effect, Level, Notify, Stop, WatchAfresh
 from agent.model.events import (
     BrokerDown,
     BrokerUp,
@@ -38,13 +38,16 @@ from agent.model.events import (
     Fetched,
     FrameNotSent,
     FrameSent,
+    FramesLost,
     LinkEvent,
+    MessagesSeen,
     Published,
     StopAsked,
     Stored,
     StoreFailed,
 )
 from agent.model.frame import Frame
+from agent.model.reception import MessageId
 from agent.model.records import Recovered, SessionStarted
 from agent.pending import Pending
 from agent.profiles.schema import Profile
@@ -109,12 +112,27 @@ class Engine:
         self._telemetry.started({"interrupted": self._acting.interrupted_count}, now_s)
         self._pending.add(Notify("running; broker not connected yet", is_ready=True))
 
-    def receive_frame(self, frame: Frame, now_s: float) -> None:
-        """A frame came from a bus."""
-        readings = self._telemetry.receive_frame(frame, now_s)
+    def receive_change(self, frame: Frame, now_s: float) -> bool:
+        """The kernel gave a frame because it changed something; those that did not were left out."""
+        heard = self._telemetry.receive_frame(frame, now_s, is_change=True)
+        if not heard[0] and self._telemetry.refused_message(frame) is not None:
+            # The kernel compares the next one with this one, and would keep the state it shows to itself.
+            self._pending.add(WatchAfresh(MessageId(frame.bus, frame.arbitration_id, frame.is_extended_id)))
+        if self._acting.command is None:
+            return True
+        self._acting.frame_heard(frame, self._telemetry.readings_of(heard, frame), now_s)
+        return True
+
+    def receive_frame(self, frame: Frame, now_s: float) -> bool:
+        """A frame came from a bus; whether that can have left anything to do, now or sooner than was known."""
+        heard = self._telemetry.receive_frame(frame, now_s)
+        if self._acting.command is None:
+            return bool(heard[1])
+        readings = self._telemetry.readings_of(heard, frame)
         self._acting.frame_heard(frame, readings, now_s)
         if not readings and (message := self._telemetry.refused_message(frame)) is not None:
             self._acting.frame_refused(message)
+        return True
 
     def receive_delivery(self, delivery: Delivery, now_s: float) -> None:
         """A publication came from the broker; it is acknowledged once what to do with it is decided and durable."""
@@ -163,6 +181,10 @@ class Engine:
             case BusChanged():
                 self._telemetry.bus_changed(event, now_s)
                 self._acting.bus_changed(event, now_s)
+            case MessagesSeen():
+                self._telemetry.receive_seen(event)
+            case FramesLost():
+                self._telemetry.frames_lost(event, now_s)
             case ClockSet():
                 self._telemetry.clock_set(event, now_s)
             case StopAsked(is_final):
@@ -192,6 +214,11 @@ class Engine:
     def next_effect(self) -> Effect | None:
         """The next thing to do, None when there is nothing."""
         return self._pending.pop()
+
+    @property
+    def has_effects(self) -> bool:
+        """Whether `next_effect` has something to do."""
+        return self._pending.has_effects
 
     @property
     def operators(self) -> tuple[int, ...]:

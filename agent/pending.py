@@ -27,6 +27,10 @@ class Pending:
     def pop(self) -> Effect | None:
         return self._effects.popleft() if self._effects else None
 
+    @property
+    def has_effects(self) -> bool:
+        return bool(self._effects)
+
     def clear(self) -> None:
         """Drop what waits behind an effect that failed, for it relied on it; only acknowledgements stay."""
         kept = [effect for effect in self._effects if isinstance(effect, Acknowledge)]

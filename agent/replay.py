@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from agent.decode.decoder import Decoder
 from agent.errors import ConfigurationError
@@ -42,7 +41,7 @@ class Replay:
             now_s = frame.received_at_s
             yield from self._grown_stale(now_s)
             self._end_s = now_s if self._end_s is None else max(self._end_s, now_s)
-            readings = self._decoder.receive(replace(frame, bus=self._bus_of(frame.bus)))
+            readings = self._decoder.receive(frame._replace(bus=self._bus_of(frame.bus)))
             self._tracker.fold(readings)
             for reading in readings:
                 if self._is_every_reading or self._is_change(reading):

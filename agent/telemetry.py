@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
-from agent import __version__
 from agent.chronicle import Chronicle
 from agent.config import Config
 from agent.decode.decoder import Decoder
 from agent.forwarding import Forwarding
-from agent.model.command import Action
 from agent.model.effects import Level
-from agent.model.events import BusChanged, ClockSet
+from agent.model.events import BusChanged, ClockSet, FramesLost, MessagesSeen
 from agent.model.frame import BusState, Frame
-from agent.model.reading import Quality, Reading
+from agent.model.reading import Heard, Quality, Reading
 from agent.model.records import OutboxStored, Priority, Recovered
 from agent.model.use import VehicleUse
 from agent.pending import Pending
@@ -22,9 +21,11 @@ from agent.policy.happenings import Asked
 from agent.policy.reporting import Reporter
 from agent.policy.vehicle_use import vehicle_use
 from agent.profiles.schema import Profile
+from agent.profiles.watches import id_of
 from agent.session import Session
 from agent.state.tracker import Tracker
 from agent.uplink import wire
+from agent.uplink.capabilities import capabilities_of
 
 # How often stale values and silence are looked for: well under the tightest freshness anybody can read remotely.
 SWEEP_INTERVAL_S = 0.5
@@ -77,6 +78,7 @@ class Telemetry:
         self._use = VehicleUse.ASLEEP
         self._silent_after_s = {bus.name: bus.silent_after_s for bus in profile.buses}
         self._heard_at_s: dict[str, float] = {}
+        self._messages = {id_of(plan): plan.name for plan in profile.messages}
         self._bus_state: dict[str, BusState] = {bus.name: BusState.DOWN for bus in profile.buses}
         self._awake_told: dict[str, bool] = {}
         self._is_connected = False
@@ -87,16 +89,39 @@ class Telemetry:
 
     # --- in -----------------------------------------------------------------------------------------------------
 
-    def receive_frame(self, frame: Frame, now_s: float) -> tuple[Reading, ...]:
-        """Fold one frame into the state; returns the readings it gave."""
-        heard_at_s = self._heard_at_s.get(frame.bus, frame.received_at_s)
-        self._heard_at_s[frame.bus] = max(heard_at_s, frame.received_at_s)
-        readings = self._decoder.receive(frame)
-        self._tracker.fold(readings)
-        for reading in readings:
+    def receive_seen(self, event: MessagesSeen) -> None:
+        """Messages came that changed nothing; one whose last frame was refused stays as old as it is."""
+        for seen in event.seen:
+            message = self._messages.get(seen.message)
+            if message is not None and not self._decoder.refused_last(message):
+                self._tracker.seen(message, seen.at_s)
+                self._note_heard(event.bus, seen.at_s)
+
+    def frames_lost(self, event: FramesLost, now_s: float) -> None:
+        """The kernel had no room for what came."""
+        self._chronicle.frames_lost(event, now_s)
+
+    def receive_frame(self, frame: Frame, now_s: float, *, is_change: bool = False) -> Heard:
+        """Fold one frame into the state; returns what it told. Of what it did not change there is nothing to report.
+
+        Between changes (`is_change`) frames go by unseen.
+        """
+        at_s = frame.received_at_s
+        self._note_heard(frame.bus, at_s)
+        if is_change:
+            self._decoder.forget_count(frame)
+        heard = self._decoder.hear(frame)
+        if is_change:
+            self._decoder.forget_count(frame)
+        self._tracker.hear(heard, at_s)
+        for reading in heard[1]:
             # As it stands now: what waited in the kernel's buffer for long may be stale already (SR-05).
             self._reporter.observe(self._tracker.reading(reading.path, now_s), now_s)
-        return readings
+        return heard
+
+    def readings_of(self, heard: Heard, frame: Frame) -> tuple[Reading, ...]:
+        """All readings of the frame just received, the unchanged ones too: a command counts frames, not changes."""
+        return self._decoder.readings(heard[0], frame.received_at_s)
 
     def refused_message(self, frame: Frame) -> str | None:
         """Name of the message of a frame just received, if it was wanted and not believed."""
@@ -124,7 +149,7 @@ class Telemetry:
         self._is_connected = True
         publish = self._pending.publish
         publish(self._topics.presence, wire.presence_document(self._session.sid, is_online=True), is_retained=True)
-        publish(self._topics.of(self._operator, "caps"), self._capabilities(), is_retained=True)
+        publish(self._topics.of(self._operator, "caps"), capabilities_of(self._profile), is_retained=True)
         self._publish_state(now_s)
         self._forwarding.connected(now_s)
 
@@ -227,20 +252,15 @@ class Telemetry:
             **self._forwarding.status(),
             "use": self._use.value,
             "buses": self._bus_words(now_s),
-            "frames": {
-                name: {
-                    "received": counts.received,
-                    "refused_length": counts.refused_length,
-                    "refused_checksum": counts.refused_checksum,
-                    "refused_counter": counts.refused_counter,
-                }
-                for name, counts in self._decoder.counts.items()
-            },
+            "frames": {name: asdict(counts) for name, counts in self._decoder.counts.items()},
             "readings": {
                 path: wire.reading_document(reading, now_s, self._tracker.last_known(path))
                 for path, reading in self._tracker.snapshot(now_s).items()
             },
         }
+
+    def _note_heard(self, bus: str, at_s: float) -> None:
+        self._heard_at_s[bus] = max(self._heard_at_s.get(bus, at_s), at_s)
 
     # --- out ----------------------------------------------------------------------------------------------------
 
@@ -302,15 +322,3 @@ class Telemetry:
             name: state.value if state is not BusState.UP else "asleep" if self.is_asleep(name, now_s) else "awake"
             for name, state in self._bus_state.items()
         }
-
-    def _capabilities(self) -> bytes:
-        actions = {
-            action.name.lower(): "verified" if recipe.feedback else "executed_unverified"
-            for action, recipe in self._profile.recipes.items()
-        }
-        if self._profile.return_conditions:
-            actions[Action.CHECK_RETURN.name.lower()] = "executed_unverified"
-        unsupported = {action.name.lower(): words for action, words in self._profile.unsupported.items()}
-        return wire.capabilities_document(
-            __version__, self._profile.name, self._profile.vss_release, actions, unsupported, self._profile.paths
-        )

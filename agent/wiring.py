@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.adapters.broker import BrokerSettings, Subscription
 from agent.adapters.can_bus import CanBus
+from agent.adapters.can_reception import Watching
 from agent.adapters.files import key_path, read_document
 from agent.adapters.journal import write_log
 from agent.errors import ConfigurationError
 from agent.model.effects import Level, Log
+from agent.model.events import BusChanged
+from agent.profiles.watches import watches
 from agent.trusting import Beginning, beginning
 from agent.uplink.wire import Topics
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     from agent.config import Config
-    from agent.model.frame import BusState, Frame
+    from agent.model.events import LinkEvent
+    from agent.model.frame import Frame
     from agent.model.records import Recovered
-    from agent.profiles.schema import Profile
+    from agent.profiles.schema import MessagePlan, Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes this car this car."""
+
+    vehicle_key: Ed25519PrivateKey
+    sid: bytes
+
+
+def new_identity(vehicle_key: Ed25519PrivateKey) -> Identity:
+    """The car's key with a session id nobody can know in advance."""
+    return Identity(vehicle_key, secrets.token_bytes(8))
 
 
 def can_buses(
@@ -28,8 +49,11 @@ def can_buses(
     profile: Profile,
     *,
     on_frame: Callable[[Frame], None],
-    on_state: Callable[[str, BusState], None],
+    on_link: Callable[[LinkEvent], None],
+    on_change: Callable[[Frame], None],
+    on_news: Callable[[LinkEvent], None],
     on_progress: Callable[[str, float], None],
+    may_conflate: Callable[[], bool],
 ) -> dict[str, CanBus]:
     """Each bus of the profile by name, on the interface the configuration gives it.
 
@@ -49,11 +73,51 @@ def can_buses(
                 if message.bus == plan.name
             ],
             on_frame=on_frame,
-            on_state=partial(on_state, plan.name),
+            on_state=lambda state, name=plan.name: on_link(BusChanged(name, state)),  # type: ignore[misc]
             on_progress=partial(on_progress, f"can.{plan.name}"),
+            watching=Watching(
+                watches(profile, plan.name) if config.buses[plan.name].reception == "kernel" else (), on_change, on_news
+            ),
+            conflatable_ids=[
+                (message.arbitration_id, message.is_extended_id)
+                for message in conflatable(profile)
+                if message.bus == plan.name
+            ],
+            may_conflate=may_conflate,
         )
         for plan in profile.buses
     }
+
+
+def bus_status(buses: Mapping[str, CanBus]) -> dict[str, object]:
+    """For the local status socket: what became of frames, and what the kernel says of the messages it watches."""
+    return {
+        "can": {name: asdict(bus.counts) | {"conflated": dict(bus.conflated)} for name, bus in buses.items()},
+        "watched": {name: bus.statistics() for name, bus in buses.items()},
+    }
+
+
+def conflatable(profile: Profile) -> tuple[MessagePlan, ...]:
+    """The messages whose newest frame says all: none with a counter, more than one page, an event, or another's unit.
+
+    A counter is followed frame by frame, a page stands beside the others, and of an input that tells events each change
+    is wanted.
+    """
+    choosing = {
+        (message.bus, signal.unit_choice.arbitration_id, signal.unit_choice.is_extended_id)
+        for message in profile.messages
+        for signal in message.signals
+        if signal.unit_choice is not None
+    }
+    return tuple(
+        message
+        for message in profile.messages
+        if message.counter is None
+        and not message.is_every_frame
+        and message.selector is None
+        and not any(signal.report.is_event or signal.selections for signal in message.signals)
+        and (message.bus, message.arbitration_id, message.is_extended_id) not in choosing
+    )
 
 
 def installed_trust(config: Config, recovered: Recovered, directory: Path) -> Beginning | None:

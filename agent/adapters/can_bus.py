@@ -6,18 +6,21 @@ import asyncio
 import errno
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import can
 import serial
 
+from agent.adapters.can_conflation import Conflation
 from agent.adapters.can_edge import SendList, controller_state
 from agent.adapters.can_port import WRITE_WAIT_S, bus_error, errno_of, open_bus, shut_down, state_after
+from agent.adapters.can_reception import Reception, Watching
 from agent.adapters.can_source import FrameCounts, Source, source_of
 from agent.adapters.clock import boot_s
 from agent.errors import BusError
 from agent.model.command import Reason
 from agent.model.frame import BusState, Frame, SendRule
+from agent.model.reception import MessageId
 
 # A wake-up takes what has come in a tenth of a second at full load, then lets the rest of the agent run.
 FRAMES_PER_WAKE = 256
@@ -55,7 +58,8 @@ class CanBus:
 
     `on_frame` gets data frames of the `wanted_ids` (id, is extended) in order of arrival, `on_state` each change of
     what the interface says of itself.  Both are called in the event loop; what they raise ends `run`.  `on_progress` is
-    called at every turn of `run`, with the seconds that are waited on purpose before the next.
+    called at every turn of `run`, with the seconds that are waited on purpose before the next.  Of frames of one of the
+    `conflatable_ids` that wait together only the newest is given, as long as `may_conflate` says so.
     """
 
     def __init__(
@@ -71,6 +75,9 @@ class CanBus:
         on_frame: Callable[[Frame], None],
         on_state: Callable[[BusState], None],
         on_progress: Callable[[float], None] = lambda pause_s: None,
+        conflatable_ids: Sequence[tuple[int, bool]] = (),
+        may_conflate: Callable[[], bool] = lambda: True,
+        watching: Watching | None = None,
     ) -> None:
         self.counts = FrameCounts()
         self._name = bus
@@ -80,14 +87,25 @@ class CanBus:
         self._is_fd = is_fd
         self._send_list = SendList(bus, send_list)
         self._wanted = frozenset(wanted_ids)
+        self._conflation = Conflation(conflatable_ids)
+        self._may_conflate = may_conflate
         self._on_frame = on_frame
         self._on_state = on_state
         self._on_progress = on_progress
+        # Only SocketCAN has a kernel behind it.
+        is_watching = watching is not None and interface == "socketcan"
+        self._reception = Reception(bus, watching, self._wanted, self.counts) if watching and is_watching else None
         self._state: BusState | None = None
         self._bus: can.BusABC | None = None
         self._source: Source | None = None
         self._failed: asyncio.Future[None] | None = None
         self._sent_at_s: deque[float] = deque(maxlen=FRAMES_PER_S_MAX)
+
+    @property
+    def conflated(self) -> Mapping[str, int]:
+        """Frames left out because a newer one of their message had come, by id as candump writes it."""
+        counts = self._conflation.counts.items()
+        return {f"{number:08X}" if is_extended else f"{number:03X}": count for (number, is_extended), count in counts}
 
     async def run(self) -> None:
         """Keep the bus open until cancelled: after a failure it is opened again, at growing intervals."""
@@ -129,7 +147,7 @@ class CanBus:
                 self._channel,
                 bitrate_bps=self._bitrate_bps,
                 is_fd=self._is_fd,
-                wanted_ids=self._wanted,
+                wanted_ids=self._wanted if self._reception is None else self._reception.raw_ids,
             )
         )
         try:
@@ -142,10 +160,12 @@ class CanBus:
         self._source = source_of(
             bus,
             has_wall_times=self._interface in _WALL_TIME_INTERFACES,
-            on_ready=self._take_what_came,
+            on_ready=self.take_what_came,
             counts=self.counts,
         )
         try:
+            if self._reception is not None:
+                self._reception.begin(bus, self._channel, self._take_changes)
             # An interface that is down can be opened; reading from it tells.
             self._take(FRAMES_PER_WAKE)
         except BusError:
@@ -173,6 +193,32 @@ class CanBus:
     def close(self) -> None:
         """Close the interface; nothing is received or sent afterwards."""
         self._shut()
+
+    def attend(self, messages: Collection[MessageId]) -> None:
+        """From now on give every frame of these messages, and of no others that the kernel can watch.
+
+        What changed before is given first.
+        """
+        if self._reception is not None:
+            try:
+                self._reception.attend(messages, FRAMES_BEFORE_SEND)
+            except (BusError, can.CanError, OSError) as error:
+                self._fail(bus_error(self._name, error))
+
+    def watch_afresh(self, message: MessageId) -> None:
+        """Have the next frame of a watched message given even if it changes nothing."""
+        if self._reception is not None:
+            self._reception.watch_afresh(message)
+
+    def confirm(self) -> None:
+        """Take in what has come, and tell what is known of messages that do not change, and what was lost."""
+        if self._reception is not None:
+            self.take_what_came()
+            self._reception.tell_news()
+
+    def statistics(self) -> list[str]:
+        """The kernel's own line about each message it watches; none if it watches none, or does not say."""
+        return [] if self._reception is None else self._reception.statistics()
 
     def _send(self, frame: Frame, not_after_s: float, may_leave: Callable[[], bool]) -> float:
         if frame not in self._send_list:
@@ -220,27 +266,41 @@ class CanBus:
             raise FrameRefused(Reason.TIMEOUT if is_hanging else Reason.CAN_DOWN, f"{self._name}: {error}") from error
         return True
 
-    def _take_what_came(self) -> None:
+    def take_what_came(self) -> None:
+        """Give what has arrived, at most as much as one wake-up takes."""
         try:
             self._take(FRAMES_PER_WAKE)
         except Exception as error:  # noqa: BLE001 - outermost frame of a loop callback; `run` raises it
             self._fail(error)
 
+    def _take_changes(self) -> None:
+        """What the kernel picked out alone: frames beside it wake us by themselves."""
+        try:
+            if self._reception is not None:
+                self._reception.take(FRAMES_PER_WAKE)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail(error)
+
     def _take(self, frames_max: int) -> None:
         if (source := self._source) is None:
             return
-        for message, at_s in source.drain(frames_max):
+        waiting = source.drain(frames_max)
+        for message, at_s in self._conflation.newest(waiting) if self._may_conflate() else waiting:
             self._accept(message, at_s)
+        if self._reception is not None:
+            self._reception.take(frames_max)
 
     def _accept(self, message: can.Message, at_s: float) -> None:
         if message.is_error_frame:
             if (state := controller_state(message.arbitration_id, bytes(message.data))) is not None:
                 self._tell_state(state)
             return
-        if message.is_remote_frame or (message.arbitration_id, message.is_extended_id) not in self._wanted:
+        arbitration_id, is_extended_id = message.arbitration_id, message.is_extended_id
+        if message.is_remote_frame or (arbitration_id, is_extended_id) not in self._wanted:
             self.counts.unwanted += 1
             return
-        if len(message.data) != message.dlc:
+        data = bytes(message.data)
+        if len(data) != message.dlc:
             # A serial line cut short: the rest of the frame is missing.
             self.counts.garbled += 1
             return
@@ -248,9 +308,7 @@ class CanBus:
             # Bus-off hears nothing; that something came means the controller has been restarted.
             self._tell_state(BusState.UP)
         self.counts.received += 1
-        self._on_frame(
-            Frame(self._name, message.arbitration_id, bytes(message.data), at_s, message.is_extended_id, message.is_fd)
-        )
+        self._on_frame(Frame(self._name, arbitration_id, data, at_s, is_extended_id, message.is_fd))
 
     def _tell_state(self, state: BusState) -> None:
         if state is not self._state:
@@ -270,6 +328,8 @@ class CanBus:
         if self._failed is not None and self._failed.done() and not self._failed.cancelled():
             self._failed.exception()  # seen; asyncio would complain of it otherwise
         self._failed = None
+        if self._reception is not None:
+            self._reception.end()
         if source is not None:
             source.close()
         if bus is not None:

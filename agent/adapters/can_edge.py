@@ -23,7 +23,7 @@ _CONTROLLER_ACTIVE = 0x40
 
 
 def arrival_s(
-    timestamp_unix_s: float, *, offset_s: float, offset_before_s: float, earliest_s: float, now_s: float
+    timestamp_unix_s: float, offset_s: float, offset_before_s: float, earliest_s: float, now_s: float
 ) -> float:
     """Boot time at which a frame arrived, from the wall time the kernel stamped it with.
 

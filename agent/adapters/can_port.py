@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
 from collections.abc import Collection
 from typing import Any
 
@@ -20,6 +21,10 @@ RECEIVE_BUFFER_BYTES = 1 << 20
 
 # Kernel limit (CAN_RAW_FILTER_MAX); with more ids than this frames are picked by the agent.
 KERNEL_FILTERS_MAX = 512
+
+# linux/sock_diag.h: the last of nine numbers about a socket's memory is what was dropped (since Linux 4.12).
+_SO_MEMINFO = 55
+_MEMINFO = struct.Struct("=9I")
 
 _GONE = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOENT, errno.EIO, errno.EAFNOSUPPORT})
 
@@ -75,6 +80,15 @@ def kernel_filters(wanted_ids: Collection[tuple[int, bool]]) -> list[dict[str, i
     ]
     # An empty list would mean every frame too.
     return filters or [{"can_id": 0, "can_mask": 0x7FF, "extended": False}]
+
+
+def lost_messages(receiver: socket.socket) -> int:
+    """What the kernel threw away since the socket was opened because its buffer was full; 0 if it does not say."""
+    try:
+        told = receiver.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+    except OSError:
+        return 0
+    return int(_MEMINFO.unpack(told)[-1]) if len(told) == _MEMINFO.size else 0
 
 
 def bus_error(place: str, error: Exception) -> BusError:

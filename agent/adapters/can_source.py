@@ -24,6 +24,12 @@ from agent.errors import BusError
 # A thread asks so often whether it is to end; it also bounds how old a message of unknown time can be made.
 POLL_S = 0.1
 
+# Of messages that wait already the clocks are read once for so many, 16 ms of a full bus; they count as older by that.
+CLOCKS_READ_EVERY = 64
+
+# The wall clock may be slewed by 500 ppm; read anew after so long, it is never off by what a step is known by.
+OFFSET_KEPT_S = 2.0
+
 # Messages a thread may have waiting for the event loop: two seconds of a full 500 kbit/s bus.
 WAITING_MAX = 8192
 
@@ -33,7 +39,11 @@ _LINE_BYTES_MAX = 4096
 
 @dataclass(slots=True)
 class FrameCounts:
-    """What became of frames on a bus since start; `garbled` and `dropped` are an adapter's fault, or our load."""
+    """What became of frames on a bus since start; `garbled` and `dropped` are an adapter's fault, or our load.
+
+    `lost` had no room in the kernel's buffer.  `changes` are those of `received` that the kernel picked out for us,
+    `unwatched` the times it could not be had for that.
+    """
 
     received: int = 0
     unwanted: int = 0
@@ -42,6 +52,9 @@ class FrameCounts:
     sent: int = 0
     refused: int = 0
     reopened: int = 0
+    lost: int = 0
+    changes: int = 0
+    unwatched: int = 0
 
 
 class Source(Protocol):
@@ -87,21 +100,26 @@ class DescriptorSource:
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
         self._empty_at_s = self._arrived_at_s = boot_s()
-        self._offset_s = wall_offset_s()
+        self._offset_s, self._offset_at_s = wall_offset_s(), self._empty_at_s
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(descriptor, on_ready)
 
     def drain(self, messages_max: int) -> Iterator[tuple[can.Message, float]]:
-        offset_s = wall_offset_s()
+        now_s = boot_s()
+        if not self._poll.poll(0) and now_s - self._offset_at_s < OFFSET_KEPT_S:
+            # Nothing has come, and the wall clock is known well enough for what will.
+            self._empty_at_s = now_s
+            return
+        # Read once for all that waits: what comes meanwhile counts as older than it is, by as long as this takes.
+        offset_s = wall_offset_s(self._offset_s)
         for _ in range(messages_max):
-            asked_at_s = boot_s()
             # Asking first, because a serial line's read waits a millisecond for what is not there.
             if not self._poll.poll(0):
-                self._empty_at_s, self._offset_s = asked_at_s, offset_s
+                self._empty_at_s, self._offset_s, self._offset_at_s = now_s, offset_s, now_s
                 return
             # None: half a line, or an adapter's answer to something we sent.
             if (message := self._receive()) is not None:
-                yield message, self._arrival_s(message, offset_s)
+                yield message, self._arrival_s(message, offset_s, now_s)
 
     def close(self) -> None:
         self._loop.remove_reader(self._descriptor)
@@ -132,8 +150,7 @@ class DescriptorSource:
             except can.CanError as error:
                 raise bus_error(self._bus.channel_info, error) from error
 
-    def _arrival_s(self, message: can.Message, offset_s: float) -> float:
-        now_s = boot_s()
+    def _arrival_s(self, message: can.Message, offset_s: float, now_s: float) -> float:
         if not self._has_wall_times:
             # It woke us just now, and every send drains first: whatever comes after a send is newer than it.
             return now_s
@@ -194,36 +211,33 @@ class ThreadSource:
 
     def _read_on(self) -> None:
         """Read until told to end. A message counts as no older than the last time the bus was seen to have none."""
-        empty_at_s, offset_before_s = boot_s(), wall_offset_s()
-        arrived_at_s, wait_s = empty_at_s, POLL_S
+        waiting = self._waiting
+        empty_at_s = now_s = boot_s()
+        offset_before_s = offset_s = wall_offset_s()
+        arrived_at_s, wait_s, in_a_row = empty_at_s, POLL_S, 0
         while not self._is_ending.is_set():
-            asked_at_s, offset_s = boot_s(), wall_offset_s()
             try:
                 message = self._bus.recv(wait_s)
             except (ValueError, IndexError):
                 self._counts.garbled += 1
                 continue
             if message is None:
-                empty_at_s, offset_before_s, wait_s = asked_at_s, offset_s, POLL_S
+                # Whatever comes from here on came after the clocks were read last; of a wait that is its beginning.
+                empty_at_s, offset_before_s, wait_s = now_s, offset_s, POLL_S
+                now_s, offset_s = boot_s(), wall_offset_s(offset_s)
                 continue
-            arrived_at_s = max(empty_at_s, arrived_at_s)
-            if self._has_wall_times:
-                arrived_at_s = arrival_s(
-                    message.timestamp,
-                    offset_s=wall_offset_s(),
-                    offset_before_s=offset_before_s,
-                    earliest_s=arrived_at_s,
-                    now_s=boot_s(),
-                )
-            self._hand_over(message, arrived_at_s)
+            in_a_row += 1
+            if wait_s or in_a_row == CLOCKS_READ_EVERY:
+                now_s, offset_s, in_a_row = boot_s(), wall_offset_s(offset_s), 0
+                arrived_at_s = max(empty_at_s, arrived_at_s)
             wait_s = 0
-
-    def _hand_over(self, message: can.Message, at_s: float) -> None:
-        if len(self._waiting) == WAITING_MAX:
-            self._counts.dropped += 1
-        self._waiting.append((message, at_s))
-        if not self._is_told:
-            self._tell_loop()
+            if self._has_wall_times:
+                arrived_at_s = arrival_s(message.timestamp, offset_s, offset_before_s, arrived_at_s, now_s)
+            if len(waiting) == WAITING_MAX:
+                self._counts.dropped += 1
+            waiting.append((message, arrived_at_s))
+            if not self._is_told:
+                self._tell_loop()
 
     def _tell_loop(self) -> None:
         self._is_told = True

@@ -1,17 +1,28 @@
-"""Believed frames to readings under VSS paths, by the masks and shifts the profile was compiled to."""
+"""Believed frames to readings under VSS paths, by the masks and shifts the profile was compiled to.
+
+Most frames on a bus repeat the one before. Such a frame is compared with what is known, under the mask of the wanted
+bits, and says no more than that its signals were seen again; of one that differs only the signals whose bits did are
+decoded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Literal
 
 from agent.decode.meaning import UNIT_UNKNOWN, Meaning, meaning_of, meanings_by_unit
+from agent.decode.reader import reader_of
 from agent.decode.screen import FrameCounts, Screen, Verdict
 from agent.model.frame import BitField, Frame
-from agent.model.reading import Reading
+from agent.model.reading import NOTHING_HEARD, Heard, Reading
 from agent.profiles.schema import MessagePlan, Profile, Selection, SignalPlan, UnitChoice
 
 # An extended id and a standard one of the same number are two ids; this is the kernel's CAN_EFF_FLAG.
 _EXTENDED = 0x8000_0000
+
+# Looked up once: to ask an enumeration for a member costs a tenth of decoding a frame.
+_BELIEVED = Verdict.BELIEVED
 
 
 class Decoder:
@@ -21,27 +32,70 @@ class Decoder:
     """
 
     def __init__(self, profile: Profile) -> None:
-        streams = {message.name: _Stream(message) for message in profile.messages}
-        self._streams = streams
+        self._streams: dict[str, _Stream] = {}
+        self._pages: list[_Page] = []
         self._by_bus: dict[str, dict[int, _Stream]] = {}
-        for plan, stream in zip(profile.messages, streams.values(), strict=True):
+        for plan in profile.messages:
+            stream = self._streams[plan.name] = _Stream(plan, first_group=len(self._pages))
+            self._pages += stream.pages
             by_key = self._by_bus.setdefault(plan.bus, {})
             by_key[_key(plan.arbitration_id, plan.is_extended_id)] = stream
-        for plan, stream in zip(profile.messages, streams.values(), strict=True):
+        for plan, stream in zip(profile.messages, self._streams.values(), strict=True):
             for unit in stream.units:
                 source = self._by_bus[plan.bus][_key(unit.choice.arbitration_id, unit.choice.is_extended_id)]
-                source.chosen.append(unit)
-        self.counts: Mapping[str, FrameCounts] = {name: stream.screen.counts for name, stream in streams.items()}
+                source.choose(unit)
+        self.counts: Mapping[str, FrameCounts] = {name: stream.screen.counts for name, stream in self._streams.items()}
+
+    def hear(self, frame: Frame) -> Heard:
+        """What a frame tells; nothing if nobody wants it or it is refused.
+
+        A group heard for the first time, after a silence longer than its tightest freshness, or from a frame older
+        than the one before it is told whole, so that what became of it meanwhile does not matter.
+        """
+        bus, arbitration_id, data, at_s, is_extended_id, _ = frame
+        try:
+            stream = self._by_bus[bus][arbitration_id | _EXTENDED if is_extended_id else arbitration_id]
+        except KeyError:
+            return NOTHING_HEARD
+        if (page := stream.only) is None:
+            return stream.hear(data, at_s)
+        is_next = 0.0 <= at_s - page.at_s <= page.freshness_s
+        if is_next and data == page.last:
+            # The bytes of the last frame, which was believed: known without looking at them.
+            page.at_s = at_s
+            stream.counts.received += 1
+            return page.unchanged
+        page.last = None
+        if stream.is_checked or len(data) < stream.length_bytes:
+            if stream.screen.judge(data, at_s) is not _BELIEVED:
+                return NOTHING_HEARD
+        else:
+            stream.counts.received += 1
+            stream.screen.is_refused_last = False
+        cut = data if len(data) == stream.length_bytes else data[: stream.length_bytes]
+        changed = page.hear(cut, at_s, is_next)
+        if page.at_s == at_s:  # else it is older than another, and nothing is to be compared with it
+            page.last = data
+        return (page.groups, changed) if changed else page.unchanged
+
+    def readings(self, groups: Iterable[int], at_s: float) -> tuple[Reading, ...]:
+        """All that is known of these groups, which were just heard at `at_s`: the changed and the unchanged."""
+        return tuple(reading for group in groups for reading in self._pages[group].readings(at_s))
 
     def receive(self, frame: Frame) -> tuple[Reading, ...]:
         """Readings of all wanted signals in a frame; none if nobody wants the frame or it is refused."""
-        stream = self._by_bus.get(frame.bus, _NOTHING).get(_key(frame.arbitration_id, frame.is_extended_id))
-        return stream.receive(frame.data, frame.received_at_s) if stream is not None else ()
+        groups, _ = self.hear(frame)
+        return self.readings(groups, frame.received_at_s)
 
     def message_of(self, frame: Frame) -> str | None:
         """The DBC message of a frame, None if nobody wants it."""
         stream = self._by_bus.get(frame.bus, _NOTHING).get(_key(frame.arbitration_id, frame.is_extended_id))
         return None if stream is None else stream.message
+
+    def forget_count(self, frame: Frame) -> None:
+        """Between this frame of its message and the one before or after it others may have gone unseen."""
+        if (message := self.message_of(frame)) is not None:
+            self._streams[message].screen.forget_count()
 
     def refused_last(self, message: str) -> bool:
         """Whether the newest frame of a message was refused; False before the first one."""
@@ -63,123 +117,152 @@ class _Unit:
     def choose(self, data: bytes) -> None:
         self.meaning = self._meanings.get(self.choice.field.extract(data), _unit_unknown)
 
+    def read(self, raw: int) -> Meaning:
+        return self.meaning(raw)
+
 
 def _unit_unknown(_raw: int) -> Meaning:
     return UNIT_UNKNOWN
 
 
-class _Field:
-    """One signal ready for decoding: where it lies in the payload read as an integer, and what its raw value means."""
-
-    __slots__ = ("is_little_endian", "meaning", "ones", "path", "shift", "sign", "unit", "unit_choice")
-
-    def __init__(self, plan: SignalPlan, unit: _Unit | None) -> None:
-        field = plan.field
-        self.path = plan.path
-        self.unit = plan.unit
-        self.shift = field.shift
-        self.ones = (1 << field.length) - 1
-        self.sign = 1 << field.length - 1 if field.is_signed else 0
-        self.is_little_endian = field.is_little_endian
-        self.meaning = meaning_of(plan)
-        self.unit_choice = unit
-
-    def read(self, little: int, big: int) -> Meaning:
-        raw = (little if self.is_little_endian else big) >> self.shift & self.ones
-        raw = (raw ^ self.sign) - self.sign  # two's complement; nothing where sign is 0
-        return self.meaning(raw) if self.unit_choice is None else self.unit_choice.meaning(raw)
-
-
 class _Page:
     """The signals of a message that are present together, with what was last read from their bits.
 
-    Without multiplexing a message is one page.  Frames that do not change the page's bits (the mask leaves out all
-    others, counters among them) give the same readings with a new time and are not decoded again.
+    Without multiplexing a message is one page. The mask leaves out all bits but the wanted ones, counters among them.
+    `at_s` is when the page was last seen, `last` the bytes it was seen in then, if those may be compared with.
     """
 
-    __slots__ = ("fields", "mask", "message", "read", "seen", "selections", "units")
+    def __init__(self, message: str, group: int, signals: Sequence[SignalPlan], units: Mapping[str, _Unit]) -> None:
+        self.group = group
+        self.selector_values = signals[0].selector_values
+        self.freshness_s = min(plan.freshness_s for plan in signals)
+        self.units = tuple(units[plan.path] for plan in signals if plan.path in units)
+        self.groups = (group,)
+        self.unchanged: Heard = (self.groups, ())
+        self.last: bytes | None = None
+        self.at_s = -math.inf
+        self._selections: tuple[Selection, ...] = signals[0].selections
+        self._unit_meanings: tuple[Callable[[int], Meaning], ...] = ()
+        self._known: list[Reading | None] = [None] * len(signals)
+        # Compared in the byte order of the signals, and little endian where they are of both.
+        is_little = any(plan.field.is_little_endian for plan in signals)
+        self._order: Literal["little", "big"] = "little" if is_little else "big"
+        self._is_mixed = is_little and not all(plan.field.is_little_endian for plan in signals)
+        self._payload = 0
+        self._fields = tuple(
+            (
+                _mask(plan.field, self._order),
+                number,
+                plan.field.is_little_endian is not is_little,
+                reader_of(plan, message, units[plan.path].read if plan.path in units else meaning_of(plan)),
+            )
+            for number, plan in enumerate(signals)
+        )
+        self._mask, self._is_disjoint = 0, True
+        for mask, *_ in self._fields:
+            self._is_disjoint = self._is_disjoint and not self._mask & mask
+            self._mask |= mask
 
-    def __init__(self, message: str, signals: Iterable[SignalPlan], units: Mapping[str, _Unit]) -> None:
-        plans = tuple(signals)
-        self.message = message
-        self.selections: tuple[Selection, ...] = plans[0].selections
-        self.units = tuple(units[plan.path] for plan in plans if plan.path in units)
-        self.fields = tuple(_Field(plan, units.get(plan.path)) for plan in plans)
-        self.mask = 0
-        for plan in plans:
-            self.mask |= _little_endian_mask(plan.field)
-        self.seen: tuple[int, tuple[Callable[[int], Meaning], ...]] | None = None
-        self.read: tuple[tuple[_Field, Meaning], ...] = ()
+    def is_in(self, data: bytes) -> bool:
+        """Whether the further multiplexers select this page."""
+        return all(selection.field.extract(data) in selection.values for selection in self._selections)
 
-    def readings(self, data: bytes, little: int, big: int, at_s: float) -> list[Reading]:
-        for selection in self.selections:
-            if selection.field.extract(data) not in selection.values:
-                return []
-        seen = (little & self.mask, tuple(unit.meaning for unit in self.units))
-        if seen != self.seen:
-            self.read = tuple((field, field.read(little, big)) for field in self.fields)
-            self.seen = seen
-        message = self.message
-        return [
-            Reading(field.path, value, field.unit, at_s, quality, reason, message)
-            for field, (value, quality, reason) in self.read
-        ]
+    def hear(self, data: bytes, at_s: float, is_next: bool) -> Sequence[Reading]:
+        """Readings of the signals whose bits changed; of all if the frame does not follow the last one in time."""
+        payload = int.from_bytes(data, self._order)
+        if is_next and not (self.units and self._has_unit_changed()):
+            changed = (payload ^ self._payload) & self._mask
+            self.at_s = at_s
+            if not changed:
+                return ()
+        else:
+            changed = self._mask
+            # A frame older than the last one is read, but nothing is compared with it.
+            self.at_s = at_s if at_s >= self.at_s else -math.inf
+        self._payload = payload
+        other = int.from_bytes(data, "big") if self._is_mixed else 0
+        known, is_disjoint = self._known, self._is_disjoint
+        readings = []
+        for mask, number, is_other, read in self._fields:
+            if changed & mask:
+                known[number] = reading = read(other if is_other else payload, at_s)
+                readings.append(reading)
+                if is_disjoint and not (changed := changed & ~mask):
+                    break
+        return readings
+
+    def readings(self, at_s: float) -> Iterator[Reading]:
+        """All that is known of a page just seen at `at_s`."""
+        return (reading._replace(at_s=at_s) for reading in self._known if reading is not None)
+
+    def _has_unit_changed(self) -> bool:
+        before, self._unit_meanings = self._unit_meanings, tuple(unit.meaning for unit in self.units)
+        return before != self._unit_meanings
 
 
 class _Stream:
-    """All frames of one message on one bus."""
+    """All frames of one message on one bus. `pages` are its groups in their order.
 
-    def __init__(self, plan: MessagePlan) -> None:
+    `only` is the page of a message that has no other and nothing that could make the same bytes mean something else:
+    no counter (which would refuse them), no unit chosen by another message, none chosen for another.
+    """
+
+    def __init__(self, plan: MessagePlan, first_group: int) -> None:
         self.screen = Screen(plan)
+        self.counts = self.screen.counts
         self.message = plan.name
+        self.length_bytes = plan.length_bytes
+        self.is_checked = plan.checksum is not None or plan.counter is not None
         units = {
             signal.path: _Unit(signal, signal.unit_choice) for signal in plan.signals if signal.unit_choice is not None
         }
         self.units = tuple(units.values())
-        self.chosen: list[_Unit] = []
-        self._length_bytes = plan.length_bytes
+        self.pages = tuple(
+            _Page(plan.name, number, group, units) for number, group in enumerate(plan.groups, first_group)
+        )
+        is_one_page = len(self.pages) == 1 and plan.selector is None and not plan.groups[0][0].selections
+        self.only = self.pages[0] if is_one_page and plan.counter is None and not units else None
+        self._chosen: list[_Unit] = []
         self._selector = plan.selector
         self._selector_known = plan.selector_known
-        self._pages = _pages(plan, units)
-        self._has_motorola = any(not signal.field.is_little_endian for signal in plan.signals)
+        self._by_selector: dict[int | None, list[_Page]] = {}
+        for page in self.pages:
+            for value in (None,) if page.selector_values is None else sorted(page.selector_values):
+                self._by_selector.setdefault(value, []).append(page)
 
-    def receive(self, data: bytes, at_s: float) -> tuple[Reading, ...]:
-        if self.screen.judge(data, at_s) is not Verdict.BELIEVED:
-            return ()
-        if len(data) > self._length_bytes:
-            data = data[: self._length_bytes]
-        for unit in self.chosen:
+    def choose(self, unit: _Unit) -> None:
+        """Frames of this message choose that unit."""
+        self._chosen.append(unit)
+        self.only = None
+
+    def hear(self, data: bytes, at_s: float) -> Heard:
+        if self.screen.judge(data, at_s) is not _BELIEVED:
+            return NOTHING_HEARD
+        if len(data) > self.length_bytes:
+            data = data[: self.length_bytes]
+        for unit in self._chosen:
             unit.choose(data)
-        little = int.from_bytes(data, "little")
-        big = int.from_bytes(data, "big") if self._has_motorola else 0
-        readings: list[Reading] = []
-        for page in self._pages.get(None, ()):
-            readings += page.readings(data, little, big, at_s)
-        if self._selector is not None:
-            selected = self._selector.extract(data)
-            for page in self._pages.get(selected, ()):
-                readings += page.readings(data, little, big, at_s)
-            if self._selector_known is not None and selected not in self._selector_known:
-                self.screen.counts.unknown_selector += 1
-        return tuple(readings)
+        present = [page for page in self._selected(data) if page.is_in(data)]
+        changed = [
+            reading
+            for page in present
+            for reading in page.hear(data, at_s, 0.0 <= at_s - page.at_s <= page.freshness_s)
+        ]
+        return tuple(page.group for page in present), changed
+
+    def _selected(self, data: bytes) -> Sequence[_Page]:
+        pages = self._by_selector.get(None, [])
+        if self._selector is None:
+            return pages
+        selected = self._selector.extract(data)
+        if self._selector_known is not None and selected not in self._selector_known:
+            self.counts.unknown_selector += 1
+        return pages + self._by_selector.get(selected, [])
 
 
-def _pages(plan: MessagePlan, units: Mapping[str, _Unit]) -> dict[int | None, tuple[_Page, ...]]:
-    """Pages by value of the selector; under None those that do not depend on it."""
-    together: dict[tuple[frozenset[int] | None, tuple[Selection, ...]], list[SignalPlan]] = {}
-    for signal in plan.signals:
-        together.setdefault((signal.selector_values, signal.selections), []).append(signal)
-    pages: dict[int | None, list[_Page]] = {}
-    for (values, _), signals in together.items():
-        page = _Page(plan.name, signals, units)
-        for value in (None,) if values is None else sorted(values):
-            pages.setdefault(value, []).append(page)
-    return {value: tuple(listed) for value, listed in pages.items()}
-
-
-def _little_endian_mask(field: BitField) -> int:
-    """The field's bits in the payload read as a little-endian integer."""
-    return int.from_bytes(field.insert(bytes(field.size_bytes), (1 << field.length) - 1), "little")
+def _mask(field: BitField, order: Literal["little", "big"]) -> int:
+    """The field's bits in the payload read as an integer in that order."""
+    return int.from_bytes(field.insert(bytes(field.size_bytes), (1 << field.length) - 1), order)
 
 
 _NOTHING: Mapping[int, _Stream] = {}

@@ -17,6 +17,9 @@ OUT_OF_RANGE: Meaning = (None, Quality.INVALID, "out_of_range")
 NO_MEANING: Meaning = (None, Quality.INVALID, "no_meaning")
 UNIT_UNKNOWN: Meaning = (None, Quality.UNKNOWN, "unit_unknown")
 
+# A power of ten that a double holds exactly; more decimals than these no profile of a car has.
+_DIGITS_EXACT_MAX = 22
+
 _FLOATS: Mapping[int, tuple[struct.Struct, int]] = {
     bits: (struct.Struct(code), bits // 8) for bits, code in ((16, "<e"), (32, "<f"), (64, "<d"))
 }
@@ -35,43 +38,101 @@ def meanings_by_unit(plan: SignalPlan) -> Mapping[int, Callable[[int], Meaning]]
     return {raw: _of_number(plan, factor, 0.0) for raw, factor in factors.items()}
 
 
+class _Table(dict[int, Meaning]):
+    def __missing__(self, _raw: int) -> Meaning:
+        return NO_MEANING
+
+
 def _of_choices(plan: SignalPlan, choices: Mapping[int, Value]) -> Callable[[int], Meaning]:
-    table: dict[int, Meaning] = {raw: (value, Quality.OK, None) for raw, value in choices.items()}
+    table = _Table({raw: (value, Quality.OK, None) for raw, value in choices.items()})
     table.update(dict.fromkeys(plan.invalid_raw, INVALID_MARKER))
-
-    def meaning(raw: int) -> Meaning:
-        return table.get(raw, NO_MEANING)
-
-    return meaning
+    return table.__getitem__
 
 
 def _of_number(plan: SignalPlan, factor: float, offset: float) -> Callable[[int], Meaning]:
     scale, start = plan.scale * factor, plan.offset * factor + offset
-    invalid, digits = plan.invalid_raw, plan.digits
     low = plan.minimum if plan.minimum is not None else -math.inf
     high = plan.maximum if plan.maximum is not None else math.inf
     is_whole = plan.datatype not in ("float", "double")
-    # Whole numbers stay whole, so that 64 bits come through unrounded.
-    whole = (int(scale), int(start)) if is_whole and scale.is_integer() and start.is_integer() else None
-    unpack, size_bytes = _FLOATS[plan.field.length] if plan.field.is_float else (None, 0)
+    if plan.field.is_float:
+        return _of_float(plan, scale, start, low, high, is_whole=is_whole)
+    if (fraction := fraction_of(plan, factor, offset)) is not None:
+        return _of_fraction(plan.invalid_raw, *fraction, low, high, is_whole=is_whole)
+    return _of_rounded(plan, scale, start, low, high, is_whole=is_whole)
+
+
+def fraction_of(plan: SignalPlan, factor: float, offset: float) -> tuple[int, int, int] | None:
+    """(step, origin, tens) if each value is exactly (raw × step + origin) / tens, a power of ten; None if not.
+
+    Of a whole number `tens` is 1: it stays whole, so that 64 bits come through unrounded.
+    """
+    scale, start = plan.scale * factor, plan.offset * factor + offset
+    if plan.field.is_float:
+        return None
+    if plan.datatype not in ("float", "double"):
+        return (int(scale), int(start), 1) if scale.is_integer() and start.is_integer() else None
+    if plan.digits is None or plan.digits > _DIGITS_EXACT_MAX:
+        return None
+    tens = 10**plan.digits
+    step, origin = round(scale * tens), round(start * tens)
+    return (step, origin, tens) if (step / tens, origin / tens) == (scale, start) else None
+
+
+def _of_fraction(
+    invalid: frozenset[int], step: int, origin: int, tens: int, low: float, high: float, *, is_whole: bool
+) -> Callable[[int], Meaning]:
+    """(raw × step + origin) / tens in whole numbers: one division, which gives the nearest number there is."""
+    ok = Quality.OK
+
+    def whole(raw: int) -> Meaning:
+        if raw in invalid:
+            return INVALID_MARKER
+        value = raw * step + origin
+        return (value, ok, None) if low <= value <= high else OUT_OF_RANGE
+
+    def decimal(raw: int) -> Meaning:
+        if raw in invalid:
+            return INVALID_MARKER
+        value = (raw * step + origin) / tens
+        return (value, ok, None) if low <= value <= high else OUT_OF_RANGE
+
+    return whole if is_whole else decimal
+
+
+def _of_rounded(
+    plan: SignalPlan, scale: float, start: float, low: float, high: float, *, is_whole: bool
+) -> Callable[[int], Meaning]:
+    """A scale no decimals hold, such as that from km/h to m/s."""
+    invalid, digits = plan.invalid_raw, plan.digits
 
     def meaning(raw: int) -> Meaning:
         if raw in invalid:
             return INVALID_MARKER
-        value: int | float
-        if unpack is not None:
-            (number,) = unpack.unpack(raw.to_bytes(size_bytes, "little"))
-            if not math.isfinite(number):
-                return INVALID_MARKER  # not a number is what a float says for "not known"
-            value = number * scale + start
-        elif whole is not None:
-            value = raw * whole[0] + whole[1]
-        else:
-            value = raw * scale + start
-        if digits is not None:
-            value = round(value, digits) if math.isfinite(value) else value
-        if not low <= value <= high or not math.isfinite(value):
-            return OUT_OF_RANGE
-        return (int(value) if is_whole else float(value)), Quality.OK, None
+        return _judged(raw * scale + start, digits, low, high, is_whole=is_whole)
 
     return meaning
+
+
+def _of_float(
+    plan: SignalPlan, scale: float, start: float, low: float, high: float, *, is_whole: bool
+) -> Callable[[int], Meaning]:
+    invalid, digits = plan.invalid_raw, plan.digits
+    unpack, size_bytes = _FLOATS[plan.field.length]
+
+    def meaning(raw: int) -> Meaning:
+        (number,) = unpack.unpack(raw.to_bytes(size_bytes, "little"))
+        if raw in invalid or not math.isfinite(number):
+            return INVALID_MARKER  # not a number is what a float says for "not known"
+        return _judged(number * scale + start, digits, low, high, is_whole=is_whole)
+
+    return meaning
+
+
+def _judged(value: float, digits: int | None, low: float, high: float, *, is_whole: bool) -> Meaning:
+    if not math.isfinite(value):
+        return OUT_OF_RANGE
+    if digits is not None:
+        value = round(value, digits)
+    if not low <= value <= high or not math.isfinite(value):
+        return OUT_OF_RANGE
+    return (int(value) if is_whole else value), Quality.OK, None

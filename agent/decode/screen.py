@@ -16,6 +16,10 @@ class Verdict(Enum):
     COUNTER = "counter"
 
 
+# Looked up once, for nearly every frame is.
+_BELIEVED = Verdict.BELIEVED
+
+
 @dataclass(slots=True)
 class FrameCounts:
     """Frames of one message since start: all, and those refused by cause.
@@ -39,28 +43,33 @@ class Screen:
         self._length_bytes = plan.length_bytes
         self._checksum = plan.checksum
         self._counter = _Counter(plan.counter) if plan.counter is not None else None
+        self._has_checks = plan.checksum is not None or plan.counter is not None
 
     def judge(self, data: bytes, at_s: float) -> Verdict:
         """Whether a frame that came at `at_s` is to be believed; bytes beyond the message's length do not count."""
-        self.counts.received += 1
-        verdict = self._verdict(data, at_s)
-        self.is_refused_last = verdict is not Verdict.BELIEVED
-        return verdict
-
-    def _verdict(self, data: bytes, at_s: float) -> Verdict:
+        counts = self.counts
+        counts.received += 1
+        self.is_refused_last = True
         if len(data) < self._length_bytes:
-            self.counts.refused_length += 1
+            counts.refused_length += 1
             return Verdict.LENGTH
-        if len(data) > self._length_bytes:
-            data = data[: self._length_bytes]
-        if self._checksum is not None and self._checksum.field.extract(data) != self._checksum.compute(data):
-            self.counts.refused_checksum += 1
-            return Verdict.CHECKSUM
-        # After the checksum: a corrupt counter must not move what the next frame is compared with.
-        if self._counter is not None and not self._counter.may_follow(data, at_s):
-            self.counts.refused_counter += 1
-            return Verdict.COUNTER
-        return Verdict.BELIEVED
+        if self._has_checks:
+            if len(data) > self._length_bytes:
+                data = data[: self._length_bytes]
+            if self._checksum is not None and self._checksum.field.extract(data) != self._checksum.compute(data):
+                counts.refused_checksum += 1
+                return Verdict.CHECKSUM
+            # After the checksum: a corrupt counter must not move what the next frame is compared with.
+            if self._counter is not None and not self._counter.may_follow(data, at_s):
+                counts.refused_counter += 1
+                return Verdict.COUNTER
+        self.is_refused_last = False
+        return _BELIEVED
+
+    def forget_count(self) -> None:
+        """The next frame is not the one that follows the last: any counter is a new beginning."""
+        if self._counter is not None:
+            self._counter.forget()
 
 
 class _Counter:
@@ -88,6 +97,9 @@ class _Counter:
             return True
         self._jump = value
         return False
+
+    def forget(self) -> None:
+        self._good = self._jump = None
 
     def _follows(self, before: int | None, value: int) -> bool:
         return before is not None and 1 <= (value - before & self._modulus_mask) <= self._step_max

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from agent.model.frame import Frame
+from agent.model.reception import MessageId
 from agent.model.records import Record
 
 
@@ -17,6 +18,20 @@ class SendFrame:
     frame: Frame
     token: int
     not_after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Attend:
+    """Receive every frame of these messages from now on (none: no command needs them), the others as before."""
+
+    messages: tuple[MessageId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchAfresh:
+    """A frame of this message was refused: its next one is wanted, even if the kernel finds nothing changed in it."""
+
+    message: MessageId
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,4 +115,17 @@ class Stop:
     reason: str
 
 
-Effect = SendFrame | Publish | Acknowledge | Reconnect | Persist | Fetch | Subscribe | Notify | Log | Stop
+Effect = (
+    SendFrame
+    | Attend
+    | WatchAfresh
+    | Publish
+    | Acknowledge
+    | Reconnect
+    | Persist
+    | Fetch
+    | Subscribe
+    | Notify
+    | Log
+    | Stop
+)

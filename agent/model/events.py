@@ -7,6 +7,7 @@ from enum import IntEnum, StrEnum
 
 from agent.model.command import Reason
 from agent.model.frame import BusState
+from agent.model.reception import Seen
 from agent.model.records import OutboxStored
 
 
@@ -24,6 +25,22 @@ class Delivery:
 class BusChanged:
     bus: str
     state: BusState
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesSeen:
+    """What the kernel watches on this bus and found unchanged: as good as frames received at these times."""
+
+    bus: str
+    seen: tuple[Seen, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FramesLost:
+    """The kernel had no room for so many frames of this bus, or messages about them, since this was told last."""
+
+    bus: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +136,8 @@ class StopAsked:
 
 LinkEvent = (
     BusChanged
+    | MessagesSeen
+    | FramesLost
     | FrameSent
     | FrameNotSent
     | Stored

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One CAN frame. `bus` is the profile's name of the bus, `received_at_s` boot time (0 for a frame to be sent)."""
+class Frame(NamedTuple):
+    """One CAN frame, a tuple for its price.
+
+    `bus` is the profile's name of the bus, `received_at_s` boot time (0 for a frame to be sent).
+    """
 
     bus: str
     arbitration_id: int
@@ -55,6 +58,11 @@ class BitField:
         if self.is_signed and raw >> self.length - 1:
             raw -= 1 << self.length
         return raw
+
+    @property
+    def mask(self) -> int:
+        """The field's bits in the payload read as a little-endian integer."""
+        return int.from_bytes(self.insert(bytes(self.size_bytes), (1 << self.length) - 1), "little")
 
     def insert(self, data: bytes, raw: int) -> bytes:
         """Payload (at least `size_bytes` long) with the field set to `raw`, reduced to the field's width."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 Value = bool | int | float | str
 
@@ -17,9 +18,8 @@ class Quality(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One VSS path at one time.
+class Reading(NamedTuple):
+    """One VSS path at one time; a tuple, because made for every signal that changes it costs a third of a dataclass.
 
     `value` is None unless `quality` is ok; `reason` is None when it is.  `at_s` is the boot time of the frame
     the reading comes from (of the finding, where no frame came); `message` names that frame's DBC message.
@@ -34,3 +34,10 @@ class Reading:
     quality: Quality
     reason: str | None = None
     message: str = ""
+
+
+Heard = tuple[tuple[int, ...], Sequence[Reading]]
+"""What one believed frame tells: the signals of these groups (numbers in `Profile.groups`) were seen again at its time,
+and only of the second member's paths is anything new to be said; all others stand as they were read before."""
+
+NOTHING_HEARD: Heard = ((), ())

@@ -24,6 +24,7 @@ class MessageRules:
     checksum: ChecksumField | None = None
     counter: CounterRule | None = None
     computed: frozenset[str] = frozenset()
+    is_every_frame: bool = False
     is_sound: bool = True
     """Whether all is known that the profile means to say; else nothing that follows from it is told."""
 
@@ -84,7 +85,7 @@ def _rules_of(table: MessageTable, spec: MessageSpec, lookup: Lookup, place: Pla
     is_sound = not is_told and bool(checksum) == bool(table.checksum) and bool(counter) == bool(table.counter)
     if not is_sound:
         return _UNSOUND
-    return MessageRules(table.freshness_s, checksum, counter, named)
+    return MessageRules(table.freshness_s, checksum, counter, named, table.every_frame)
 
 
 def _checksum(table: ChecksumTable, spec: MessageSpec, lookup: Lookup, place: Place) -> ChecksumField | None:

@@ -110,6 +110,7 @@ class MessagePlan:
 
     `name` is unique in the profile: that of the DBC, as `bus.message` where two buses have it.  `selector_known` are
     the values of the selector that the DBC knows, wanted or not; None says nothing about unknown ones.
+    `is_every_frame`: each of its frames counts (a button pressed for one of them), so none is left out or gathered.
     """
 
     bus: str
@@ -123,6 +124,15 @@ class MessagePlan:
     selector: BitField | None
     signals: tuple[SignalPlan, ...]
     selector_known: frozenset[int] | None = None
+    is_every_frame: bool = False
+
+    @property
+    def groups(self) -> tuple[tuple[SignalPlan, ...], ...]:
+        """The signals by which of them are present together: all of them, unless the message is multiplexed."""
+        together: dict[tuple[frozenset[int] | None, tuple[Selection, ...]], list[SignalPlan]] = {}
+        for signal in self.signals:
+            together.setdefault((signal.selector_values, signal.selections), []).append(signal)
+        return tuple(map(tuple, together.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +153,11 @@ class Profile:
     send_list: tuple[SendRule, ...]
     unsupported: Mapping[Action, str]
     return_conditions: tuple[Precondition, ...] = ()
+
+    @property
+    def groups(self) -> tuple[tuple[SignalPlan, ...], ...]:
+        """The groups of all messages in their order; the number of a group is its place here."""
+        return tuple(group for message in self.messages for group in message.groups)
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -50,6 +50,7 @@ class MessageTable(_Table):
     freshness_s: Seconds | None = None
     checksum: ChecksumTable | None = None
     counter: CounterTable | None = None
+    every_frame: bool = False
 
 
 class UnitByTable(_Table):

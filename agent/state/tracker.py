@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
-from agent.model.reading import Quality, Reading
+from agent.model.reading import Heard, Quality, Reading
 from agent.profiles.schema import Profile
 
 
@@ -17,31 +18,56 @@ class Tracker:
     """
 
     def __init__(self, profile: Profile) -> None:
-        self._freshness_s: Mapping[str, float] = {
-            signal.path: signal.freshness_s for message in profile.messages for signal in message.signals
+        signals = [signal for message in profile.messages for signal in message.signals]
+        self._freshness_s: Mapping[str, float] = {signal.path: signal.freshness_s for signal in signals}
+        self._units = {signal.path: signal.unit for signal in signals}
+        self._group_of = {signal.path: number for number, group in enumerate(profile.groups) for signal in group}
+        # Most frames say only that what they carry was seen again: one time for all the paths of a group.
+        self._seen_at_s = [-math.inf] * len(profile.groups)
+        # By message: its groups, each with a path of it; the others are known when that one is.
+        numbers = itertools.count()
+        self._groups = {
+            message.name: [(next(numbers), group[0].path) for group in message.groups] for message in profile.messages
         }
-        self._units = {signal.path: signal.unit for message in profile.messages for signal in message.signals}
         self._newest: dict[str, Reading] = {}
+
+    def hear(self, heard: Heard, at_s: float) -> None:
+        """Take in what a frame received at `at_s` told."""
+        groups, changed = heard
+        if changed:
+            self.fold(changed)
+        for group in groups:
+            if at_s > self._seen_at_s[group]:
+                self._seen_at_s[group] = at_s
+
+    def seen(self, message: str, at_s: float) -> None:
+        """A frame of this message came at `at_s` that changed nothing; of what is not known yet that says nothing."""
+        self.hear((tuple(number for number, path in self._groups[message] if path in self._newest), ()), at_s)
 
     def fold(self, readings: Iterable[Reading]) -> None:
         """Take readings in; one older than what is known is left out."""
+        newest = self._newest
         for reading in readings:
-            known = self._newest.get(reading.path)
-            if known is None or reading.at_s >= known.at_s:
-                self._newest[reading.path] = reading
+            path, _, _, at_s, *_ = reading
+            known = newest.get(path)
+            if known is None or (at_s >= known.at_s and at_s >= self._seen_at_s[self._group_of[path]]):
+                newest[path] = reading
 
     def reading(self, path: str, now_s: float) -> Reading:
         """What is known of `path` now; `at_s` is when it was last received."""
-        known = self._newest.get(path)
+        known = self.last_known(path)
         if known is None:
             return Reading(path, None, self._units.get(path), now_s, Quality.UNKNOWN, "never_received")
         if now_s - known.at_s > self._freshness_s[path]:
-            return replace(known, value=None, quality=Quality.STALE, reason="not_received")
+            return known._replace(value=None, quality=Quality.STALE, reason="not_received")
         return known
 
     def last_known(self, path: str) -> Reading | None:
         """The newest reading however old it is: for display beside its age, never for a decision."""
-        return self._newest.get(path)
+        known = self._newest.get(path)
+        if known is not None and (seen_at_s := self._seen_at_s[self._group_of[path]]) > known.at_s:
+            known = self._newest[path] = known._replace(at_s=seen_at_s)
+        return known
 
     def snapshot(self, now_s: float) -> dict[str, Reading]:
         """Every path of the profile as it stands now."""
@@ -49,5 +75,6 @@ class Tracker:
 
     def next_stale_at(self, now_s: float) -> float | None:
         """When the next fresh reading grows stale if nothing comes, None if none is fresh."""
-        ends = (known.at_s + self._freshness_s[path] for path, known in self._newest.items())
+        newest = [known for path in self._newest if (known := self.last_known(path)) is not None]
+        ends = (known.at_s + self._freshness_s[known.path] for known in newest)
         return min((end for end in ends if end >= now_s), default=None)

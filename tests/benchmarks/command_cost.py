@@ -29,7 +29,7 @@ from time import perf_counter
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.adapters.files import read_key_file
-from agent.app import App, new_identity
+from agent.app import App
 from agent.backend.keys import key_id
 from agent.bench.broker import BenchBroker
 from agent.bench.broker_mosquitto import MosquittoBroker
@@ -47,6 +47,7 @@ from agent.model.effects import Effect, Persist
 from agent.model.events import Delivery, FrameNotSent, FrameSent, LinkEvent, Stored
 from agent.model.records import Intent
 from agent.uplink.wire import Topics
+from agent.wiring import new_identity
 from tests.benchmarks.cost_report import machine_facts, summary, table
 from tests.benchmarks.floor import Floor, FloorTimes
 

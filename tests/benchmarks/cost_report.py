@@ -52,7 +52,7 @@ class Bare(Protocol):
 
 
 def summary(pairs: Sequence[tuple[Command, Bare]]) -> dict[str, Any]:
-    """`spread_ms` of each step, and how many times its floor a command costs at each of the three."""
+    """`spread_ms` of each step, how many times its floor a command costs at each, and how much more than its floor."""
     commands, floors = [command for command, _ in pairs], [floor for _, floor in pairs]
 
     def of_commands(span_s: Callable[[Command], float]) -> dict[str, float]:
@@ -78,11 +78,14 @@ def summary(pairs: Sequence[tuple[Command, Bare]]) -> dict[str, Any]:
         name.removesuffix("_ms"): round(total_ms / floor["total"][name], 2)
         for name, total_ms in command["total"].items()
     }
-    return {"commands": len(pairs), "command": command, "floor": floor, "ratio": ratio}
+    over = spread_ms(
+        (one.sent_s - one.delivered_s) - (bare.signature_s + bare.commit_s + bare.send_s) for one, bare in pairs
+    )
+    return {"commands": len(pairs), "command": command, "floor": floor, "ratio": ratio, "over_floor": over}
 
 
 def spread_ms(spans_s: Iterable[float]) -> dict[str, float]:
-    """10th percentile, median and 90th percentile of a list that is not empty.
+    """10th percentile, median, 90th and 99th percentile of a list that is not empty.
 
     A percentile is the value so many in a hundred do not exceed.  Below the tenth hardly anything disturbed the run.
     """
@@ -91,7 +94,12 @@ def spread_ms(spans_s: Iterable[float]) -> dict[str, float]:
     def percentile(hundredths: int) -> float:
         return ordered[-(-len(ordered) * hundredths // 100) - 1]
 
-    found_s = {"p10_ms": percentile(10), "median_ms": statistics.median(ordered), "p90_ms": percentile(90)}
+    found_s = {
+        "p10_ms": percentile(10),
+        "median_ms": statistics.median(ordered),
+        "p90_ms": percentile(90),
+        "p99_ms": percentile(99),
+    }
     return {name: round(found * 1000, 3) for name, found in found_s.items()}
 
 
@@ -113,7 +121,8 @@ def machine_facts(folder: Path, bus: str) -> dict[str, str | int | float]:
 def table(document: Mapping[str, Any]) -> str:
     """The document for a person."""
     lines = [
-        f"{document['commands']} commands, in milliseconds".ljust(_WORDS_WIDTH) + _columns("10 %", "median", "90 %")
+        f"{document['commands']} commands, in milliseconds".ljust(_WORDS_WIDTH)
+        + _columns("10 %", "median", "90 %", "99 %")
     ]
     for part, rows in (("command", COMMAND_ROWS), ("floor", FLOOR_ROWS)):
         for key, words in rows:
@@ -122,6 +131,8 @@ def table(document: Mapping[str, Any]) -> str:
     lines.append(
         "times the floor".ljust(_WORDS_WIDTH) + _columns(*(f"{ratio:.1f}" for ratio in document["ratio"].values()))
     )
+    over = (f"{figure_ms:.2f}" for figure_ms in document["over_floor"].values())
+    lines.append("milliseconds over the floor measured beside it".ljust(_WORDS_WIDTH) + _columns(*over))
     lines.append(", ".join(f"{key.replace('_', ' ')}: {fact}" for key, fact in document["machine"].items()))
     return "\n".join(lines)
 

@@ -40,7 +40,8 @@ def test_steps_are_told_apart_and_compared() -> None:
     document = summary([(command, floor)] * 3)
     assert [document["command"][key]["median_ms"] for key, _ in COMMAND_ROWS] == [15.0, 1.0, 2.0, 4.0, 8.0]
     assert [document["floor"][key]["median_ms"] for key, _ in FLOOR_ROWS] == [6.0, 1.0, 2.0, 3.0]
-    assert document["ratio"] == {"p10": 2.5, "median": 2.5, "p90": 2.5}
+    assert document["ratio"] == {"p10": 2.5, "median": 2.5, "p90": 2.5, "p99": 2.5}
+    assert document["over_floor"] == {"p10_ms": 9.0, "median_ms": 9.0, "p90_ms": 9.0, "p99_ms": 9.0}
 
 
 def test_table_has_every_step_and_the_machine(tmp_path: Path) -> None:
@@ -49,11 +50,12 @@ def test_table_has_every_step_and_the_machine(tmp_path: Path) -> None:
     page = table(summary([(command, floor)]) | {"machine": machine_facts(tmp_path, "vcan0")})
     for _, words in (*COMMAND_ROWS, *FLOOR_ROWS):
         assert words in page
-    assert page.splitlines()[-2].split()[-3:] == ["2.5", "2.5", "2.5"]
+    assert page.splitlines()[-3].split()[-4:] == ["2.5"] * 4
+    assert page.splitlines()[-2].split()[-4:] == ["9.00"] * 4
     assert "bus: vcan0" in page.splitlines()[-1]
 
 
 def test_nine_in_ten_do_not_exceed_the_ninetieth_percentile() -> None:
     spans_s = [number / 1000 for number in range(10, 0, -1)]
-    assert spread_ms(spans_s) == {"p10_ms": 1.0, "median_ms": 5.5, "p90_ms": 9.0}
-    assert spread_ms([0.007]) == {"p10_ms": 7.0, "median_ms": 7.0, "p90_ms": 7.0}
+    assert spread_ms(spans_s) == {"p10_ms": 1.0, "median_ms": 5.5, "p90_ms": 9.0, "p99_ms": 10.0}
+    assert spread_ms([0.007]) == dict.fromkeys(("p10_ms", "median_ms", "p90_ms", "p99_ms"), 7.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -79,11 +78,11 @@ def test_sr01_another_length_bus_or_kind_of_frame_takes_a_frame_off_the_list(veh
     plan = profile(vehicle)
     for rule in plan.send_list:
         frame = frame_of(rule)
-        assert not is_on_send_list(replace(frame, data=frame.data + b"\x00"), plan.send_list)
-        assert not is_on_send_list(replace(frame, data=frame.data[:-1]), plan.send_list)
-        assert not is_on_send_list(replace(frame, bus=f"{frame.bus}_other"), plan.send_list)
-        assert not is_on_send_list(replace(frame, is_extended_id=not frame.is_extended_id), plan.send_list)
-        assert not is_on_send_list(replace(frame, is_fd=not frame.is_fd), plan.send_list)
+        assert not is_on_send_list(frame._replace(data=frame.data + b"\x00"), plan.send_list)
+        assert not is_on_send_list(frame._replace(data=frame.data[:-1]), plan.send_list)
+        assert not is_on_send_list(frame._replace(bus=f"{frame.bus}_other"), plan.send_list)
+        assert not is_on_send_list(frame._replace(is_extended_id=not frame.is_extended_id), plan.send_list)
+        assert not is_on_send_list(frame._replace(is_fd=not frame.is_fd), plan.send_list)
 
 
 @pytest.mark.parametrize("vehicle", VEHICLES)
@@ -93,7 +92,7 @@ def test_sr01_what_one_vehicle_may_be_sent_every_other_refuses(vehicle: str) -> 
             continue
         for rule in profile(vehicle).send_list:
             for bus in profile(other).buses:
-                assert not is_on_send_list(replace(frame_of(rule), bus=bus.name), profile(other).send_list)
+                assert not is_on_send_list(frame_of(rule)._replace(bus=bus.name), profile(other).send_list)
 
 
 def is_same_id(rule: SendRule, other: SendRule) -> bool:

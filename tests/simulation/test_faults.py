@@ -157,7 +157,7 @@ class LateStampComputer(Computer):
     """An edge that takes a frame's time of receipt when it gets round to reading it (H97)."""
 
     def stamped(self, frame: Frame) -> Frame:
-        return replace(frame, received_at_s=frame.received_at_s + 0.3)
+        return frame._replace(received_at_s=frame.received_at_s + 0.3)
 
 
 class LateStampWorld(World):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tracemalloc
-from dataclasses import replace
 from random import Random
 
 import pytest
@@ -159,7 +158,7 @@ def test_full_bus_leaves_the_command_in_time_or_says_timeout_and_the_agent_as_sm
         pair.run(STEP_S)
         for _ in range(round(FULL_BUS_PER_S * STEP_S)):
             number += 1
-            frame = replace(noise[number % len(noise)], received_at_s=pair.now_s)
+            frame = noise[number % len(noise)]._replace(received_at_s=pair.now_s)
             pair.engine.receive_frame(frame, pair.now_s)
         pair.perform()
         pair.performed.clear()

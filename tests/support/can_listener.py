@@ -7,7 +7,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from agent.adapters.can_bus import CanBus
+from agent.adapters.can_reception import Watching
+from agent.model.events import FramesLost, MessagesSeen
 from agent.model.frame import BusState, Frame, SendRule
+from agent.model.reception import Watch
 
 WAIT_S = 10.0
 
@@ -17,10 +20,26 @@ class CanListener:
 
     def __init__(self) -> None:
         self._frames: asyncio.Queue[Frame] = asyncio.Queue()
+        self._changes: asyncio.Queue[Frame] = asyncio.Queue()
+        self.news: list[MessagesSeen | FramesLost] = []
         self._states: asyncio.Queue[BusState] = asyncio.Queue()
 
     def on_frame(self, frame: Frame) -> None:
         self._frames.put_nowait(frame)
+
+    def on_change(self, frame: Frame) -> None:
+        self._changes.put_nowait(frame)
+
+    def on_news(self, event: MessagesSeen | FramesLost) -> None:
+        self.news.append(event)
+
+    async def change(self) -> Frame:
+        """The next frame that the kernel picked out; fails after a bounded wait."""
+        return await asyncio.wait_for(self._changes.get(), WAIT_S)
+
+    def changes_so_far(self) -> list[Frame]:
+        """What the kernel picked out and was not asked for yet."""
+        return [self._changes.get_nowait() for _ in range(self._changes.qsize())]
 
     def on_state(self, state: BusState) -> None:
         self._states.put_nowait(state)
@@ -59,10 +78,14 @@ async def running_bus(
     send_list: Sequence[SendRule] = (),
     wanted_ids: Sequence[tuple[int, bool]] = ((0x123, False),),
     is_fd: bool = False,
+    conflatable_ids: Sequence[tuple[int, bool]] = (),
+    may_conflate: Callable[[], bool] = lambda: True,
+    watches: Sequence[Watch] = (),
+    bus: str = "body",
 ) -> AsyncIterator[CanBus]:
-    """A `CanBus` named `body` whose `run` is under way, and which has said that it is up."""
-    bus = CanBus(
-        "body",
+    """A `CanBus` whose `run` is under way, and which has said that it is up."""
+    can_bus = CanBus(
+        bus,
         interface=interface,
         channel=channel,
         bitrate_bps=500_000,
@@ -71,9 +94,12 @@ async def running_bus(
         wanted_ids=wanted_ids,
         on_frame=listener.on_frame,
         on_state=listener.on_state,
+        conflatable_ids=conflatable_ids,
+        may_conflate=may_conflate,
+        watching=Watching(watches, listener.on_change, listener.on_news),
     )
     async with asyncio.TaskGroup() as group:
-        running = group.create_task(bus.run(), name="bus")
+        running = group.create_task(can_bus.run(), name="bus")
         await listener.until(BusState.UP)
-        yield bus
+        yield can_bus
         running.cancel()

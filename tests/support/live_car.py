@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.adapters.clock import boot_s
 from agent.adapters.files import read_key_file
 from agent.adapters.status_socket import read_status
-from agent.app import App, new_identity
+from agent.app import App
 from agent.backend import Backend, load_settings
 from agent.bench.car import VirtualCar
 from agent.bench.car_can import CarOnBus
@@ -27,6 +27,7 @@ from agent.cli import _key_records, load_config
 from agent.command.envelope import CommandPayload, MessageKind, encode_command, seal
 from agent.model.command import Action
 from agent.model.reading import Quality
+from agent.wiring import new_identity
 from tests.support.installation import Installation, install
 from tests.support.process import until
 

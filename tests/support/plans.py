@@ -58,7 +58,7 @@ def message_plan(
         is_extended_id=False,
         is_fd=False,
         name=name,
-        length_bytes=max(signal.field.size_bytes for signal in signals),
+        length_bytes=max((signal.field.size_bytes for signal in signals), default=1),
         checksum=None,
         counter=None,
         selector=None,

@@ -725,7 +725,6 @@ def test_status_shows_what_came_and_what_was_refused() -> None:
     car.run(0.3, 50, 1)
     car.hear(50)
     status = car.telemetry.status(car.now_s)
-    assert status["frames"] == {
-        "Status": {"received": 4, "refused_length": 1, "refused_checksum": 0, "refused_counter": 0}
-    }
+    refused = {"refused_length": 1, "refused_checksum": 0, "refused_counter": 0}
+    assert status["frames"] == {"Status": {"received": 4, **refused, "unknown_selector": 0}}
     assert status["is_connected"] is False

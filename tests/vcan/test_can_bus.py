@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import struct
-import subprocess
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +14,7 @@ from agent.adapters.clock import boot_s
 from agent.model.command import Reason
 from agent.model.frame import BusState, Frame, SendRule
 from tests.support.can_listener import CanListener, running_bus
+from tests.support.wire import ERROR, EXTENDED, Wire, administer, ip
 
 pytestmark = pytest.mark.vcan
 
@@ -26,50 +23,6 @@ LINK = "vcanlink"
 
 UNLOCK = Frame("body", 0x4A0, bytes.fromhex("02"))
 SEND_LIST = [SendRule("body", 0x4A0, False, False, value=b"\x02", mask=b"\xff")]
-EXTENDED = 0x8000_0000
-ERROR = 0x2000_0000
-
-
-def administer(*command: str) -> None:
-    """Run `ip` or `tc`, which plain users' PATH leaves out."""
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    subprocess.run(command, check=True, env=os.environ | {"PATH": path})
-
-
-def ip(*words: str) -> None:
-    administer("ip", "link", *words)
-
-
-class Wire:
-    """A raw socket on the bus: the rest of the car."""
-
-    def __init__(self, channel: str, *, is_fd: bool = False) -> None:
-        self._socket = socket.socket(socket.AF_CAN, socket.SOCK_RAW, socket.CAN_RAW)
-        self._socket.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FD_FRAMES, int(is_fd))
-        self._socket.bind((channel,))
-        self._socket.settimeout(5)
-
-    def send(self, can_id: int, data: bytes, *, is_fd: bool = False) -> None:
-        size = 64 if is_fd else 8
-        self._socket.send(struct.pack(f"=IBBBB{size}s", can_id, len(data), 0, 0, 0, data))
-
-    def receive(self) -> tuple[int, bytes]:
-        packet = self._socket.recv(72)
-        can_id, length = struct.unpack_from("=IB", packet)
-        return can_id, packet[8 : 8 + length]
-
-    def is_silent(self) -> bool:
-        self._socket.setblocking(False)
-        try:
-            self._socket.recv(72)
-        except BlockingIOError:
-            return True
-        finally:
-            self._socket.settimeout(5)
-        return False
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 @pytest.fixture

@@ -75,6 +75,48 @@ async def test_frames_keep_their_order(car: can.BusABC, channel: str) -> None:
         assert times == sorted(times)
 
 
+def accounted(bus: CanBus) -> int:
+    """Every frame that came is in one of these."""
+    counts = bus.counts
+    return counts.received + counts.unwanted + counts.garbled + counts.dropped + sum(bus.conflated.values())
+
+
+async def test_of_frames_that_wait_together_the_newest_is_given_and_the_sum_of_all_counters_is_what_was_sent(
+    car: can.BusABC, channel: str
+) -> None:
+    listener = CanListener()
+    ids = [(0x123, False), (0x124, False)]
+    async with running_bus(
+        listener, interface="virtual", channel=channel, wanted_ids=ids, conflatable_ids=ids[:1]
+    ) as bus:
+        sent = 12_000
+        for number in range(sent // 3):
+            # The loop does not run meanwhile, and no buffer holds as many as these.
+            car.send(status(data=number.to_bytes(2)))
+            car.send(status(0x124, number.to_bytes(2)))
+            car.send(status(0x125))
+        await until(lambda: accounted(bus) == sent)
+        frames = listener.frames_so_far()
+        assert bus.conflated.keys() == {"123"}
+        assert frames[-2].data == frames[-1].data == (sent // 3 - 1).to_bytes(2)
+        assert bus.counts.received == len(frames)
+        for arbitration_id in (0x123, 0x124):
+            numbers = [int.from_bytes(frame.data) for frame in frames if frame.arbitration_id == arbitration_id]
+            assert numbers == sorted(numbers)
+
+
+async def test_nothing_is_conflated_while_every_frame_counts_sr_04(car: can.BusABC, channel: str) -> None:
+    listener = CanListener()
+    ids = [(0x123, False)]
+    async with running_bus(
+        listener, interface="virtual", channel=channel, conflatable_ids=ids, may_conflate=lambda: False
+    ) as bus:
+        for number in range(1000):
+            car.send(status(data=number.to_bytes(2)))
+        await until(lambda: accounted(bus) == 1000)
+        assert len(listener.frames_so_far()) == 1000
+
+
 async def test_a_permitted_frame_is_sent_not_heard_and_the_time_after_is_returned(
     car: can.BusABC, channel: str
 ) -> None:
@@ -288,6 +330,16 @@ async def test_slcan_frames_cross_a_serial_line_both_ways_and_noise_on_it_does_n
         assert (frame.arbitration_id, frame.data) == (0x123, b"\xca\xfe")
         bus.send(UNLOCK, not_after_s=boot_s() + 5)
         assert await adapter.heard(b"t4A0102\r") == b"t4A0102\r"
+
+
+async def test_the_sum_of_all_counters_is_what_crossed_the_serial_line(adapter: SerialAdapter) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="slcan", channel=adapter.port, conflatable_ids=[(0x123, False)]) as bus:
+        adapter.say(b"t123101\r" * 40 + b"t124101\r" * 30 + b"t1238AABB\r" * 20 + b"thello\r" * 10 + b"t123102\r")
+        await until(lambda: accounted(bus) == 101)
+        assert (bus.counts.unwanted, bus.counts.garbled) == (30, 30)
+        assert bus.counts.received + bus.conflated.get("123", 0) == 41
+        assert listener.frames_so_far()[-1].data == b"\x02"
 
 
 async def test_what_arrived_before_a_send_is_given_before_it_sr_04(adapter: SerialAdapter) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import replace
 
 import pytest
 
@@ -177,7 +176,7 @@ def test_an_unchanged_frame_gives_the_same_readings_at_the_new_time() -> None:
     decoder = Decoder(parsed(small_profile_text()))
     first = decoder.receive(frame(256, MOTION, 1.0))
     second = decoder.receive(frame(256, MOTION, 2.0))
-    assert [replace(reading, at_s=2.0) for reading in first] == list(second)
+    assert [reading._replace(at_s=2.0) for reading in first] == list(second)
 
 
 def test_a_change_of_one_bit_is_seen_in_every_wanted_bit() -> None:

@@ -142,6 +142,13 @@ def test_a_refused_frame_gives_no_reading_and_is_told_until_a_good_one_comes() -
     assert (counts.received, counts.refused_length, counts.refused_checksum, counts.refused_counter) == (5, 1, 1, 1)
 
 
+def test_a_refusal_is_over_with_a_frame_that_repeats_the_last_good_one() -> None:
+    decoder = Decoder(parsed(HEAD + signal_table("Vehicle.Carshare.CentralLock.IsLocked", "Lock", "IsLocked")))
+    for payload, is_refused in ((locked(1), False), (locked(1)[:6], True), (locked(1), False), (locked(1), False)):
+        decoder.hear(frame(768, payload))
+        assert decoder.refused_last("Lock") is is_refused
+
+
 def test_the_counter_is_followed_while_the_rest_of_the_payload_does_not_change() -> None:
     """SR-05: a sender that hangs repeats its last frame; its unchanged payload must not pass for news."""
     decoder = Decoder(parsed(LOCK))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from agent.model.reading import Quality, Reading
@@ -82,7 +80,7 @@ def test_last_known_reading_stays_however_old() -> None:
 def test_snapshot_has_every_path_of_the_profile_as_it_stands() -> None:
     state = tracker(speed(50, 10.0))
     assert state.snapshot(11.0) == {
-        SPEED: replace(speed(50, 10.0), value=None, quality=Quality.STALE, reason="not_received"),
+        SPEED: speed(50, 10.0)._replace(value=None, quality=Quality.STALE, reason="not_received"),
         IS_LOCKED: Reading(IS_LOCKED, None, None, 11.0, Quality.UNKNOWN, "never_received"),
     }
 

@@ -1,0 +1,76 @@
+"""Messages to and from the kernel's CAN broadcast manager, as bytes (linux/can/bcm.h). Pure functions."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from agent.model.reception import Watch
+
+# opcode, flags, count, ival1 (s, µs), ival2 (s, µs), id, number of frames; the frames behind it begin on 8 bytes.
+_HEAD: Final = struct.Struct("@3I4l2I0q")
+_FRAME: Final = {False: struct.Struct("=IBBBB8s"), True: struct.Struct("=IBBBB64s")}
+
+RX_SETUP: Final = 5
+RX_TIMEOUT: Final = 11
+RX_CHANGED: Final = 12
+
+_SETTIMER: Final = 0x0001
+_STARTTIMER: Final = 0x0002
+_RX_CHECK_DLC: Final = 0x0040
+_RX_ANNOUNCE_RESUME: Final = 0x0100
+_CAN_FD_FRAME: Final = 0x0800
+
+_EXTENDED: Final = 0x8000_0000
+_REMOTE: Final = 0x4000_0000
+_ID_MASK: Final = 0x1FFF_FFFF
+
+MESSAGE_BYTES_MAX: Final = _HEAD.size + _FRAME[True].size
+"""Of one that the kernel sends: it holds one frame at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A frame that changed a watched bit; `data` None: the message has not come for its time-out."""
+
+    arbitration_id: int
+    is_extended_id: bool
+    is_fd: bool
+    data: bytes | None
+
+
+def rx_setup(watch: Watch) -> bytes:
+    """What has the kernel begin, or begin again, to watch a message: its next frame is given whatever it holds."""
+    # Always: a frame of another length is a change, and what comes back after its time-out is told again.
+    flags = _SETTIMER | _STARTTIMER | _RX_CHECK_DLC | _RX_ANNOUNCE_RESUME | (_CAN_FD_FRAME if watch.is_fd else 0)
+    message = watch.message
+    can_id = message.arbitration_id | (_EXTENDED if message.is_extended_id else 0)
+    times = (*_timeval(watch.timeout_s), *_timeval(watch.throttle_s))
+    head = _HEAD.pack(RX_SETUP, flags, 0, *times, can_id, len(watch.masks))
+    frame = _FRAME[watch.is_fd]
+    return head + b"".join(frame.pack(can_id, len(mask), 0, 0, 0, mask) for mask in watch.masks)
+
+
+def parse(packet: bytes) -> Heard | None:
+    """A message of the kernel; None for one that was not asked for (a remote frame, an opcode unknown here)."""
+    if len(packet) < _HEAD.size:
+        return None
+    opcode, flags, _, _, _, _, _, can_id, count = _HEAD.unpack_from(packet)
+    is_fd = bool(flags & _CAN_FD_FRAME)
+    is_extended_id = bool(can_id & _EXTENDED)
+    if opcode == RX_TIMEOUT:
+        return Heard(can_id & _ID_MASK, is_extended_id, is_fd, None)
+    frame = _FRAME[is_fd]
+    if opcode != RX_CHANGED or count != 1 or len(packet) < _HEAD.size + frame.size:
+        return None
+    can_id, length, _, _, _, data = frame.unpack_from(packet, _HEAD.size)
+    if can_id & _REMOTE:
+        return None
+    return Heard(can_id & _ID_MASK, is_extended_id, is_fd, data[:length])
+
+
+def _timeval(seconds: float) -> tuple[int, int]:
+    """Seconds and microseconds; never 0, which means "no time", for what is more than that."""
+    micros = max(round(seconds * 1e6), 1 if seconds > 0 else 0)
+    return divmod(micros, 1_000_000)

@@ -1,0 +1,129 @@
+"""Who receives what on a SocketCAN bus: the kernel watches most messages, a raw socket gives every frame of the others.
+
+The raw socket also has the error frames, and what a command under way attends to.  Where the kernel cannot watch,
+every wanted frame is read: that costs more and tells the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import can
+
+from agent.adapters.can_broadcast import Broadcast, NotWatched
+from agent.adapters.can_port import kernel_filters, lost_messages
+from agent.adapters.can_source import FrameCounts
+from agent.adapters.journal import write_log
+from agent.model.effects import Level, Log
+from agent.model.events import FramesLost, MessagesSeen
+from agent.model.frame import Frame
+from agent.model.reception import MessageId, Watch
+
+Ids = frozenset[tuple[int, bool]]
+"""Ids on one bus, each with whether it is extended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """What the kernel is to watch on a bus (nothing: every wanted frame is read), who gets the frames it picks out, and
+    who the news of the others."""
+
+    watches: Sequence[Watch]
+    on_change: Callable[[Frame], None]
+    on_news: Callable[[MessagesSeen | FramesLost], None]
+
+
+class Reception:
+    """The kernel's part in one bus, over all the times it is opened."""
+
+    def __init__(self, bus: str, watching: Watching, wanted: Ids, counts: FrameCounts) -> None:
+        self._name = bus
+        self._watching = watching
+        self._wanted = wanted
+        self._counts = counts
+        self._attended: frozenset[MessageId] = frozenset()
+        self._bus: can.BusABC | None = None
+        self._broadcast: Broadcast | None = None
+        self._lost_before = 0
+
+    @property
+    def raw_ids(self) -> Ids:
+        """What the raw socket is to give, where the kernel watches the rest."""
+        watched = {watch.message for watch in self._watching.watches} - self._attended
+        return self._wanted - {(message.arbitration_id, message.is_extended_id) for message in watched}
+
+    def begin(self, bus: can.BusABC, channel: str, on_ready: Callable[[], None]) -> None:
+        """Have the kernel watch beside `bus`, which was opened with `raw_ids`; BusError if the interface failed."""
+        self._bus, self._lost_before = bus, 0
+        if not self._watching.watches:
+            return
+        try:
+            self._broadcast = Broadcast(
+                channel, self._watching.watches, on_ready=on_ready, on_change=self._count_and_pass_on
+            )
+        except NotWatched as refusal:
+            if self._counts.unwatched == 0:
+                write_log(Log(Level.WARNING, "kernel_does_not_watch", {"bus": self._name, "detail": str(refusal)}))
+            self._counts.unwatched += 1
+            _filter(bus, self._wanted)
+            return
+        self._broadcast.attend(self._attended)
+
+    def end(self) -> None:
+        """The bus is being closed."""
+        self.count_lost()
+        self._bus = None
+        if self._broadcast is not None:
+            self._broadcast.close()
+            self._broadcast = None
+
+    def take(self, messages_max: int) -> None:
+        """Pass on what the kernel picked out; BusError once the interface has failed."""
+        if self._broadcast is not None:
+            self._broadcast.take(messages_max)
+
+    def attend(self, messages: Collection[MessageId], messages_max: int) -> None:
+        """See `CanBus.attend`."""
+        self._attended = frozenset(message for message in messages if message.bus == self._name)
+        if (broadcast := self._broadcast) is not None and self._bus is not None:
+            # In this order no frame falls between the two: for a moment both give it.
+            _filter(self._bus, self.raw_ids)
+            broadcast.take(messages_max)
+            broadcast.attend(self._attended)
+
+    def watch_afresh(self, message: MessageId) -> None:
+        """See `CanBus.watch_afresh`."""
+        if self._broadcast is not None:
+            self._broadcast.watch_afresh([message])
+
+    def tell_news(self) -> None:
+        """Say what is known of messages that do not change, and what was lost; nothing may be waiting to be taken."""
+        seen = () if self._broadcast is None else self._broadcast.seen()
+        if seen:
+            self._watching.on_news(MessagesSeen(self._name, seen))
+        if (lost := self.count_lost()) > 0:
+            self._watching.on_news(FramesLost(self._name, lost))
+
+    def statistics(self) -> list[str]:
+        """See `CanBus.statistics`."""
+        return [] if self._broadcast is None else self._broadcast.statistics()
+
+    def count_lost(self) -> int:
+        """How much the kernel had no room for since this was asked last."""
+        if self._bus is None:
+            return 0
+        lost = lost_messages(self._bus.socket)  # type: ignore[attr-defined]
+        lost += 0 if self._broadcast is None else self._broadcast.lost
+        new, self._lost_before = lost - self._lost_before, lost
+        self._counts.lost += new
+        return new
+
+    def _count_and_pass_on(self, frame: Frame) -> None:
+        self._counts.received += 1
+        self._counts.changes += 1
+        self._watching.on_change(frame)
+
+
+def _filter(bus: can.BusABC, ids: Ids) -> None:
+    bus.set_filters(kernel_filters(ids))  # type: ignore[arg-type]

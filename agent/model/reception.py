@@ -1,0 +1,44 @@
+"""What the kernel is asked to watch for us on a bus, in the terms of its broadcast manager."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class MessageId:
+    """One message on one bus; an extended id and a standard one of the same number are two."""
+
+    bus: str
+    arbitration_id: int
+    is_extended_id: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A message of which the kernel gives only the frames that change a bit of `masks`, in payload order.
+
+    One mask: the wanted bits.  More of them: the first holds the bits of the selector, each further one a value of the
+    selector in those bits and the bits wanted under that value in the others.
+
+    `timeout_s`: after so long without any frame the kernel says that the message is gone; 0 for a message with a
+    selector, of which no page can be timed: it is set up afresh every `refresh_s`, which gives each page once more.
+    `throttle_s`: changes come no oftener; not above the time-out, so that a value held back is never older than that.
+    `units_of` are messages whose values change their meaning with this one's.
+    """
+
+    message: MessageId
+    is_fd: bool
+    masks: tuple[bytes, ...]
+    timeout_s: float
+    throttle_s: float = 0.0
+    refresh_s: float = 0.0
+    units_of: tuple[MessageId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A frame of this message was on the bus at `at_s` (boot time) or later, with the wanted bits last told."""
+
+    message: MessageId
+    at_s: float

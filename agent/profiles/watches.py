@@ -1,0 +1,145 @@
+"""From a profile to what the kernel watches for us, and what needs every frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from agent.model.frame import BitField
+from agent.model.reception import MessageId, Watch
+from agent.model.recipe import Recipe
+from agent.profiles.schema import MessagePlan, Profile, SignalPlan
+
+CLASSIC_BYTES, FD_BYTES = 8, 64
+
+MASKS_MAX = 257
+"""Kernel limit: 256 frames behind the one with the selector's mask (MAX_NFRAMES of net/can/bcm.c)."""
+
+SELECTOR_BYTES = 8
+"""Of a longer frame the kernel compares only these under the selector's mask."""
+
+# A value that changes meanwhile is still known to be fresh when it is asked for at the end of the time-out.
+TIMEOUT_SHARE = 0.5
+
+# A page comes with the first frame of it after it was asked for: a period of its own later, which must fit in too.
+REFRESH_SHARE = 0.25
+
+
+def id_of(message: MessagePlan) -> MessageId:
+    return MessageId(message.bus, message.arbitration_id, message.is_extended_id)
+
+
+def watches(profile: Profile, bus: str) -> tuple[Watch, ...]:
+    """What the kernel can watch on `bus`. All other messages of the profile are wanted frame by frame.
+
+    Those are: what the profile marks so; what the agent may send itself, for the kernel would give us our own frames
+    too, and no frame of ours may pass for the car's (SR-04); and what has a selector that the kernel cannot follow.
+    """
+    sent = {MessageId(rule.bus, rule.arbitration_id, rule.is_extended_id) for rule in profile.send_list}
+    (silent_after_s,) = (plan.silent_after_s for plan in profile.buses if plan.name == bus)
+    found = (
+        _watch(plan, profile, silent_after_s)
+        for plan in profile.messages
+        if plan.bus == bus and not plan.is_every_frame and id_of(plan) not in sent
+    )
+    return tuple(watch for watch in found if watch is not None)
+
+
+def attended(profile: Profile, recipe: Recipe) -> tuple[MessageId, ...]:
+    """The messages a command is judged by: of its preconditions and feedback, and those that choose their units."""
+    paths = _decisive_paths(recipe)
+    messages: dict[MessageId, None] = {}
+    for plan in profile.messages:
+        for signal in plan.signals:
+            if signal.path in paths:
+                messages[id_of(plan)] = None
+                if (choice := signal.unit_choice) is not None:
+                    messages[MessageId(plan.bus, choice.arbitration_id, choice.is_extended_id)] = None
+    return tuple(messages)
+
+
+def wanted_mask(plan: MessagePlan, signals: Iterable[SignalPlan], fields: Iterable[BitField] = ()) -> bytes:
+    """The bits of these signals, and of the multiplexers that decide about them; counters and checksums are not in it.
+
+    As long as a whole payload of the message's kind.
+    """
+    mask = 0
+    for signal in signals:
+        mask |= signal.field.mask
+        for selection in signal.selections:
+            mask |= selection.field.mask
+    for field in fields:
+        mask |= field.mask
+    return mask.to_bytes(_size_bytes(plan), "little")
+
+
+def _watch(plan: MessagePlan, profile: Profile, silent_after_s: float) -> Watch | None:
+    """None if the kernel cannot watch the message."""
+    if plan.length_bytes > _size_bytes(plan):
+        return None
+    dependent = list(_choosing(plan, profile))
+    chooser_fields = [field for _, field in dependent]
+    units_of = tuple(dict.fromkeys(message for message, _ in dependent))
+    # A bus whose only message is slow must not seem asleep between two proofs that it is not.
+    limit_s = min([silent_after_s, *(signal.freshness_s for signal in plan.signals)])
+    if plan.selector is not None:
+        # What is there under several values of the selector, or a unit chosen under all of them, would have to be
+        # compared with the frame before, and the kernel compares with the one before under the same value.
+        masks = None if dependent else _page_masks(plan, plan.selector)
+        if masks is None:
+            return None
+        return Watch(id_of(plan), plan.is_fd, masks, 0.0, refresh_s=REFRESH_SHARE * limit_s)
+    if any(signal.selections for signal in plan.signals):
+        return None
+    timeout_s = TIMEOUT_SHARE * limit_s
+    throttle_s = 0.0 if dependent else min(_throttle_s(plan, profile), timeout_s)
+    mask = wanted_mask(plan, plan.signals, chooser_fields)
+    return Watch(id_of(plan), plan.is_fd, (mask,), timeout_s, throttle_s, units_of=units_of)
+
+
+def _size_bytes(plan: MessagePlan) -> int:
+    return FD_BYTES if plan.is_fd else CLASSIC_BYTES
+
+
+def _page_masks(plan: MessagePlan, selector: BitField) -> tuple[bytes, ...] | None:
+    """The selector's bits, then a mask for each of its values under which something is wanted; None if the kernel
+    cannot follow them."""
+    pages: dict[int, list[SignalPlan]] = {}
+    for signal in plan.signals:
+        if signal.selector_values is None or len(signal.selector_values) != 1:
+            return None
+        (value,) = signal.selector_values
+        pages.setdefault(value, []).append(signal)
+    if len(pages) >= MASKS_MAX or selector.mask >> 8 * SELECTOR_BYTES:
+        return None
+    selector_mask = selector.mask.to_bytes(_size_bytes(plan), "little")
+    masks = [selector_mask]
+    for value, signals in pages.items():
+        wanted = wanted_mask(plan, signals)
+        masks.append(selector.insert(bytes(a & ~b for a, b in zip(wanted, selector_mask, strict=True)), value))
+    return tuple(masks)
+
+
+def _choosing(plan: MessagePlan, profile: Profile) -> Iterator[tuple[MessageId, BitField]]:
+    """Messages with a signal whose unit a signal of this one chooses, and the field that does."""
+    for other in profile.messages:
+        for signal in other.signals:
+            choice = signal.unit_choice
+            if choice is not None and id_of(plan) == MessageId(other.bus, choice.arbitration_id, choice.is_extended_id):
+                yield id_of(other), choice.field
+
+
+def _throttle_s(plan: MessagePlan, profile: Profile) -> float:
+    """How long changes may be gathered: of what is told no oftener, is no event, and is no part of a decision."""
+    decisive = {condition.path for condition in profile.return_conditions}
+    decisive.update(*(_decisive_paths(recipe) for recipe in profile.recipes.values()))
+    if any(signal.report.is_event or signal.path in decisive for signal in plan.signals):
+        return 0.0
+    least_s = (
+        min([signal.report.interval_s_min, *(pace.interval_s_min for pace in signal.report.paces.values())])
+        for signal in plan.signals
+    )
+    return min(least_s, default=0.0)
+
+
+def _decisive_paths(recipe: Recipe) -> set[str]:
+    return {each.path for each in recipe.preconditions} | {each.path for each in recipe.feedback}

@@ -1,0 +1,96 @@
+"""The pieces of the longer benchmarks do their part; how much anything takes is no matter here."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import islice
+from pathlib import Path
+
+import cantools.database
+import pytest
+from cantools.database.can import Database
+
+from agent.cli import load_profile
+from agent.decode.decoder import Decoder
+from agent.model.frame import Frame
+from tests.benchmarks import bus_profile, decoding, full_bus, receiving, start_up
+from tests.benchmarks.full_bus import Cost
+from tests.benchmarks.traffic import dbc_text, frames
+
+
+def test_decoding_is_measured_beside_cantools(capsys: pytest.CaptureFixture[str]) -> None:
+    assert decoding.main(["--frames", "200", "--rounds", "1", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert set(document) == set(decoding.BOUNDS)
+    for row in document.values():
+        assert min(row[f"{name}_ns"] for name in ("cantools", "agent", "agent_to_state")) > 0
+        assert row["agent_share"] == pytest.approx(row["agent_ns"] / row["cantools_ns"], rel=0.02)
+    assert "1/6" in decoding.table(document)
+
+
+def test_the_portable_path_is_measured_beside_bare_receiving(capsys: pytest.CaptureFixture[str]) -> None:
+    assert receiving.main(["--rounds", "1", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["own_ns"] == pytest.approx(document["agent_ns"] - document["receive_ns"], abs=1)
+    assert document["own_share"] == pytest.approx(document["own_ns"] / document["cantools_ns"], abs=0.01)
+
+
+def test_the_decoder_of_the_benchmark_reads_what_cantools_reads() -> None:
+    """Else their times would be those of different work."""
+    database = cantools.database.load_string(dbc_text(), "dbc")
+    assert isinstance(database, Database)
+    decoder = Decoder(decoding.profile())
+    for sent in islice(frames(0.5), 300):
+        values = database.decode_message(sent.arbitration_id, sent.data)
+        assert isinstance(values, dict)
+        readings = decoder.receive(Frame(decoding.BUS, sent.arbitration_id, sent.data, sent.at_s))
+        read = {"".join(reading.path.split(".")[1:]): reading for reading in readings}
+        assert read.keys() == values.keys()
+        for name, value in values.items():
+            known = read[name].value
+            assert (str(value) == known) if isinstance(known, str) else known is None or known == pytest.approx(value)
+
+
+@pytest.mark.parametrize("buses", [1, 4])
+def test_the_car_of_the_full_bus_is_a_sound_profile(buses: int, tmp_path: Path) -> None:
+    profile = load_profile(bus_profile.write_profile(tmp_path / "car", buses=buses, is_reporting=False))
+    first = [message for message in profile.messages if message.bus == "bus0"]
+    assert [message.arbitration_id for message in first] == list(range(0x100, 0x106))
+    assert sum(len(message.signals) for message in first) == 12
+    assert len(profile.messages) == 5 + buses
+
+
+def test_figures_of_the_full_bus_are_medians_a_frame_and_ratios() -> None:
+    costs = {
+        "naive": [Cost(4.0, 40_000, 100), Cost(8.0, 40_000, 100), Cost(6.0, 40_000, 100)],
+        "agent": [Cost(0.015, 40_000, 100)],
+    }
+    document = full_bus.summary(costs)
+    assert document["ns_a_frame"] == {
+        "naive": {"least": 100_000, "median": 150_000, "most": 200_000},
+        "agent": {"least": 375, "median": 375, "most": 375},
+    }
+    assert document["ratios"] == {"naive/agent": {"times": 400.0, "bound": 400}}
+    assert re.search(r"naive/agent: 400.0 times", full_bus.table(document))
+
+
+@pytest.mark.parametrize("main", [full_bus.main, start_up.main, decoding.main, receiving.main])
+def test_a_wrong_number_of_rounds_is_wrong_use(main: object, capsys: pytest.CaptureFixture[str]) -> None:
+    assert callable(main)
+    with pytest.raises(SystemExit) as ended:
+        main(["--rounds", "0"])
+    assert ended.value.code == 2
+    assert "--rounds" in capsys.readouterr().err
+
+
+def test_the_share_of_a_library_is_its_time_and_memory() -> None:
+    assert start_up.share("pass")["mb"] > 1
+    document = {
+        "programs": {
+            "naive_whole": {"first_reading_ms": 100.0, "mb": 30.0},
+            "agent_whole": {"first_reading_ms": 90.0, "commands_ms": 150.0, "mb": 50.0},
+        },
+        "libraries": {"can": {"ms": 5.0, "mb": 20.0}},
+    }
+    assert "wanted: 200" in start_up.table(document)
