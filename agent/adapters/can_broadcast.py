@@ -30,9 +30,6 @@ PROTOCOL = getattr(socket, "CAN_BCM", 2)
 
 KERNEL_STATISTICS = Path("/proc/net/can-bcm")
 
-# Each message counts with some 1.3 kB; enough for a fifth of a second in which every frame of a full bus is a change.
-RECEIVE_BUFFER_BYTES = 1 << 20
-
 # What is seen is told so often at most: well under the time-outs, which are half a freshness.
 SEEN_INTERVAL_S = 0.05
 _SEEN_SHARE = 0.25
@@ -64,6 +61,7 @@ class Broadcast:
         channel: str,
         watches: Sequence[Watch],
         *,
+        buffer_bytes: int,
         on_ready: Callable[[], None],
         on_change: Callable[[Frame], None],
     ) -> None:
@@ -82,7 +80,7 @@ class Broadcast:
         self._seen_at_s = self._empty_at_s = self._arrived_at_s = boot_s()
         self._offset_s = wall_offset_s()
         self._suspended_s = _suspended_s()
-        self._socket = self._opened(channel)
+        self._socket = self._opened(channel, buffer_bytes)
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
         self._loop = asyncio.get_running_loop()
@@ -159,14 +157,14 @@ class Broadcast:
                     # Told by the next `take`: whoever asks here has nothing to do with the interface.
                     self._failure = bus_error(self._place, error)
 
-    def _opened(self, channel: str) -> socket.socket:
+    def _opened(self, channel: str, buffer_bytes: int) -> socket.socket:
         try:
             opened = socket.socket(socket.AF_CAN, socket.SOCK_DGRAM, PROTOCOL)
         except OSError as error:
             raise NotWatched(f"the kernel has no CAN broadcast manager (module can-bcm): {error}") from error
         try:
             opened.setblocking(False)
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
             opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
             opened.connect((channel,))
             for watch in self._watches.values():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters import can_broadcast
+from agent.adapters import can_broadcast, can_port
 from agent.adapters.can_bus import CanBus
 from agent.adapters.clock import boot_s
 from agent.model.events import FramesLost, MessagesSeen
@@ -245,7 +245,7 @@ async def test_every_frame_lost_for_want_of_room_is_counted_and_what_it_said_is_
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reader stands still, its buffer is small, and a burst comes: delivered, lost and suppressed add up."""
-    monkeypatch.setattr(can_broadcast, "RECEIVE_BUFFER_BYTES", 4096)
+    monkeypatch.setattr(can_port, "STALL_S", 0.001)
     listener = CanListener()
     async with running_bus(
         listener, interface="socketcan", channel="vcan0", watches=[watch()], wanted_ids=ids(watch())
@@ -269,7 +269,7 @@ async def test_every_frame_lost_for_want_of_room_is_counted_and_what_it_said_is_
 async def test_frames_lost_by_the_raw_socket_are_counted_and_add_up(
     wire: Wire, watched: tuple[Watch, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.adapters.can_port.RECEIVE_BUFFER_BYTES", 4096)
+    monkeypatch.setattr(can_port, "STALL_S", 0.001)
     listener = CanListener()
     async with running_bus(
         listener, interface="socketcan", channel="vcan0", watches=watched, wanted_ids=ids(*watched)
