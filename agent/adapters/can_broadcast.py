@@ -79,7 +79,7 @@ class Broadcast:
         self._refresh_s_min = min((watch.refresh_s for watch in watches if watch.refresh_s), default=None)
         self._seen_at_s = self._empty_at_s = self._arrived_at_s = boot_s()
         self._offset_s = wall_offset_s()
-        self._suspended_s = _suspended_s()
+        self._suspended_s = suspended_s()
         self._socket = self._opened(channel, buffer_bytes)
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
@@ -118,9 +118,9 @@ class Broadcast:
         now_s = boot_s()
         if self._poll.poll(0):
             return ()
-        lost, suspended_s = self.lost, _suspended_s()
-        if lost != self._lost_before or abs(suspended_s - self._suspended_s) > _SUSPENDED_S:
-            self._lost_before, self._suspended_s = lost, suspended_s
+        lost, slept_s = self.lost, suspended_s()
+        if lost != self._lost_before or abs(slept_s - self._suspended_s) > _SUSPENDED_S:
+            self._lost_before, self._suspended_s = lost, slept_s
             self.watch_afresh(self._watches)
             return ()
         if now_s - self._seen_at_s < self._seen_interval_s:
@@ -221,5 +221,6 @@ def _timestamp_s(ancillary: list[tuple[int, int, bytes]]) -> float:
     return float("nan")
 
 
-def _suspended_s() -> float:
+def suspended_s() -> float:
+    """For how long the computer slept since it was booted, and the kernel's time-outs stood still."""
     return boot_s() - time.monotonic()
