@@ -30,9 +30,6 @@ PROTOCOL = getattr(socket, "CAN_BCM", 2)
 
 KERNEL_STATISTICS = Path("/proc/net/can-bcm")
 
-# Each message counts with some 1.3 kB; enough for a fifth of a second in which every frame of a full bus is a change.
-RECEIVE_BUFFER_BYTES = 1 << 20
-
 # What is seen is told so often at most: well under the time-outs, which are half a freshness.
 SEEN_INTERVAL_S = 0.05
 _SEEN_SHARE = 0.25
@@ -64,6 +61,7 @@ class Broadcast:
         channel: str,
         watches: Sequence[Watch],
         *,
+        buffer_bytes: int,
         on_ready: Callable[[], None],
         on_change: Callable[[Frame], None],
     ) -> None:
@@ -81,8 +79,8 @@ class Broadcast:
         self._refresh_s_min = min((watch.refresh_s for watch in watches if watch.refresh_s), default=None)
         self._seen_at_s = self._empty_at_s = self._arrived_at_s = boot_s()
         self._offset_s = wall_offset_s()
-        self._suspended_s = _suspended_s()
-        self._socket = self._opened(channel)
+        self._suspended_s = suspended_s()
+        self._socket = self._opened(channel, buffer_bytes)
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
         self._loop = asyncio.get_running_loop()
@@ -120,9 +118,9 @@ class Broadcast:
         now_s = boot_s()
         if self._poll.poll(0):
             return ()
-        lost, suspended_s = self.lost, _suspended_s()
-        if lost != self._lost_before or abs(suspended_s - self._suspended_s) > _SUSPENDED_S:
-            self._lost_before, self._suspended_s = lost, suspended_s
+        lost, slept_s = self.lost, suspended_s()
+        if lost != self._lost_before or abs(slept_s - self._suspended_s) > _SUSPENDED_S:
+            self._lost_before, self._suspended_s = lost, slept_s
             self.watch_afresh(self._watches)
             return ()
         if now_s - self._seen_at_s < self._seen_interval_s:
@@ -159,14 +157,14 @@ class Broadcast:
                     # Told by the next `take`: whoever asks here has nothing to do with the interface.
                     self._failure = bus_error(self._place, error)
 
-    def _opened(self, channel: str) -> socket.socket:
+    def _opened(self, channel: str, buffer_bytes: int) -> socket.socket:
         try:
             opened = socket.socket(socket.AF_CAN, socket.SOCK_DGRAM, PROTOCOL)
         except OSError as error:
             raise NotWatched(f"the kernel has no CAN broadcast manager (module can-bcm): {error}") from error
         try:
             opened.setblocking(False)
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
             opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
             opened.connect((channel,))
             for watch in self._watches.values():
@@ -223,5 +221,6 @@ def _timestamp_s(ancillary: list[tuple[int, int, bytes]]) -> float:
     return float("nan")
 
 
-def _suspended_s() -> float:
+def suspended_s() -> float:
+    """For how long the computer slept since it was booted, and the kernel's time-outs stood still."""
     return boot_s() - time.monotonic()

@@ -13,7 +13,15 @@ import serial
 
 from agent.adapters.can_conflation import Conflation
 from agent.adapters.can_edge import SendList, controller_state
-from agent.adapters.can_port import WRITE_WAIT_S, bus_error, errno_of, open_bus, shut_down, state_after
+from agent.adapters.can_port import (
+    WRITE_WAIT_S,
+    bus_error,
+    errno_of,
+    open_bus,
+    receive_buffer_bytes,
+    shut_down,
+    state_after,
+)
 from agent.adapters.can_reception import Reception, Watching
 from agent.adapters.can_source import FrameCounts, Source, source_of
 from agent.adapters.clock import boot_s
@@ -93,8 +101,10 @@ class CanBus:
         self._on_state = on_state
         self._on_progress = on_progress
         # Only SocketCAN has a kernel behind it.
-        is_watching = watching is not None and interface == "socketcan"
-        self._reception = Reception(bus, watching, self._wanted, self.counts) if watching and is_watching else None
+        self._reception: Reception | None = None
+        if watching is not None and interface == "socketcan":
+            room = receive_buffer_bytes(bitrate_bps, is_fd=is_fd)
+            self._reception = Reception(bus, watching, self._wanted, self.counts, buffer_bytes=room)
         self._state: BusState | None = None
         self._bus: can.BusABC | None = None
         self._source: Source | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import socket
 import struct
 from collections.abc import Collection
@@ -16,8 +17,14 @@ from agent.model.frame import BusState
 # A serial adapter that takes no byte for so long hangs.
 WRITE_WAIT_S = 0.1
 
-# The kernel counts about 770 bytes for a frame, and allows 208 KiB unless the system was told otherwise.
-RECEIVE_BUFFER_BYTES = 1 << 20
+# The event loop may be kept from reading for so long (a slow core, a long list to decode) on a full bus.
+STALL_S = 0.25
+# What the kernel counts for a frame, or for a message about one; of all together it allows 208 KiB unless the system
+# was told otherwise (net.core.rmem_max).
+_KERNEL_FRAME_BYTES = 768
+# A frame of eight bytes without stuffing; in CAN FD's data phase eight times as many bits leave in the same time.
+_FRAME_BITS = 111
+_FD_SPEED = 8
 
 # Kernel limit (CAN_RAW_FILTER_MAX); with more ids than this frames are picked by the agent.
 KERNEL_FILTERS_MAX = 512
@@ -51,13 +58,20 @@ def open_bus(
     except (can.CanError, OSError) as error:
         raise bus_error(f"{interface} {channel}", error) from error
     if interface == "socketcan":
-        # As much as the system allows: the default holds some 280 frames, 70 ms of a bus of which all are wanted.
-        bus.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)  # type: ignore[attr-defined]
+        # The default holds some 280 frames, 70 ms of a bus of which all are wanted.
+        size_bytes = receive_buffer_bytes(bitrate_bps, is_fd=is_fd)
+        bus.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size_bytes)  # type: ignore[attr-defined]
     if (port := _serial_port(bus)) is not None:
         # Waiting for the last byte to leave (tcdrain) has no time limit, and a hung adapter would hang the agent.
         port.flush = lambda: None
         port.write_timeout = WRITE_WAIT_S
     return bus
+
+
+def receive_buffer_bytes(bitrate_bps: int, *, is_fd: bool) -> int:
+    """Room for all that a full bus of this bit rate brings while nobody reads."""
+    frames = math.ceil(STALL_S * bitrate_bps * (_FD_SPEED if is_fd else 1) / _FRAME_BITS)
+    return frames * _KERNEL_FRAME_BYTES
 
 
 def shut_down(bus: can.BusABC) -> None:

@@ -37,11 +37,12 @@ class Watching:
 class Reception:
     """The kernel's part in one bus, over all the times it is opened."""
 
-    def __init__(self, bus: str, watching: Watching, wanted: Ids, counts: FrameCounts) -> None:
+    def __init__(self, bus: str, watching: Watching, wanted: Ids, counts: FrameCounts, *, buffer_bytes: int) -> None:
         self._name = bus
         self._watching = watching
         self._wanted = wanted
         self._counts = counts
+        self._buffer_bytes = buffer_bytes
         self._attended: frozenset[MessageId] = frozenset()
         self._bus: can.BusABC | None = None
         self._broadcast: Broadcast | None = None
@@ -60,7 +61,11 @@ class Reception:
             return
         try:
             self._broadcast = Broadcast(
-                channel, self._watching.watches, on_ready=on_ready, on_change=self._count_and_pass_on
+                channel,
+                self._watching.watches,
+                buffer_bytes=self._buffer_bytes,
+                on_ready=on_ready,
+                on_change=self._count_and_pass_on,
             )
         except NotWatched as refusal:
             if self._counts.unwatched == 0:
@@ -68,6 +73,8 @@ class Reception:
             self._counts.unwatched += 1
             _filter(bus, self._wanted)
             return
+        # A command may have begun while the bus was being opened.
+        _filter(bus, self.raw_ids)
         self._broadcast.attend(self._attended)
 
     def end(self) -> None:

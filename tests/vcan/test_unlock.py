@@ -10,6 +10,7 @@ from pathlib import Path
 import can
 import pytest
 
+from agent.adapters.can_broadcast import KERNEL_STATISTICS
 from agent.bench.vehicle import demo_folder
 from agent.cli import load_profile
 from agent.model.command import Action
@@ -104,6 +105,11 @@ def car(folder: Path, *options: str) -> Iterator[Process]:
         yield process
 
 
+def kernel_watches() -> list[str]:
+    """The kernel's lines about messages that some process has it watch, and of which a frame came."""
+    return [line for file in KERNEL_STATISTICS.iterdir() for line in file.read_text().splitlines()]
+
+
 def asked(installation: Installation, verb: str) -> tuple[int, dict[str, object]]:
     """Exit status and JSON result of `carshare-backend VERB`."""
     with installation.backend(verb) as backend:
@@ -130,6 +136,7 @@ def test_unlock_of_a_sleeping_car_is_verified(
         assert end_of(document) == ("verified", "ok", "yes")
         assert status == 0
         assert [piece["value"] for piece in evidence(document) if piece["path"] == LOCK_PATH] == [False]
+        assert any(line.startswith("rx_op: 1F1 vcan0") for line in kernel_watches())
         assert sent.wakes >= 1
         assert sent.requests >= 1
 

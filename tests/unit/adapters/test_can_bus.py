@@ -14,7 +14,7 @@ import can
 import pytest
 
 from agent.adapters.can_bus import FRAMES_PER_S_MAX, CanBus, FrameRefused
-from agent.adapters.can_port import kernel_filters
+from agent.adapters.can_port import kernel_filters, receive_buffer_bytes
 from agent.adapters.clock import boot_s
 from agent.errors import ConfigurationError
 from agent.model.command import Reason
@@ -417,3 +417,12 @@ async def test_a_line_that_never_ends_does_not_fill_the_memory(adapter: SerialAd
                     adapter.say(b"\rt123107\r")
                 await asyncio.sleep(0)
         assert frames[0].data == b"\x07"
+
+
+@pytest.mark.parametrize(
+    ("bitrate_bps", "is_fd", "frames"), [(500_000, False, 1127), (125_000, False, 282), (500_000, True, 9010)]
+)
+def test_the_receive_buffer_holds_a_quarter_of_a_second_of_a_full_bus(
+    bitrate_bps: int, is_fd: bool, frames: int
+) -> None:
+    assert receive_buffer_bytes(bitrate_bps, is_fd=is_fd) == 768 * frames
