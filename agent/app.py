@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.adapters.broker import Broker, Subscription
-from agent.adapters.can_bus import FrameRefused
+from agent.adapters.can_sending import FrameRefused
 from agent.adapters.clock import boot_id, boot_s, unix_offset
 from agent.adapters.journal import write_log
 from agent.adapters.status_socket import StatusSocket
@@ -17,7 +17,6 @@ from agent.adapters.store import CLOSE_WAIT_S, Stores
 from agent.adapters.supervisor import Supervisor
 from agent.engine import Engine
 from agent.errors import StoreError
-from agent.health import ProgressMarks
 from agent.model.command import Reason
 from agent.model.effects import (
     Acknowledge,
@@ -49,6 +48,7 @@ from agent.model.events import (
 )
 from agent.model.frame import Frame
 from agent.model.records import OutboxStored
+from agent.supervision import Supervision
 from agent.uplink.wire import Topics, presence_document
 from agent.wiring import Identity, broker_settings, bus_status, can_buses, installed_trust, subscriptions
 
@@ -61,12 +61,6 @@ if TYPE_CHECKING:
 
 # The engine is asked at least this often, so that a suspend (which the event loop's clock does not count) shows.
 TICK_S_MAX = 0.5
-
-# A part that shows nothing for so long beyond what it waits on purpose has stopped (SR-10).
-SILENCE_S_MAX = 60.0
-
-# How often the store's thread is asked whether it is at work.
-STORE_PROOF_S = 15.0
 
 # How often the wall clock is compared; a step of it is told to the engine within this time.
 CLOCK_INTERVAL_S = 10.0
@@ -99,7 +93,7 @@ class App:
         self._idle = asyncio.Event()
         self._stopped: Stop | None = None
         parts = ("engine", "clock", "store", "broker", *(f"can.{bus.name}" for bus in profile.buses))
-        self._marks = ProgressMarks(dict.fromkeys(parts, SILENCE_S_MAX), boot_s())
+        self._supervision = Supervision(self._supervisor, parts)
         self._buses = can_buses(
             config,
             profile,
@@ -107,7 +101,7 @@ class App:
             on_link=self._link,
             on_change=self._change,
             on_news=self._news,
-            on_progress=self._part_progress,
+            on_progress=self._supervision.progress,
             # A command is judged by every frame, from its intent to its result.
             may_conflate=lambda: not self._engine.is_commanding,
         )
@@ -139,7 +133,7 @@ class App:
             on_refused=lambda kind, reason: write_log(
                 Log(Level.WARNING, "publish_refused", {"type": kind, "reason": reason})
             ),
-            on_progress=partial(self._part_progress, "broker"),
+            on_progress=partial(self._supervision.progress, "broker"),
         )
         self._status = StatusSocket(directory / config.status.socket, self._status_document)
 
@@ -150,8 +144,8 @@ class App:
                 background = [
                     group.create_task(self._broker.run(), name="broker"),
                     group.create_task(self._watch_clock(), name="clock"),
-                    group.create_task(self._watch_store(), name="store"),
-                    group.create_task(self._feed_watchdog(), name="watchdog"),
+                    group.create_task(self._supervision.watch_store(self._stores), name="store"),
+                    group.create_task(self._supervision.feed_watchdog(), name="watchdog"),
                     group.create_task(self._status.run(), name="status"),
                     *(group.create_task(bus.run(), name=f"can.{name}") for name, bus in self._buses.items()),
                 ]
@@ -228,8 +222,8 @@ class App:
                 while self._stopped is None and (effect := self._engine.next_effect()) is not None:
                     await self._perform(effect)
                     now_s = boot_s()
-                    self._marks.mark("engine", now_s)
-                self._marks.mark("engine", now_s)
+                    self._supervision.progress("engine")
+                self._supervision.progress("engine")
                 if not self._engine.is_commanding:
                     self._idle.set()
                 self._awake_at_s = min(self._engine.next_timer(), now_s + TICK_S_MAX)
@@ -303,26 +297,8 @@ class App:
         while True:
             offset_s, trust = unix_offset()
             self._link(ClockSet(offset_s, trust))
-            self._marks.mark("clock", boot_s())
+            self._supervision.progress("clock", CLOCK_INTERVAL_S)
             await asyncio.sleep(CLOCK_INTERVAL_S)
-
-    async def _watch_store(self) -> None:
-        while True:
-            await self._stores.prove()
-            self._part_progress("store", STORE_PROOF_S)
-            await asyncio.sleep(STORE_PROOF_S)
-
-    def _part_progress(self, part: str, pause_s: float) -> None:
-        self._marks.mark(part, boot_s(), pause_s=pause_s)
-
-    async def _feed_watchdog(self) -> None:
-        interval_s = self._supervisor.watchdog_interval_s
-        while True:
-            if late := self._marks.late(boot_s()):
-                write_log(Log(Level.ERROR, "part_stopped", {"parts": ", ".join(late)}))
-            else:
-                self._supervisor.notify("WATCHDOG=1")
-            await asyncio.sleep(min(interval_s or 10.0, 10.0))
 
     async def _wind_down(self) -> None:
         """Take nothing new, let a running command end, then break off what still runs and tell what is left."""

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import can
-import serial
 
 from agent.adapters.can_conflation import Conflation
 from agent.adapters.can_edge import SendList, controller_state
-from agent.adapters.can_port import (
-    WRITE_WAIT_S,
-    bus_error,
-    errno_of,
-    open_bus,
-    receive_buffer_bytes,
-    shut_down,
-    state_after,
-)
+from agent.adapters.can_port import bus_error, open_bus, receive_buffer_bytes, shut_down, state_after
 from agent.adapters.can_reception import Reception, Watching
+from agent.adapters.can_sending import (
+    SEND_RETRY_S,
+    SEND_TRIES_MAX,
+    FrameRefused,
+    hand_over,
+    message_of,
+    refusal_of,
+)
 from agent.adapters.can_source import FrameCounts, Source, source_of
 from agent.adapters.clock import boot_s
 from agent.errors import BusError
@@ -39,10 +37,6 @@ FRAMES_BEFORE_SEND = 4096
 # Whatever asks us to, no bus gets more than this from us in any second.
 FRAMES_PER_S_MAX = 50
 
-# The kernel queues 10 frames; at 125 kbit/s they leave within 11 ms, so a queue full for 20 ms is not moving.
-SEND_TRIES_MAX = 10
-SEND_RETRY_S = 0.002
-
 # A bus on which nothing fails is looked at so often, to show that somebody still does.
 PROGRESS_S = 15.0
 
@@ -51,14 +45,6 @@ BACK_OFF_S_MAX = 60.0
 
 # Interfaces whose time stamps are wall time; others count from when the adapter was plugged in, or not at all.
 _WALL_TIME_INTERFACES = frozenset({"socketcan", "slcan", "virtual"})
-
-
-class FrameRefused(BusError):  # noqa: N818 - a refusal, not an error, in the words of the effects it answers
-    """The frame did not leave (for `timeout`: perhaps not), and why."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
 
 
 class CanBus:
@@ -233,13 +219,7 @@ class CanBus:
     def _send(self, frame: Frame, not_after_s: float, may_leave: Callable[[], bool]) -> float:
         if frame not in self._send_list:
             raise FrameRefused(Reason.INTERNAL, f"{self._name}: {frame.arbitration_id:#x} is not on the send list")
-        message = can.Message(
-            arbitration_id=frame.arbitration_id,
-            data=frame.data,
-            is_extended_id=frame.is_extended_id,
-            is_fd=frame.is_fd,
-            bitrate_switch=frame.is_fd,
-        )
+        message = message_of(frame)
         for _ in range(SEND_TRIES_MAX):
             try:
                 self._take(FRAMES_BEFORE_SEND)
@@ -264,17 +244,10 @@ class CanBus:
     def _hand_over(self, bus: can.BusABC, message: can.Message) -> bool:
         """Give a message to the driver; False if its queue is full just now."""
         try:
-            bus.send(message, timeout=0 if self._interface == "socketcan" else WRITE_WAIT_S)
+            return hand_over(bus, message, is_socketcan=self._interface == "socketcan")
         except (can.CanError, OSError) as error:
-            number = errno_of(error)
-            # On SocketCAN an error without a number is python-can's own: the socket is not writable.
-            if number in (errno.ENOBUFS, errno.EAGAIN) or (number is None and self._interface == "socketcan"):
-                return False
             self._fail(bus_error(self._name, error))
-            # A serial adapter that hangs may have got the frame; one that is gone has not.
-            is_hanging = isinstance(error.__cause__, serial.SerialTimeoutException)
-            raise FrameRefused(Reason.TIMEOUT if is_hanging else Reason.CAN_DOWN, f"{self._name}: {error}") from error
-        return True
+            raise refusal_of(self._name, error) from error
 
     def take_what_came(self) -> None:
         """Give what has arrived, at most as much as one wake-up takes."""

@@ -32,7 +32,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.adapters.clock import boot_s
 from agent.adapters.files import read_key_file
-from agent.app import App, new_identity
+from agent.app import App
 from agent.backend.client import Backend
 from agent.backend.settings import load_settings
 from agent.bench.car import VirtualCar
@@ -43,10 +43,12 @@ from agent.cli import _key_records, load_config
 from agent.config import BrokerTable, Config, ReportingTable, StoreTable
 from agent.errors import EXIT_DONE, EXIT_FAILED, AgentError
 from agent.model.command import Action
+from agent.model.events import BusChanged
 from agent.model.frame import Frame
-from agent.model.reading import Quality, Reading, Value
+from agent.model.reading import Heard, Quality, Reading, Value
 from agent.model.records import Record
 from agent.model.use import VehicleUse
+from agent.wiring import new_identity
 from tests.benchmarks.cost_report import machine_facts
 from tests.benchmarks.day_card import Card, Written, mounted_card
 from tests.benchmarks.day_clock import DayClock, DayLoop
@@ -104,13 +106,13 @@ class WatchedApp(App):
         receive = self._engine._telemetry.receive_frame
         last: dict[str, Value | None] = {}
 
-        def receive_and_note(frame: Frame, now_s: float) -> tuple[Reading, ...]:
-            readings = receive(frame, now_s)
-            for reading in readings:
+        def receive_and_note(frame: Frame, now_s: float, *, is_change: bool = False) -> Heard:
+            received = receive(frame, now_s, is_change=is_change)
+            for reading in received[1]:
                 if reading.quality is Quality.OK and last.get(reading.path) != reading.value:
                     last[reading.path] = reading.value
                     count.seen.append(_seen(reading, now_s, self.use))
-            return readings
+            return received
 
         self._engine._telemetry.receive_frame = receive_and_note  # type: ignore[method-assign]
         write = self._stores.write
@@ -209,7 +211,7 @@ async def live_day(site: Site, plan: Plan, clock: DayClock, card: Card | None) -
             car,
             Traffic(car.body),
             on_frame=app._frame,
-            on_state=lambda state: app._bus_state("body", state),
+            on_state=lambda state: app._link(BusChanged("body", state)),
         )
         app.watch(bus, count)
         clock.is_busy = lambda: app.is_waiting_for_broker

@@ -12,7 +12,7 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from agent.adapters.can_bus import FrameRefused
+from agent.adapters.can_sending import FrameRefused
 from agent.adapters.can_source import FrameCounts
 from agent.adapters.clock import boot_s
 from agent.bench.car import VirtualCar
@@ -135,6 +135,15 @@ class BusInProcess:
         self._car.receive(frame, at_s)
         self.counts.sent += 1
         return at_s
+
+    def confirm(self) -> None:
+        """Every frame is handed over: nothing is known by asking alone."""
+
+    def attend(self, messages: object) -> None:
+        """Every frame is handed over already."""
+
+    def watch_afresh(self, message: object) -> None:
+        """No kernel watches."""
 
     def _step(self) -> None:
         now_s = boot_s()

@@ -16,6 +16,7 @@ from typing import Any
 import agent.adapters.broker
 import agent.adapters.can_bus
 import agent.app
+import agent.supervision
 from agent import cli
 from agent.adapters.broker import Broker
 from agent.adapters.can_bus import CanBus
@@ -69,8 +70,8 @@ PARTS: dict[str, tuple[type, str, Callable[..., Any]]] = {
 
 owner, name, change = PARTS[sys.argv.pop(1)]
 setattr(owner, name, change(getattr(owner, name)))
-agent.app.SILENCE_S_MAX /= 10
-agent.app.STORE_PROOF_S /= 10
+agent.supervision.SILENCE_S_MAX /= 10
+agent.supervision.STORE_PROOF_S /= 10
 agent.app.CLOCK_INTERVAL_S /= 10
 agent.adapters.broker.PROGRESS_S /= 10
 agent.adapters.can_bus.PROGRESS_S /= 10

@@ -26,7 +26,17 @@ ENGINE = {
 """The engine and the parts it was cut into: the only modules that know more than one stage."""
 
 BELOW_THE_EDGE = SHAPES | STAGES | {"command"} | ENGINE
-CAR = BELOW_THE_EDGE | {"adapters", "wiring", "app", "orders", "enrolment", "acceptance", "provisioning", "cli"}
+CAR = BELOW_THE_EDGE | {
+    "adapters",
+    "supervision",
+    "wiring",
+    "app",
+    "orders",
+    "enrolment",
+    "acceptance",
+    "provisioning",
+    "cli",
+}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -43,7 +53,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "acceptance": BELOW_THE_EDGE | {"adapters", "provisioning"},
     "enrolment": BELOW_THE_EDGE | {"acceptance", "orders", "provisioning"},
     "wiring": BELOW_THE_EDGE | {"adapters"},
-    "app": BELOW_THE_EDGE | {"adapters", "wiring"},
+    "supervision": {"model", "health", "adapters"},
+    "app": BELOW_THE_EDGE | {"adapters", "supervision", "wiring"},
     "orders": BELOW_THE_EDGE | {"adapters"},
     "cli": CAR,
     "__main__": CAR,

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from agent.adapters.can_bus import FrameRefused
+from agent.adapters.can_sending import FrameRefused
 from agent.adapters.clock import boot_s
 from agent.model.command import Reason
 from agent.model.frame import BusState, Frame, SendRule

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 import can
 import pytest
 
-from agent.adapters.can_bus import FRAMES_PER_S_MAX, CanBus, FrameRefused
+from agent.adapters.can_bus import FRAMES_PER_S_MAX, CanBus
 from agent.adapters.can_port import kernel_filters, receive_buffer_bytes
+from agent.adapters.can_sending import FrameRefused
 from agent.adapters.clock import boot_s
 from agent.errors import ConfigurationError
 from agent.model.command import Reason

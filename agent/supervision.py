@@ -1,0 +1,50 @@
+"""The watchdog is fed as long as every part shows that it goes on (SR-10); a part that does not is named."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from agent.adapters.clock import boot_s
+from agent.adapters.journal import write_log
+from agent.adapters.store import Stores
+from agent.adapters.supervisor import Supervisor
+from agent.health import ProgressMarks
+from agent.model.effects import Level, Log
+
+# A part that shows nothing for so long beyond what it waits on purpose has stopped.
+SILENCE_S_MAX = 60.0
+
+# How often the store's thread is asked whether it is at work.
+STORE_PROOF_S = 15.0
+
+FEED_S_MAX = 10.0
+
+
+class Supervision:
+    """Marks of progress by part, and what becomes of them."""
+
+    def __init__(self, supervisor: Supervisor, parts: Iterable[str]) -> None:
+        self._supervisor = supervisor
+        self._marks = ProgressMarks(dict.fromkeys(parts, SILENCE_S_MAX), boot_s())
+
+    def progress(self, part: str, pause_s: float = 0.0) -> None:
+        """`part` goes on, and means to wait for `pause_s` before it shows so again."""
+        self._marks.mark(part, boot_s(), pause_s=pause_s)
+
+    async def watch_store(self, stores: Stores) -> None:
+        """Ask the store's thread again and again; a sync that does not end keeps it from answering."""
+        while True:
+            await stores.prove()
+            self.progress("store", STORE_PROOF_S)
+            await asyncio.sleep(STORE_PROOF_S)
+
+    async def feed_watchdog(self) -> None:
+        """Feed it at its interval, unless a part has stopped."""
+        interval_s = min(self._supervisor.watchdog_interval_s or FEED_S_MAX, FEED_S_MAX)
+        while True:
+            if late := self._marks.late(boot_s()):
+                write_log(Log(Level.ERROR, "part_stopped", {"parts": ", ".join(late)}))
+            else:
+                self._supervisor.notify("WATCHDOG=1")
+            await asyncio.sleep(interval_s)
