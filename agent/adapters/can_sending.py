@@ -50,6 +50,6 @@ def hand_over(bus: can.BusABC, message: can.Message, *, is_socketcan: bool) -> b
 
 
 def refusal_of(place: str, error: Exception) -> FrameRefused:
-    """What a driver's failure means for the frame: a serial adapter that hangs may have got it, one that is gone not."""
+    """What a failure means for the frame: a serial adapter that hangs may have got it, one that is gone not."""
     is_hanging = isinstance(error.__cause__, serial.SerialTimeoutException)
     return FrameRefused(Reason.TIMEOUT if is_hanging else Reason.CAN_DOWN, f"{place}: {error}")

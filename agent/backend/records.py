@@ -14,7 +14,7 @@ from agent.model.records import Span
 SEQUENCE_MAX = 2**53 - 1
 """JSON has no larger exact number."""
 
-_BUS_KINDS = ("bus", "bus_awake", "bus_asleep")
+_BUS_KINDS = ("bus", "bus_awake", "bus_asleep", "frames_lost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class StoreTold(Record):
 
 @dataclass(frozen=True, slots=True)
 class BusTold(Record):
-    """A bus came, went, woke or fell asleep: `word` is the record's kind."""
+    """A bus came, went, woke, fell asleep or lost frames: `word` is the record's kind."""
 
     bus: str
     word: str
