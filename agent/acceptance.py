@@ -191,6 +191,8 @@ def _configuration(answer: _Answer, profile: Profile, profile_directory: Path) -
     """A first `agent.toml`. The CAN interfaces are guessed: which is behind which bus, only who wired them knows."""
     buses = "\n".join(
         f'[buses.{bus.name}]\ninterface = "socketcan"\nchannel = "can{number}"\n'
+        "# As the network units set the link up. `carshare-agent doctor` says when and how to let it send.\n"
+        "listen_only = true\n"
         for number, bus in enumerate(profile.buses)
     )
     return f"""# Written by `carshare-agent accept`; systemd/agent.toml of the sources explains every key.

@@ -6,6 +6,7 @@ Paths stay text here; the edge reads them relative to the folder of the configur
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -13,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from agent.faults import Fault, shown, syntax_fault, toml_line
 from agent.model.command import Action
+from agent.model.recipe import Recipe
 from agent.model.use import Pace, VehicleUse
 from agent.profiles.findings import Findings
 from agent.profiles.schema import Profile
@@ -38,11 +40,16 @@ class CarTable(_Table):
 
 
 class BusTable(_Table):
-    """The CAN interface behind one of the profile's buses, in python-can's words, and who looks at its frames first."""
+    """The CAN interface behind one of the profile's buses, in python-can's words, and who looks at its frames first.
+
+    `listen_only` says that the link may not send: systemd-networkd sets the controller up so, and the agent, which may
+    not ask the kernel (no netlink in its unit), could not tell a frame that was never sent from one nobody answered.
+    """
 
     interface: str = Field(default="socketcan", min_length=1)
     channel: str = Field(min_length=1)
     reception: Literal["kernel", "frames"] = "kernel"
+    listen_only: bool = False
 
 
 class BrokerTable(_Table):
@@ -209,6 +216,29 @@ def check_against_profile(config: Config, profile: Profile, text: str, *, source
         if name not in names
     ]
     return faults
+
+
+def as_allowed(profile: Profile, config: Config) -> Profile:
+    """The profile without what its buses' links may not do: an action that sends on a bus that only listens is
+    unsupported, with the reason in words, and none of its frames is on the send list."""
+    silent = {name for name, table in config.buses.items() if table.listen_only}
+    barred = {action: buses for action, recipe in profile.recipes.items() if (buses := sends_on(recipe) & silent)}
+    words = {
+        action: f"listen only: agent.toml has buses.{min(buses)}.listen_only = true; "
+        "carshare-agent doctor says when sending may be allowed"
+        for action, buses in barred.items()
+    }
+    return replace(
+        profile,
+        recipes={action: recipe for action, recipe in profile.recipes.items() if action not in barred},
+        unsupported={**profile.unsupported, **words},
+        send_list=tuple(rule for rule in profile.send_list if rule.bus not in silent),
+    )
+
+
+def sends_on(recipe: Recipe) -> set[str]:
+    """Names of the buses that carrying out an action puts frames on."""
+    return {recipe.bus} if recipe.wake is None else {recipe.bus, recipe.wake.bus}
 
 
 def _cross_checks(config: Config, findings: Findings) -> None:

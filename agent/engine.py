@@ -24,7 +24,7 @@ from agent.acting import Acting
 from agent.answers import Answers
 from agent.command.verify import KeyRecord
 from agent.commanding import Commanding
-from agent.config import Config
+from agent.config import Config, as_allowed
 from agent.ledger import Ledger
 from agent.link_watch import LinkWatch
 from agent.model.command import Action, Reason
@@ -73,6 +73,7 @@ class Engine:
         trust: Beginning | None = None,
     ) -> None:
         """`keys` are those pinned by hand; with a trust bundle there are none, and `trust` has them."""
+        profile = as_allowed(profile, config)
         self._pending = Pending(recovered.sequence_next)
         self._session = Session(sid, now_s)
         self._config = config
@@ -105,6 +106,7 @@ class Engine:
         self._link_watch = LinkWatch(car, buses, self._session, self._pending, self._telemetry, now_s)
         self._commanding = Commanding(profile, car, self._trusting, *shared, self._acting, self._link_watch, now_s)
         self._has_failed = False
+        self._is_degraded = recovered.is_degraded
         self._pending.persist(SessionStarted(sid))
         for note in (*recovered.notes, *(() if trust is None else trust.notes)):
             self._pending.log(Level.WARNING, "store_note", note=note)
@@ -252,6 +254,7 @@ class Engine:
                 "operators": list(self._trusting.operators),
                 "floor_unix_s": self._trusting.floor_unix_s(now_s),
             },
+            "store": {"is_degraded": self._is_degraded},
             "link": self._link_watch.status(),
             **self._telemetry.status(now_s),
         }

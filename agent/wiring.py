@@ -66,7 +66,10 @@ def can_buses(
             channel=config.buses[plan.name].channel,
             bitrate_bps=plan.bitrate_bps,
             is_fd=plan.is_fd,
-            send_list=[rule for rule in profile.send_list if rule.bus == plan.name],
+            # The engine leaves out actions on a bus that only listens; here its frames would be refused too (SR-01).
+            send_list=[
+                rule for rule in profile.send_list if rule.bus == plan.name and not config.buses[plan.name].listen_only
+            ],
             wanted_ids=[
                 (message.arbitration_id, message.is_extended_id)
                 for message in profile.messages

@@ -5,6 +5,7 @@ The keys, the car and its bus are in order; each command is wrong in one way.
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
@@ -114,3 +115,22 @@ def test_action_the_profile_has_no_recipe_for_is_unsupported() -> None:
     result = refusal(pair, plain())
     assert (result.stage, result.reason, result.executed) == (Stage.REJECTED, Reason.UNSUPPORTED_ACTION, Executed.NO)
     assert pair.ask(Action.LOCK).stage is Stage.VERIFIED
+
+
+def test_link_that_only_listens_sends_nothing_and_caps_says_so_before_anybody_asks() -> None:
+    """SR-01. As shipped: what is heard is told, and what would send is unsupported, a lock too."""
+    pair = Pair(is_listen_only=True)
+    pair.run(2.0)
+    (caps,) = [json.loads(publish.payload) for publish in pair.published if publish.topic.endswith("/caps")]
+    sending = {"unlock", "lock", "enable_drive", "disable_drive", "locate"}
+    assert caps["actions"].keys() & sending == set()
+    assert {action for action, why in caps["unsupported"].items() if "buses.body.listen_only" in why} >= sending
+    for action in (Action.LOCK, Action.ENABLE_DRIVE):
+        asked = pair.ask(action)
+        assert (asked.stage, asked.reason, asked.executed) == (
+            Stage.REJECTED,
+            Reason.UNSUPPORTED_ACTION,
+            Executed.NO,
+        )
+    assert pair.sent == []
+    assert pair.ask(Action.REPORT).executed is Executed.YES

@@ -85,6 +85,7 @@ class FleetBench:
         accepted = await self.done("carshare-agent", "accept", answer, folder, "--profile", str(demo_folder()))
         toml = self.agent_toml(folder)
         text = toml.read_text().replace('"socketcan"', '"virtual"').replace('"can0"', f'"fleet-{uuid.uuid4()}"')
+        text = text.replace("listen_only = true", "listen_only = false")
         toml.write_text(f'{text}\n[store]\ndirectory = "store"\n\n[status]\nsocket = "status.sock"\n')
         car = json.loads(accepted.out)["car"]
         assert isinstance(car, str)

@@ -130,8 +130,9 @@ def vehicle() -> tuple[Profile, MessageDatabase]:
 
 
 @cache
-def config() -> Config:
-    parsed = parse_config(CONFIG_TEXT, source="agent.toml")
+def config(*, is_listen_only: bool = False) -> Config:
+    text = CONFIG_TEXT.replace("[buses.body]\n", f"[buses.body]\nlisten_only = {str(is_listen_only).lower()}\n")
+    parsed = parse_config(text, source="agent.toml")
     assert isinstance(parsed, Config), parsed
     return parsed
 
@@ -183,10 +184,12 @@ class Pair:
         profile: Profile | None = None,
         keys: Mapping[bytes, KeyRecord] = KEYS,
         bundle_file: bytes | None = None,
+        is_listen_only: bool = False,
     ) -> None:
         own_profile, database = vehicle()
         self.profile = profile or own_profile
         self._keys = keys
+        self._is_listen_only = is_listen_only
         if remains is None:
             car = VirtualCar(
                 self.profile, database, now_s=1000.0, is_asleep=is_asleep, is_locked=is_locked, sleep_after_s=1e9
@@ -220,7 +223,7 @@ class Pair:
         assert not isinstance(trust, str), trust
         self.engine = Engine(
             self.profile,
-            config() if trust is None else rooted_config(),
+            config(is_listen_only=self._is_listen_only) if trust is None else rooted_config(),
             recovered,
             sid=sha256(b"session %d" % self._session).digest()[:8],
             vehicle_key=VEHICLE_KEY,

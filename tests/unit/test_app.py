@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.adapters.can_sending import FrameRefused
 from agent.adapters.can_source import FrameCounts
 from agent.adapters.clock import boot_s
 from agent.adapters.files import read_key_file
@@ -28,9 +29,12 @@ from agent.backend.connection import Connection
 from agent.backend.settings import BrokerAddress
 from agent.bench.broker import BenchBroker
 from agent.cli import load_config, load_profile
+from agent.config import Config
 from agent.errors import AgentError
+from agent.model.command import Reason
 from agent.model.effects import Stop
-from agent.wiring import new_identity
+from agent.model.frame import Frame, SendRule
+from agent.wiring import can_buses, new_identity
 from tests.support.installation import install
 
 WAIT_S = 15.0
@@ -148,3 +152,30 @@ async def test_neither_end_of_either_link_gathers_small_segments(tmp_path: Path)
             assert all(end.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for end in ends)
             for end in ends:
                 end.close()
+
+
+async def test_edge_refuses_every_frame_of_a_link_that_only_listens(tmp_path: Path) -> None:
+    """SR-01: the edge has its own eye on the configuration, should the engine ask for a frame all the same."""
+    installed = install(tmp_path / "bench", broker_port=1, interface="virtual", channel=f"test-{uuid.uuid4()}")
+    path = installed.files.agent_toml
+    profile = load_profile(path.parent / load_config(path)[0].car.profile)
+    frame = frame_on(profile.send_list[0])
+
+    async def refusal(config: Config) -> Reason | None:
+        (bus,) = can_buses(config, profile, on_frame=lambda frame: None, on_state=lambda bus, state: None).values()
+        await bus.open()
+        try:
+            bus.send(frame, boot_s() + 1.0)
+        except FrameRefused as refused:
+            return refused.reason
+        finally:
+            bus.close()
+        return None
+
+    assert await refusal(load_config(path)[0]) is None
+    path.write_text(path.read_text().replace("[buses.body]\n", "[buses.body]\nlisten_only = true\n"))
+    assert await refusal(load_config(path)[0]) is Reason.INTERNAL
+
+
+def frame_on(rule: SendRule) -> Frame:
+    return Frame(rule.bus, rule.arbitration_id, rule.value, 0.0, rule.is_extended_id, rule.is_fd)

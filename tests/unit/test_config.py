@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from agent.config import ACTIONS, ActionWord, Config, check_against_profile, parse_config
+from agent.cli import load_profile
+from agent.config import ACTIONS, ActionWord, Config, as_allowed, check_against_profile, parse_config
 from agent.faults import Fault
 from agent.model.use import VehicleUse
 from agent.profiles.findings import FAULTS_MAX
@@ -301,3 +304,22 @@ def test_buses_of_profile_and_configuration_must_be_the_same() -> None:
 def test_matching_buses_are_no_fault() -> None:
     profile = profile_of(message_plan(signal_plan(SPEED)))
     assert check_against_profile(accepted(MINIMAL), profile, MINIMAL, source="agent.toml") == []
+
+
+def test_bus_that_only_listens_takes_away_what_sends_on_it_and_leaves_the_rest() -> None:
+    profile = load_profile(Path(__file__).resolve().parents[2] / "dbc" / "demo_hatchback")
+    assert as_allowed(profile, accepted(MINIMAL)) == profile
+    silent = as_allowed(profile, accepted(MINIMAL.replace("[buses.body]", "[buses.body]\nlisten_only = true")))
+    assert (silent.recipes, silent.send_list) == ({}, ())
+    assert silent.unsupported.keys() >= profile.recipes.keys()
+    assert (silent.messages, silent.return_conditions) == (profile.messages, profile.return_conditions)
+
+
+def test_wake_up_on_a_bus_that_only_listens_is_sending_too() -> None:
+    profile = load_profile(Path(__file__).resolve().parents[2] / "dbc" / "demo_hatchback")
+    recipe = next(recipe for recipe in profile.recipes.values() if recipe.wake is not None)
+    assert recipe.wake is not None
+    woken_elsewhere = replace(recipe, wake=replace(recipe.wake, bus="gateway"))
+    config = accepted(MINIMAL + '[buses.gateway]\nchannel = "can1"\nlisten_only = true\n')
+    altered = as_allowed(replace(profile, recipes={recipe.action: woken_elsewhere}), config)
+    assert altered.recipes == {}
