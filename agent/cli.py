@@ -1,4 +1,4 @@
-"""The command line of the car: run, check, decode, status, provision, decommission, clock-reset."""
+"""The command line of the car: run, check, decode, status, doctor, provision, decommission, clock-reset."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from agent.adapters.files import read_profile_texts, read_text
 from agent.command.keys import load_public_key
 from agent.command.verify import KeyRecord
 from agent.config import ACTIONS, Config, check_against_profile, parse_config
+from agent.doctor.command import add_doctor_command
+from agent.doctor.configured import Configured
 from agent.enrolment import add_enrolment_commands
 from agent.errors import EXIT_DONE, EXIT_FAILED, AgentError, ConfigurationError
 from agent.faults import Fault, dotted, toml_line
@@ -155,23 +157,35 @@ def _check(options: argparse.Namespace) -> int:
         actions = ", ".join(action.name.lower() for action in profile.recipes) or "none"
         print(f"{directory}: ok: {len(profile.messages)} messages, {len(profile.paths)} paths, actions: {actions}")
     if options.config is not None:
-        try:
-            config, text = load_config(options.config)
-            _key_records(config, text, source=str(options.config))
-            problems += _file_problems(config, options.config.parent)
-            profile = load_profile(options.config.parent / config.car.profile)
-            if faults := check_against_profile(config, profile, text, source=str(options.config)):
-                raise ConfigurationError(_listed(faults))
-            if not problems:
-                print(f"{options.config}: ok: car {config.car.id}, profile {profile.name}")
-        except ConfigurationError as error:
-            problems.append(str(error))
+        found = _configured(options.config)
+        problems += found.problems
+        if not problems and found.config is not None and found.profile is not None:
+            print(f"{options.config}: ok: car {found.config.car.id}, profile {found.profile.name}")
     if problems:
         raise ConfigurationError("\n".join(problems))
     return EXIT_DONE
 
 
-def _file_problems(config: Config, directory: Path) -> list[str]:
+def _configured(path: Path, is_elsewhere: Callable[[Path], bool] = lambda key: False) -> Configured:
+    """All of a configuration that can be read, and all that is wrong with it and the files it names.
+
+    Keys for which `is_elsewhere` says so are not asked for.
+    """
+    config = profile = None
+    problems: list[str] = []
+    try:
+        config, text = load_config(path)
+        problems += _file_problems(config, path.parent, is_elsewhere)
+        profile = load_profile(path.parent / config.car.profile)
+        _key_records(config, text, source=str(path))
+        if faults := check_against_profile(config, profile, text, source=str(path)):
+            raise ConfigurationError(_listed(faults))
+    except ConfigurationError as error:
+        problems.append(str(error))
+    return Configured(path, config, profile, tuple(problems))
+
+
+def _file_problems(config: Config, directory: Path, is_elsewhere: Callable[[Path], bool]) -> list[str]:
     """What `run` would refuse about the files and addresses the configuration names."""
     from agent.adapters.dial import require_loopback, tls_context
     from agent.adapters.files import key_path, read_document, read_key_file
@@ -186,6 +200,8 @@ def _file_problems(config: Config, directory: Path) -> list[str]:
         else:
             certificate = None if broker.certificate_file is None else directory / broker.certificate_file
             key = None if broker.key_file is None else key_path(directory, broker.key_file)
+            if key is not None and is_elsewhere(key):
+                certificate = key = None
             tls_context(directory / broker.ca_file, certificate, key)
 
     def bundle() -> None:
@@ -194,8 +210,13 @@ def _file_problems(config: Config, directory: Path) -> list[str]:
             if isinstance(begun := beginning(RecoveredTrust(), read_document(path)), str):
                 raise ConfigurationError(f"{path}: {begun}")
 
+    def vehicle_key() -> None:
+        key = key_path(directory, config.car.key_file)
+        if not is_elsewhere(key):
+            read_key_file(key)
+
     problems = []
-    for look in (lambda: read_key_file(key_path(directory, config.car.key_file)), credentials, bundle):
+    for look in (vehicle_key, credentials, bundle):
         try:
             look()
         except ConfigurationError as error:
@@ -295,6 +316,7 @@ def _parser() -> argparse.ArgumentParser:
         "--socket", type=Path, metavar="PATH", help="the agent's status socket (default: as configured)"
     )
     status.add_argument("--json", action="store_true", help="one line instead of indented")
+    add_doctor_command(add, _configured, CONFIG_DEFAULT)
     add_enrolment_commands(add, load_profile)
     add_order_commands(add, lambda path: load_config(path)[0], CONFIG_DEFAULT)
     return parser

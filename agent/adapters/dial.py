@@ -22,7 +22,7 @@ from agent.errors import ConfigurationError, LinkError
 # A name with more addresses than this is a load balancer's; any four of them will do.
 _ADDRESSES_MAX = 4
 
-_Address = tuple[int, Any]
+Address = tuple[int, Any]
 
 
 def tls_context(ca_file: Path, certificate_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
@@ -65,7 +65,7 @@ async def dial(host: str, port: int, context: ssl.SSLContext | None) -> socket.s
     Without `context` the connection is plain.
     """
     try:
-        addresses = await _look_up(host, port)
+        addresses = await look_up(host, port)
     except OSError as error:
         raise LinkError(f"{host}: the name cannot be looked up: {error.strerror or error}") from None
     failure = f"{host}: has no address"
@@ -117,12 +117,12 @@ async def _until(
         remove(connection.fileno())
 
 
-async def _look_up(host: str, port: int) -> list[_Address]:
+async def look_up(host: str, port: int) -> list[Address]:
     """Addresses of a name, looked up in a daemon thread: a dead resolver takes half a minute and cannot be stopped."""
     loop = asyncio.get_running_loop()
-    answer: asyncio.Future[list[_Address]] = loop.create_future()
+    answer: asyncio.Future[list[Address]] = loop.create_future()
 
-    def settle(found: list[_Address] | OSError) -> None:
+    def settle(found: list[Address] | OSError) -> None:
         if answer.done():
             return
         if isinstance(found, OSError):
@@ -130,8 +130,8 @@ async def _look_up(host: str, port: int) -> list[_Address]:
         else:
             answer.set_result(found)
 
-    def look_up() -> None:
-        found: list[_Address] | OSError
+    def ask() -> None:
+        found: list[Address] | OSError
         try:
             found = [(info[0], info[4]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
         except OSError as error:
@@ -139,7 +139,7 @@ async def _look_up(host: str, port: int) -> list[_Address]:
         with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile
             loop.call_soon_threadsafe(settle, found)
 
-    threading.Thread(target=look_up, name="broker-lookup", daemon=True).start()
+    threading.Thread(target=ask, name="broker-lookup", daemon=True).start()
     return await answer
 
 
