@@ -1,0 +1,147 @@
+"""`doctor` on a CAN bus: facts to verdicts, and nothing about sending before bit rate and ids are this car's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.doctor.checks.bus import BusFacts, Controller, HeardFacts, LinkFacts, check_bus
+from agent.doctor.checks.finding import Finding, Verdict
+
+OK, WARNING, FAULT, UNKNOWN = Verdict.OK, Verdict.WARNING, Verdict.FAULT, Verdict.UNKNOWN
+
+QUIET = Controller(500_000, is_listen_only=True, state="ERROR-ACTIVE")
+UP = LinkFacts(is_there=True, is_can=True, is_up=True, controller=QUIET)
+EXPECTED = {"MotionStatus": "0x101", "LockStatus": "0x120"}
+HEARD = HeardFacts("listened for 5 s", 812, 0, frozenset(EXPECTED), frozenset())
+SHIPPED = BusFacts("body", "socketcan", "can0", 500_000, True, ("unlock", "lock"), EXPECTED, UP, HEARD)
+"""As shipped, and everything in order: the link listens only, and agent.toml says so."""
+
+
+def link(**changes: object) -> BusFacts:
+    return replace(SHIPPED, link=replace(UP, **changes))  # type: ignore[arg-type]
+
+
+def controller(**changes: object) -> BusFacts:
+    return link(controller=replace(QUIET, **changes))  # type: ignore[arg-type]
+
+
+def heard(**changes: object) -> BusFacts:
+    return replace(SHIPPED, heard=replace(HEARD, **changes))  # type: ignore[arg-type]
+
+
+SENDING = replace(controller(is_listen_only=False), is_listen_only=False)
+VIRTUAL = link(controller=None)
+NOT_ASKED = link(controller=None, controller_why="there is no program ip here")
+SERIAL = replace(SHIPPED, interface="slcan", channel="/dev/ttyACM0", link=None)
+NOT_HEARD = replace(SHIPPED, heard=None, heard_why="can0 cannot be listened to")
+
+
+def findings(facts: BusFacts) -> dict[str, Finding]:
+    found = check_bus(facts)
+    assert all(each.name.startswith("can.body.") for each in found)
+    assert all(each.advice for each in found if each.verdict in (WARNING, FAULT)), "what is wrong can be mended"
+    return {each.name.removeprefix("can.body."): each for each in found}
+
+
+@pytest.mark.parametrize(
+    ("facts", "check", "verdict", "words"),
+    [
+        (SHIPPED, "link", OK, "can0 is up"),
+        (link(is_there=False), "link", FAULT, "no interface can0"),
+        (link(is_can=False), "link", FAULT, "no CAN interface"),
+        (link(is_up=False), "link", FAULT, "is down"),
+        (controller(state="BUS-OFF"), "link", FAULT, "bus-off"),
+        (controller(state="ERROR-PASSIVE"), "link", WARNING, "error-passive"),
+        (SERIAL, "link", UNKNOWN, "/dev/ttyACM0"),
+        (SHIPPED, "bit_rate", OK, "500 kbit/s"),
+        (controller(bitrate_bps=250_000), "bit_rate", FAULT, "has 250 kbit/s, the profile says 500 kbit/s"),
+        (controller(bitrate_bps=None), "bit_rate", FAULT, "none set"),
+        (VIRTUAL, "bit_rate", OK, "virtual"),
+        (NOT_ASKED, "bit_rate", UNKNOWN, "no program ip"),
+        (SERIAL, "bit_rate", UNKNOWN, "says none"),
+        (SHIPPED, "listen_only", OK, "only listens"),
+        (SENDING, "listen_only", OK, "may send"),
+        (replace(SHIPPED, is_listen_only=False), "listen_only", FAULT, "would send nothing and be reported as failed"),
+        (controller(is_listen_only=False), "listen_only", WARNING, "could send"),
+        (VIRTUAL, "listen_only", UNKNOWN, "not known"),
+        (SHIPPED, "frames", OK, "812 frames"),
+        (heard(frames=0), "frames", WARNING, "silence"),
+        (heard(frames=0, errors=44), "frames", FAULT, "44 errors and no frame"),
+        (NOT_HEARD, "frames", UNKNOWN, "cannot be listened to"),
+        (SHIPPED, "profile", OK, "all 2 messages"),
+        (heard(believed=frozenset({"LockStatus"})), "profile", WARNING, "MotionStatus (0x101); 1 of 2"),
+        (heard(believed=frozenset()), "profile", FAULT, "none of the 2"),
+        (
+            heard(believed=frozenset({"LockStatus"}), refused=frozenset({"MotionStatus"})),
+            "profile",
+            FAULT,
+            "MotionStatus (0x101): heard, and refused",
+        ),
+        (heard(frames=0), "profile", UNKNOWN, "nothing was heard"),
+        (NOT_HEARD, "profile", UNKNOWN, "cannot be listened to"),
+    ],
+)
+def test_fact_comes_to_its_verdict(facts: BusFacts, check: str, verdict: Verdict, words: str) -> None:
+    found = findings(facts)[check]
+    assert (found.verdict, words in found.found) == (verdict, True), found
+
+
+def test_drop_in_that_allows_sending_is_printed_once_all_is_in_order() -> None:
+    found = findings(SHIPPED)["sending"]
+    assert found.verdict is WARNING
+    assert "unlock, lock are answered unsupported_action" in found.found
+    assert found.advice.splitlines() == [
+        "Bit rate and ids are this car's: sending may be allowed, if this car is meant to be.",
+        "Write /etc/systemd/network/80-carshare-can0.network.d/sending.conf:",
+        "[CAN]",
+        "ListenOnly=no",
+        "Then: networkctl reload && networkctl reconfigure can0",
+        "In agent.toml: buses.body.listen_only = false; then systemctl restart carshare-agent",
+    ]
+
+
+def test_bus_that_sends_and_one_that_nothing_would_be_sent_on_need_no_word_about_it() -> None:
+    assert "sending" not in findings(SENDING)
+    assert "sending" not in findings(replace(SHIPPED, actions=()))
+
+
+@given(
+    bitrate_bps=st.sampled_from([None, 250_000, 500_000]),
+    is_up=st.booleans(),
+    state=st.sampled_from(["ERROR-ACTIVE", "ERROR-PASSIVE", "BUS-OFF"]),
+    frames=st.sampled_from([0, 9]),
+    errors=st.sampled_from([0, 9]),
+    believed=st.frozensets(st.sampled_from(sorted(EXPECTED))),
+    refused=st.frozensets(st.sampled_from(sorted(EXPECTED))),
+    is_heard=st.booleans(),
+    is_link_known=st.booleans(),
+)
+def test_sending_is_never_spoken_of_before_rate_and_every_id_are_this_cars(
+    bitrate_bps: int | None,
+    is_up: bool,
+    state: str,
+    frames: int,
+    errors: int,
+    believed: frozenset[str],
+    refused: frozenset[str],
+    is_heard: bool,
+    is_link_known: bool,
+) -> None:
+    facts = replace(
+        SHIPPED,
+        link=replace(
+            UP,
+            is_up=is_up,
+            controller=Controller(bitrate_bps, True, state) if is_link_known else None,
+            controller_why="" if is_link_known else "ip was not to be asked",
+        ),
+        heard=HeardFacts("listened", frames, errors, believed, refused - believed) if is_heard else None,
+    )
+    is_right = (is_up, state, bitrate_bps) == (True, "ERROR-ACTIVE", 500_000) and is_link_known
+    is_right = is_right and is_heard and frames > 0 and believed == EXPECTED.keys()
+    said = "\n".join(each.advice for each in check_bus(facts))
+    assert ("ListenOnly=no" in said, "listen_only = false" in said) == (is_right, is_right)
