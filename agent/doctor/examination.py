@@ -33,7 +33,7 @@ from agent.doctor.system import (
 from agent.errors import AgentError
 from agent.model.events import ClockTrust
 from agent.policy.happenings import LOW_VOLTAGE
-from agent.profiles.schema import Profile
+from agent.profiles.schema import BusPlan, Profile
 
 _Answer = TypeVar("_Answer")
 
@@ -96,8 +96,7 @@ class _Examined:
         heard = listen(channels, profile, listen_s)
         for bus in profile.buses:
             if bus.name in tables:
-                facts = _bus_facts(self._config, profile, bus.name)
-                yield from check_bus(_with_heard(facts, heard.get(bus.name), self._told(bus.name)))
+                yield from check_bus(self._bus_facts(profile, bus, heard.get(bus.name), self._told(bus.name)))
 
     def broker(self) -> Iterator[Finding]:
         facts = broker_facts(self._config.broker, self._directory)
@@ -128,8 +127,6 @@ class _Examined:
         yield check_supply(readings.get(LOW_VOLTAGE))
 
     def _told(self, bus: str) -> HeardFacts | str:
-        """What the running agent has heard on a bus since it began: the second witness, and the only one of a serial
-        adapter, which nobody else can open meanwhile."""
         if isinstance(self._status, str) or self._profile is None:
             return str(self._status)
         counts = {
@@ -141,42 +138,36 @@ class _Examined:
         how = f"by the running agent in {self._status['uptime_s']:.0f} s"
         return heard_facts(how, frames, 0, counts, messages)
 
+    def _bus_facts(
+        self, profile: Profile, bus: BusPlan, heard: HeardFacts | str | None, told: HeardFacts | str
+    ) -> BusFacts:
+        table = self._config.buses[bus.name]
+        return BusFacts(
+            name=bus.name,
+            interface=table.interface,
+            channel=table.channel,
+            bitrate_bps=bus.bitrate_bps,
+            is_listen_only=table.listen_only,
+            actions=tuple(
+                action.name.lower() for action, recipe in profile.recipes.items() if bus.name in sends_on(recipe)
+            ),
+            expected=_expected(profile, bus.name),
+            link=link_facts(table.channel) if table.interface == "socketcan" else None,
+            heard=heard if isinstance(heard, HeardFacts) else None,
+            heard_why=heard if isinstance(heard, str) else told if isinstance(told, str) else "",
+            told=told if isinstance(told, HeardFacts) else None,
+            word="" if isinstance(self._status, str) else str(self._status["buses"].get(bus.name, "")),
+        )
 
-def _bus_facts(config: Config, profile: Profile, name: str) -> BusFacts:
-    table = config.buses[name]
-    plan = next(bus for bus in profile.buses if bus.name == name)
+
+def _expected(profile: Profile, bus: str) -> dict[str, str]:
+    """Messages the car sends on a bus, by name, with their ids; those the agent itself may send prove nothing."""
     own = {(rule.bus, rule.arbitration_id, rule.is_extended_id) for rule in profile.send_list}
-    expected = {
+    return {
         message.name: f"0x{message.arbitration_id:0{8 if message.is_extended_id else 3}X}"
         for message in profile.messages
-        if message.bus == name and message.signals and (name, message.arbitration_id, message.is_extended_id) not in own
+        if message.bus == bus and message.signals and (bus, message.arbitration_id, message.is_extended_id) not in own
     }
-    actions = [action.name.lower() for action, recipe in profile.recipes.items() if name in sends_on(recipe)]
-    is_link = table.interface == "socketcan"
-    return BusFacts(
-        name,
-        table.interface,
-        table.channel,
-        plan.bitrate_bps,
-        table.listen_only,
-        tuple(actions),
-        expected,
-        link_facts(table.channel) if is_link else None,
-        None,
-    )
-
-
-def _with_heard(facts: BusFacts, heard: HeardFacts | str | None, told: HeardFacts | str) -> BusFacts:
-    """Frames are those heard just now, if anybody could listen; messages count whichever of the two heard them."""
-    if isinstance(heard, HeardFacts):
-        if isinstance(told, str) or not heard.frames:
-            return replace(facts, heard=heard)
-        believed = heard.believed | (told.believed - heard.refused)
-        both = replace(heard, how=f"{heard.how} and {told.how}", believed=believed, refused=heard.refused - believed)
-        return replace(facts, heard=both)
-    if isinstance(told, HeardFacts):
-        return replace(facts, heard=told)
-    return replace(facts, heard_why=told if heard is None else heard)
 
 
 def _configuration(configured: Configured) -> Iterable[Finding]:

@@ -55,7 +55,7 @@ def key_facts(directory: Path, name: str, sealed: Path = SEALED) -> KeyFacts:
         return KeyFacts(name, is_beside, is_sealed=True, opens_why="only root can try")
     try:
         # What it says is the key itself: it is thrown away here.
-        said_by(["systemd-creds", "decrypt", f"--name={name}", str(path), "-"])
+        said_by(["systemd-creds", "decrypt", f"--name={Path(name).name}", str(path), "-"])
     except NotAskedError as error:
         is_missing = shutil.which("systemd-creds") is None
         return KeyFacts(name, is_beside, is_sealed=True, opens=None if is_missing else False, opens_why=str(error))

@@ -69,7 +69,7 @@ def enrol() -> None:
         sealed = f"/etc/credstore.encrypted/carshare-agent.{name}"
         sh(f"systemd-creds encrypt --name={name} {ETC}/{name} {sealed} && rm {ETC}/{name}", timeout_s=120)
     toml = ETC / "agent.toml"
-    toml.write_text(toml.read_text().replace('"can0"', '"vcan0"'))
+    toml.write_text(toml.read_text().replace('"can0"', '"vcan0"').replace("listen_only = true", "listen_only = false"))
     print(toml.read_text())
     sh(f"mkdir -p /etc/broker && cp -R {FLEET}/broker/. /etc/broker/ && chown -R mosquitto /etc/broker")
     run = "systemd-run --unit=broker --property=User=mosquitto --working-directory=/etc/broker"
@@ -81,6 +81,34 @@ def ready() -> None:
     sh(f"systemctl start {UNIT}", timeout_s=120)
     assert show("ActiveState") == "active", journal()
     print(show("StatusText"))
+
+
+def doctor_says() -> None:
+    """As shipped the bus only listens: commands are refused in words, and doctor says what else the car needs."""
+    toml = ETC / "agent.toml"
+    sending = toml.read_text()
+    toml.write_text(sending.replace("listen_only = false", "listen_only = true"))
+    sh(f"systemctl restart {UNIT}", timeout_s=90)
+    refused = command("unlock")
+    assert (refused["executed"], refused["reason"]) == ("no", "unsupported_action"), refused
+    found = examined()
+    assert found["can.body.sending"]["verdict"] == "warning", found["can.body.sending"]
+    assert "buses.body.listen_only = false" in found["can.body.sending"]["advice"], found["can.body.sending"]
+    toml.write_text(sending)
+    sh(f"systemctl restart {UNIT}", timeout_s=90)
+    until(lambda: "connected" in show("StatusText"), "the broker is connected")
+    assert "can.body.sending" not in examined()
+
+
+def examined() -> dict[str, dict[str, str]]:
+    """Doctor's findings by name: no fault, and unknown only what a virtual bus cannot tell."""
+    said = sh("carshare-agent doctor --json", timeout_s=120, is_checked=False)
+    print(said)
+    found = {finding["name"]: finding for finding in map(json.loads, said.splitlines())}
+    assert not [each for each in found.values() if each["verdict"] == "fault"], found
+    assert [name for name, each in found.items() if each["verdict"] == "unknown"] == ["can.body.listen_only"], found
+    assert found["broker.link"]["verdict"] == found["broker.allowed"]["verdict"] == "ok", found
+    return found
 
 
 def unlock() -> None:
@@ -347,7 +375,7 @@ def running_command() -> object:
 
 
 SCENARIOS: dict[str, list[Callable[[], None]]] = {
-    "install": [install, enrol, ready, unlock, clean, confined],
+    "install": [install, enrol, ready, doctor_says, unlock, clean, confined],
     "faults": [install, enrol, ready, killed, frozen, link_pulled, disk_full, ended_in_command],
     "refusals": [install, enrol, ready, credential_wrong, crash_loop],
     "parts": [install, enrol, ready, parts_frozen],

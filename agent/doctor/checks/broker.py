@@ -68,7 +68,7 @@ def check_connection(facts: BrokerFacts, now_unix_s: float) -> list[Finding]:
         advice = "Check broker.port, that the broker runs, and firewalls on the way"
         return [*findings, fault("broker.connection", facts.connect_error, advice)]
     findings.append(ok("broker.connection", f"{where} answers"))
-    if not facts.is_tls and all(ip_address(address).is_loopback for address in facts.addresses):
+    if not facts.is_tls and _is_local(facts.addresses):
         return [*findings, ok("broker.tls", "no TLS, on this machine")]
     if not facts.is_tls:
         return [*findings, warning("broker.tls", "no TLS: whoever is on the way reads along", "Set broker.ca_file")]
@@ -122,7 +122,9 @@ def check_allowed(facts: BrokerFacts, allow_list: AllowList) -> Finding:
         return ok(name, "the unit lets every address through")
     if not facts.addresses:
         return unknown(name, "the broker's addresses are not known", "See broker.name")
-    wanted = [*facts.addresses, *(() if _is_address(facts.host) else allow_list.nameservers)]
+    # A name of this machine stands in /etc/hosts: nobody is asked for it.
+    is_asked_for = not _is_address(facts.host) and not _is_local(facts.addresses)
+    wanted = [*facts.addresses, *(allow_list.nameservers if is_asked_for else ())]
     missing = [address for address in dict.fromkeys(wanted) if not _is_in(address, allow_list.allowed)]
     if not missing:
         return ok(name, f"the unit lets {', '.join(dict.fromkeys(wanted))} through")
@@ -153,6 +155,10 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_local(addresses: Sequence[str]) -> bool:
+    return all(ip_address(address).is_loopback for address in addresses)
 
 
 def _is_in(address: str, allowed: Sequence[str]) -> bool:

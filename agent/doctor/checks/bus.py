@@ -49,7 +49,11 @@ class HeardFacts:
 
 @dataclass(frozen=True, slots=True)
 class BusFacts:
-    """All of one bus. `expected` are the messages the car sends by name, with their ids in words."""
+    """All of one bus. `expected` are the messages the car sends by name, with their ids in words.
+
+    `heard` is by doctor itself just now, `told` by the running agent since it began: the second witness, and the only
+    one of a serial adapter, which nobody else can open meanwhile. `word` is the agent's for the bus (awake, down …).
+    """
 
     name: str
     interface: str
@@ -61,18 +65,20 @@ class BusFacts:
     link: LinkFacts | None
     heard: HeardFacts | None
     heard_why: str = ""
+    told: HeardFacts | None = None
+    word: str = ""
 
 
 def check_bus(bus: BusFacts) -> list[Finding]:
     """The findings of one bus, each named `can.<bus>.<what>`."""
-    link, rate, heard, profile = _link(bus), _bit_rate(bus), _frames(bus), _profile(bus)
+    link, rate, heard, profile = _link(bus), _bit_rate(bus), _frames(bus), _profile(bus, _witnessed(bus))
     return [link, rate, _listen_only(bus), heard, profile, *_sending(bus, (link, rate, heard, profile))]
 
 
 def _link(bus: BusFacts) -> Finding:
     name, link = f"can.{bus.name}.link", bus.link
     if link is None:
-        return unknown(name, f"{bus.interface} {bus.channel} is no network interface of this computer")
+        return _adapter(bus)
     if not link.is_there:
         return fault(
             name,
@@ -109,10 +115,23 @@ def _link(bus: BusFacts) -> Finding:
     return ok(name, f"{bus.channel} is up")
 
 
+def _adapter(bus: BusFacts) -> Finding:
+    """What is no interface of the kernel's (a serial line, a USB library) is the agent's to open."""
+    name, adapter = f"can.{bus.name}.link", f"{bus.interface} {bus.channel}"
+    if not bus.word:
+        return unknown(name, f"{adapter} is opened by the agent, which is not there to be asked")
+    if bus.word in ("awake", "asleep"):
+        return ok(name, f"{adapter} is open")
+    advice = "See journalctl --unit carshare-agent; the unit must be given the device: drop-ins/uart.conf"
+    return fault(name, f"{adapter}: {bus.word}", advice)
+
+
 def _bit_rate(bus: BusFacts) -> Finding:
     name, link = f"can.{bus.name}.bit_rate", bus.link
-    if link is None or not link.is_can:
-        return unknown(name, f"{bus.interface} {bus.channel} says none; the profile wants {_rate(bus.bitrate_bps)}")
+    if link is None:
+        return ok(name, f"the agent sets {bus.interface} {bus.channel} to {_rate(bus.bitrate_bps)} itself")
+    if not link.is_can:
+        return unknown(name, f"{bus.channel} has none to ask for; the profile wants {_rate(bus.bitrate_bps)}")
     if link.controller is None:
         if link.controller_why:
             return unknown(name, link.controller_why)
@@ -150,7 +169,7 @@ def _listen_only(bus: BusFacts) -> Finding:
 
 
 def _frames(bus: BusFacts) -> Finding:
-    name, heard = f"can.{bus.name}.frames", bus.heard
+    name, heard = f"can.{bus.name}.frames", bus.heard or bus.told
     if heard is None:
         return unknown(name, bus.heard_why)
     if heard.frames:
@@ -168,8 +187,21 @@ def _frames(bus: BusFacts) -> Finding:
     )
 
 
-def _profile(bus: BusFacts) -> Finding:
-    name, heard = f"can.{bus.name}.profile", bus.heard
+def _witnessed(bus: BusFacts) -> HeardFacts | None:
+    """What both have heard; what the agent heard earlier counts only while the bus is heard now, if that can be known.
+
+    A message that comes now and is refused is this one bus's today, whatever was believed before.
+    """
+    heard, told = bus.heard, bus.told
+    if heard is None or told is None or not heard.frames:
+        return heard or told
+    believed = heard.believed | (told.believed - heard.refused)
+    refused = (heard.refused | told.refused) - believed
+    return HeardFacts(f"{heard.how}, and {told.how}", heard.frames, heard.errors, believed, refused)
+
+
+def _profile(bus: BusFacts, heard: HeardFacts | None) -> Finding:
+    name = f"can.{bus.name}.profile"
     if heard is None:
         return unknown(name, bus.heard_why)
     if not heard.frames:

@@ -115,5 +115,10 @@ def test_addresses_the_unit_keeps_the_agent_from_are_named_with_the_lines_to_wri
         assert lines[1] == "[Service]"
 
 
+def test_for_a_broker_on_this_machine_no_resolver_is_asked() -> None:
+    facts = replace(REACHED, host="localhost", addresses=("127.0.0.1",))
+    assert check_allowed(facts, AllowList(LOCAL, ("192.0.2.53",))).verdict is Verdict.OK
+
+
 def test_addresses_that_are_not_known_cannot_be_looked_for_among_the_allowed() -> None:
     assert check_allowed(replace(REACHED, addresses=()), AllowList(LOCAL)).verdict is Verdict.UNKNOWN

@@ -56,13 +56,16 @@ def findings(facts: BusFacts) -> dict[str, Finding]:
         (link(is_up=False), "link", FAULT, "is down"),
         (controller(state="BUS-OFF"), "link", FAULT, "bus-off"),
         (controller(state="ERROR-PASSIVE"), "link", WARNING, "error-passive"),
-        (SERIAL, "link", UNKNOWN, "/dev/ttyACM0"),
+        (SERIAL, "link", UNKNOWN, "not there to be asked"),
+        (replace(SERIAL, word="awake"), "link", OK, "slcan /dev/ttyACM0 is open"),
+        (replace(SERIAL, word="gone"), "link", FAULT, "gone"),
         (SHIPPED, "bit_rate", OK, "500 kbit/s"),
         (controller(bitrate_bps=250_000), "bit_rate", FAULT, "has 250 kbit/s, the profile says 500 kbit/s"),
         (controller(bitrate_bps=None), "bit_rate", FAULT, "none set"),
         (VIRTUAL, "bit_rate", OK, "virtual"),
         (NOT_ASKED, "bit_rate", UNKNOWN, "no program ip"),
-        (SERIAL, "bit_rate", UNKNOWN, "says none"),
+        (link(is_there=False, is_can=False), "bit_rate", UNKNOWN, "the profile wants 500 kbit/s"),
+        (SERIAL, "bit_rate", OK, "sets slcan /dev/ttyACM0 to 500 kbit/s"),
         (SHIPPED, "listen_only", OK, "only listens"),
         (SENDING, "listen_only", OK, "may send"),
         (replace(SHIPPED, is_listen_only=False), "listen_only", FAULT, "would send nothing and be reported as failed"),
@@ -88,6 +91,40 @@ def findings(facts: BusFacts) -> dict[str, Finding]:
 def test_fact_comes_to_its_verdict(facts: BusFacts, check: str, verdict: Verdict, words: str) -> None:
     found = findings(facts)[check]
     assert (found.verdict, words in found.found) == (verdict, True), found
+
+
+TOLD = HeardFacts("by the running agent", 99, 0, frozenset({"MotionStatus"}), frozenset())
+
+
+@pytest.mark.parametrize(
+    ("believed", "refused", "told", "verdict"),
+    [
+        ({"LockStatus"}, set(), TOLD, OK),
+        ({"LockStatus"}, {"MotionStatus"}, TOLD, FAULT),
+        ({"LockStatus"}, set(), replace(TOLD, believed=frozenset(), refused=TOLD.believed), FAULT),
+        ({"LockStatus"}, set(), replace(TOLD, believed=frozenset()), WARNING),
+    ],
+)
+def test_agent_is_the_second_witness_of_what_is_sent_seldom(
+    believed: set[str], refused: set[str], told: HeardFacts, verdict: Verdict
+) -> None:
+    facts = replace(heard(believed=frozenset(believed), refused=frozenset(refused)), told=told)
+    assert findings(facts)["profile"].verdict is verdict
+    assert findings(facts)["frames"].found == "812 frames, listened for 5 s"
+
+
+def test_what_the_agent_heard_before_says_nothing_of_a_bus_that_is_silent_now() -> None:
+    facts = replace(heard(frames=0, believed=frozenset()), told=replace(TOLD, believed=frozenset(EXPECTED)))
+    assert [findings(facts)[check].verdict for check in ("frames", "profile")] == [WARNING, UNKNOWN]
+    assert "ListenOnly=no" not in findings(facts)["sending"].advice
+
+
+def test_serial_adapter_is_heard_by_the_agent_alone() -> None:
+    facts = replace(SERIAL, heard=None, told=replace(TOLD, believed=frozenset(EXPECTED)))
+    assert [findings(facts)[check].verdict for check in ("frames", "profile")] == [OK, OK]
+    advice = findings(replace(facts, word="awake"))["sending"].advice
+    assert "listen_only = false" in advice
+    assert "networkctl" not in advice
 
 
 def test_drop_in_that_allows_sending_is_printed_once_all_is_in_order() -> None:
