@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 
 from agent.bench.broker import BenchBroker
-from agent.cli import main
+from agent.bench.vehicle import demo_folder
+from agent.cli import load_profile, main
 from agent.config import BrokerTable
 from agent.doctor import examination
 from agent.doctor.connection import broker_facts, certificate_facts
+from agent.doctor.examination import _expected
 from agent.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError
 from tests.support.installation import install
-from tests.support.live_car import live_car
+from tests.support.live_car import live_car, soon
 from tests.support.mosquitto import Authority, Mosquitto, free_port, mosquitto, tls_options
 
 pytestmark = pytest.mark.broker
@@ -90,6 +92,8 @@ def verdicts(found: dict[str, dict[str, str]], *, of: str) -> dict[str, str]:
 
 async def test_agent_at_work_is_well_and_says_what_it_has_heard(tmp_path: Path) -> None:
     async with BenchBroker() as broker, live_car(tmp_path, car_port=broker.port, backend_port=broker.port) as live:
+        expected = _expected(load_profile(demo_folder()), "body")
+        await soon(lambda: all(live.status()["frames"][name]["received"] for name in expected), what="every message")
         status, found = await asyncio.to_thread(doctor, live.installed.files.agent_toml)
     assert (status, [each for each in found.values() if each["verdict"] == "fault"]) == (EXIT_DONE, [])
     assert verdicts(found, of="can.body") == {
