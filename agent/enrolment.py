@@ -67,6 +67,7 @@ def _accept(options: argparse.Namespace, profile: Profile) -> int:
     _tell(
         asdict(accepted),
         f"wrote {options.directory / CONFIGURATION_FILE} and what it names; set the channel of each bus in it",
+        "buses listen only until `carshare-agent doctor` says how to let them send",
         "compare fleet and roots with what the operator's `carshare-backend bundle show` prints",
     )
     return EXIT_DONE

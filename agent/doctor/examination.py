@@ -16,7 +16,7 @@ from agent.doctor.checks.broker import AgentLink, check_allowed, check_connectio
 from agent.doctor.checks.bus import BusFacts, HeardFacts, check_bus
 from agent.doctor.checks.finding import Finding, fault, ok, unknown
 from agent.doctor.checks.machine import check_clock, check_hardware_watchdog, check_store, check_supply
-from agent.doctor.checks.service import KeyFacts, check_key, check_unit
+from agent.doctor.checks.unit import KeyFacts, check_key, check_unit
 from agent.doctor.configured import Configured, Load
 from agent.doctor.connection import broker_facts, certificate_facts
 from agent.doctor.links import link_facts
@@ -47,15 +47,15 @@ def examine(path: Path, load: Load, *, listen_s: float) -> Iterator[Finding]:
     """All findings, as they come. Takes `listen_s` and what a broker that does not answer takes."""
     configured = load(path, is_sealed)
     yield from _configuration(configured)
-    service: dict[str, str] | str = _asked(unit_properties)
-    yield from _attempt("service.unit", lambda: check_unit(_known(service)))
+    unit: dict[str, str] | str = _asked(unit_properties)
+    yield from _attempt("service.unit", lambda: check_unit(_known(unit)))
     yield from _attempt("watchdog", lambda: [check_hardware_watchdog(runtime_watchdog(), has_device=has_watchdog())])
     yield from _attempt("clock", _clock)
     if (config := configured.config) is None:
         why = "the configuration cannot be read, so what it names cannot be looked at"
         yield from (unknown(name, why) for name in ("key", "can", "broker", "car.certificate", "store", "supply_12v"))
         return
-    examined = _Examined(config, configured.profile, path.parent, service)
+    examined = _Examined(config, configured.profile, path.parent, unit)
     yield from _attempt("key", examined.keys)
     yield from _attempt("can", lambda: examined.buses(listen_s))
     yield from _attempt("broker", examined.broker)
@@ -68,15 +68,15 @@ def examine(path: Path, load: Load, *, listen_s: float) -> Iterator[Finding]:
 class _Examined:
     """One configuration that can be read, and what the agent that runs by it says (in words why it says nothing)."""
 
-    def __init__(self, config: Config, profile: Profile | None, directory: Path, service: dict[str, str] | str) -> None:
+    def __init__(self, config: Config, profile: Profile | None, directory: Path, unit: dict[str, str] | str) -> None:
         self._config = config
         self._profile = profile
         self._directory = directory
-        self._service = service
+        self._unit = unit
         self._status: dict[str, Any] | str = _asked(lambda: read_status(directory / config.status.socket))
 
     def keys(self) -> Iterator[Finding]:
-        is_installed = not isinstance(self._service, str) and self._service.get("LoadState") == "loaded"
+        is_installed = not isinstance(self._unit, str) and self._unit.get("LoadState") == "loaded"
         names = [self._config.car.key_file, self._config.broker.key_file]
         for name in names:
             if name is not None:
@@ -101,7 +101,7 @@ class _Examined:
     def broker(self) -> Iterator[Finding]:
         facts = broker_facts(self._config.broker, self._directory)
         yield from check_connection(facts, time.time())
-        yield from _attempt("broker.allowed", lambda: [check_allowed(facts, allow_list(_known(self._service)))])
+        yield from _attempt("broker.allowed", lambda: [check_allowed(facts, allow_list(_known(self._unit)))])
 
     def own_certificate(self) -> Iterator[Finding]:
         if (file := self._config.broker.certificate_file) is not None:
@@ -171,7 +171,7 @@ def _expected(profile: Profile, bus: str) -> dict[str, str]:
 
 
 def _configuration(configured: Configured) -> Iterable[Finding]:
-    advice = "Mend what it says; every key is explained in /usr/share/doc/carshare-agent/agent.toml"
+    advice = "Mend what it says; every key is explained in /usr/share/doc/carshare-agent/examples/agent.toml"
     if configured.problems:
         return [fault("configuration", problem, advice) for problem in configured.problems]
     return [ok("configuration", f"{configured.path} and the files it names are in order")]

@@ -9,7 +9,7 @@ from pathlib import Path
 from agent.doctor.asking import NotAskedError, said_by
 from agent.doctor.checks.broker import AllowList
 from agent.doctor.checks.machine import StoreFacts
-from agent.doctor.checks.service import UNIT, KeyFacts
+from agent.doctor.checks.unit import UNIT, KeyFacts
 
 SYSTEMD_RUNS = Path("/run/systemd/system")
 SEALED = Path("/etc/credstore.encrypted")

@@ -110,7 +110,7 @@ def check_link(link: AgentLink) -> Finding:
             "it refuses this car",
         )
     if link.refused:
-        advice = "The broker's access list must give this car its topics: systemd/mosquitto.acl.example"
+        advice = "The broker's access list must give this car its topics: systemd/mosquitto.acl.example of the sources"
         return warning("broker.link", f"connected; subscriptions refused: {', '.join(link.refused)}", advice)
     return ok(name, f"the agent is connected{problems}")
 

@@ -11,7 +11,7 @@ from agent.doctor import asking, system
 from agent.doctor.asking import NotAskedError, said_by
 from agent.doctor.checks.broker import AllowList
 from agent.doctor.checks.bus import Controller
-from agent.doctor.checks.service import KeyFacts
+from agent.doctor.checks.unit import KeyFacts
 from agent.doctor.links import INTERFACES, controller_in, link_facts
 from agent.doctor.listening import heard_facts
 from agent.doctor.system import allow_list, key_facts, store_facts, unit_properties

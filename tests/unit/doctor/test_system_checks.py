@@ -14,7 +14,7 @@ from agent.doctor.checks.machine import (
     check_store,
     check_supply,
 )
-from agent.doctor.checks.service import KeyFacts, check_key, check_unit
+from agent.doctor.checks.unit import KeyFacts, check_key, check_unit
 
 OK, WARNING, FAULT, UNKNOWN = Verdict.OK, Verdict.WARNING, Verdict.FAULT, Verdict.UNKNOWN
 
