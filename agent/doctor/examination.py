@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -39,12 +40,21 @@ _Answer = TypeVar("_Answer")
 
 
 def is_sealed(key: Path) -> bool:
-    """Whether a key that is not beside the configuration is there as a sealed credential of the unit."""
-    return not key.exists() and (SEALED / f"carshare-agent.{key.name}").exists()
+    """Whether a key that is not beside the configuration is there as a sealed credential of the unit.
+
+    Who may not look there (only root may) does not know, and is told so by the check of the key.
+    """
+    try:
+        return not key.exists() and (SEALED / f"carshare-agent.{key.name}").exists()
+    except OSError:
+        return False
 
 
 def examine(path: Path, load: Load, *, listen_s: float) -> Iterator[Finding]:
     """All findings, as they come. Takes `listen_s` and what a broker that does not answer takes."""
+    if os.geteuid() != 0:
+        why = "not asked as root, so some of what follows cannot be found out, and files may seem to be missing"
+        yield unknown("root", why, "sudo carshare-agent doctor")
     configured = load(path, is_sealed)
     yield from _configuration(configured)
     unit: dict[str, str] | str = _asked(unit_properties)

@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ from agent.config import BrokerTable
 from agent.doctor import examination
 from agent.doctor.connection import broker_facts, certificate_facts
 from agent.doctor.examination import _expected
+from agent.doctor.system import key_facts
 from agent.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError
+from agent.policy.happenings import LOW_VOLTAGE
 from tests.support.installation import install
 from tests.support.live_car import live_car, soon
 from tests.support.mosquitto import Authority, Mosquitto, free_port, mosquitto, tls_options
@@ -94,6 +97,7 @@ async def test_agent_at_work_is_well_and_says_what_it_has_heard(tmp_path: Path) 
     async with BenchBroker() as broker, live_car(tmp_path, car_port=broker.port, backend_port=broker.port) as live:
         expected = _expected(load_profile(demo_folder()), "body")
         await soon(lambda: all(live.status()["frames"][name]["received"] for name in expected), what="every message")
+        await soon(lambda: live.status()["readings"][LOW_VOLTAGE]["value"], what="more than start-up markers")
         status, found = await asyncio.to_thread(doctor, live.installed.files.agent_toml)
     assert (status, [each for each in found.values() if each["verdict"] == "fault"]) == (EXIT_DONE, [])
     assert verdicts(found, of="can.body") == {
@@ -132,6 +136,19 @@ def test_configuration_that_cannot_be_read_leaves_the_computer_to_be_looked_at(
     assert {"can", "broker", "store"} <= {name for name, each in found.items() if each["verdict"] == "unknown"}
     assert main(["doctor", "--config", str(config)]) == EXIT_FAILED
     assert "fault    configuration" in capsys.readouterr().out
+
+
+def test_place_that_may_not_be_looked_at_ends_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may look everywhere, so a name that is too long stands for one that is not allowed."""
+    installed = install(tmp_path / "bench", broker_port=free_port())
+    (installed.files.agent_toml.parent / "vehicle.key").unlink()
+    place = tmp_path / ("x" * 300)
+    monkeypatch.setattr(examination, "SEALED", place)
+    monkeypatch.setattr(examination, "key_facts", partial(key_facts, sealed=place))
+    status, found = doctor(installed.files.agent_toml)
+    assert status == EXIT_FAILED
+    assert found["key"]["verdict"] == "unknown"
+    assert "File name too long" in found["key"]["found"]
 
 
 def test_check_that_fails_itself_says_so_and_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
