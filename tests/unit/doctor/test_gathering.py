@@ -62,6 +62,12 @@ CAN0 = {
 }
 """As iproute2's `ip/iplink_can.c` prints it."""
 
+SERIAL0 = """[{"ifindex":4,"ifname":"can0","flags":["NOARP","UP","LOWER_UP"],"mtu":16,"operstate":"UP","link_type":"can",
+"linkinfo":{"info_kind":"can","info_data":{"ctrlmode":["LISTEN-ONLY"],"ctrlmode_supported":["LISTEN-ONLY"],
+"state":"ERROR-ACTIVE","restart_ms":0,"bittiming_bitrate":250000,"bitrate_const":[10000,20000,50000,100000,125000,250000,
+500000,800000,1000000],"clock":0}}}]"""
+"""As iproute2 6.1 printed it of a link of the kernel's slcan driver, whose rates are fixed."""
+
 
 def without(key: str) -> str:
     data = {name: value for name, value in CAN0["linkinfo"]["info_data"].items() if name != key}  # type: ignore[index]
@@ -72,6 +78,7 @@ def test_controller_is_read_from_what_ip_says() -> None:
     assert controller_in(json.dumps([CAN0])) == Controller(500_000, is_listen_only=True, state="ERROR-ACTIVE")
     assert controller_in(without("ctrlmode")) == Controller(500_000, is_listen_only=False, state="ERROR-ACTIVE")
     assert controller_in(without("bittiming")) == Controller(None, is_listen_only=True, state="ERROR-ACTIVE")
+    assert controller_in(SERIAL0) == Controller(250_000, is_listen_only=True, state="ERROR-ACTIVE")
     assert controller_in('[{"linkinfo": {"info_kind": "vcan"}}]') is None
 
 
