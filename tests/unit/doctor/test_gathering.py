@@ -62,8 +62,8 @@ CAN0 = {
 }
 """As iproute2's `ip/iplink_can.c` prints it."""
 
-SERIAL0 = """[{"ifindex":4,"ifname":"can0","flags":["NOARP","UP","LOWER_UP"],"mtu":16,"operstate":"UP","link_type":"can",
-"linkinfo":{"info_kind":"can","info_data":{"ctrlmode":["LISTEN-ONLY"],"ctrlmode_supported":["LISTEN-ONLY"],
+SERIAL0 = """[{"ifindex":4,"ifname":"can0","flags":["NOARP","UP","LOWER_UP"],"mtu":16,"operstate":"UP",
+"link_type":"can","linkinfo":{"info_kind":"can","info_data":{"ctrlmode":["LISTEN-ONLY"],"ctrlmode_supported":["LISTEN-ONLY"],
 "state":"ERROR-ACTIVE","restart_ms":0,"bittiming_bitrate":250000,
 "bitrate_const":[10000,20000,50000,100000,125000,250000,500000,800000,1000000],"clock":0}}}]"""
 """As iproute2 6.1 printed it of a link of the kernel's slcan driver, whose rates are fixed."""
