@@ -55,7 +55,7 @@ def examine(path: Path, load: Load, *, listen_s: float) -> Iterator[Finding]:
     if os.geteuid() != 0:
         why = "not asked as root, so some of what follows cannot be found out, and files may seem to be missing"
         yield unknown("root", why, "sudo carshare-agent doctor")
-    configured = load(path, is_sealed)
+    configured = _loaded(path, load)
     yield from _configuration(configured)
     unit: dict[str, str] | str = _asked(unit_properties)
     yield from _attempt("service.unit", lambda: check_unit(_known(unit)))
@@ -73,6 +73,13 @@ def examine(path: Path, load: Load, *, listen_s: float) -> Iterator[Finding]:
     yield from _attempt("broker.link", lambda: [check_link(examined.link())])
     yield from _attempt("store", examined.store)
     yield from _attempt("supply_12v", examined.supply)
+
+
+def _loaded(path: Path, load: Load) -> Configured:
+    try:
+        return load(path, is_sealed)
+    except OSError as error:
+        return Configured(path, None, None, (f"{error.filename}: cannot be looked at: {error.strerror}",))
 
 
 class _Examined:

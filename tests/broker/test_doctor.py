@@ -151,6 +151,15 @@ def test_place_that_may_not_be_looked_at_ends_in_words(tmp_path: Path, monkeypat
     assert "File name too long" in found["key"]["found"]
 
 
+def test_file_that_may_not_be_looked_at_is_a_fault_and_the_rest_is_told(tmp_path: Path) -> None:
+    config = install(tmp_path / "bench", broker_port=free_port()).files.agent_toml
+    config.write_text(config.read_text().replace('"vehicle.key"', f'"{"x" * 300}"'))
+    status, found = doctor(config)
+    assert status == EXIT_FAILED
+    assert "cannot be looked at: File name too long" in found["configuration"]["found"]
+    assert "clock" in found
+
+
 def test_check_that_fails_itself_says_so_and_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("nobody thought of this")
