@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import json
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -153,7 +154,7 @@ def test_place_that_may_not_be_looked_at_ends_in_words(tmp_path: Path, monkeypat
 
 def test_file_that_may_not_be_looked_at_is_a_fault_and_the_rest_is_told(tmp_path: Path) -> None:
     config = install(tmp_path / "bench", broker_port=free_port()).files.agent_toml
-    config.write_text(config.read_text().replace('"vehicle.key"', f'"{"x" * 300}"'))
+    config.write_text(re.sub(r'profile = ".*"', f'profile = "{"x" * 300}"', config.read_text()))
     status, found = doctor(config)
     assert status == EXIT_FAILED
     assert "cannot be looked at: File name too long" in found["configuration"]["found"]
