@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,22 +54,40 @@ def modules_folder() -> Path:
 
 
 def root_image(suite: str) -> Path:
-    """The root file system of a Debian release as an ext4 image; made if it is not there yet (about a minute)."""
+    """The root file system of a Debian release for user-mode Linux; made if it is not there yet (about a minute)."""
     modules = modules_folder()
-    unit = (HERE / "booted-test.service").read_text()
-    stamp = hashlib.sha256(repr((suite, PACKAGES, modules.name, unit, IMAGE_MIB)).encode()).hexdigest()[:12]
-    image = BUILD / f"{suite}-{stamp}.ext4"
+
+    def finish(tree: Path, _image: Path) -> None:
+        shutil.copytree(modules, tree / "lib/modules" / modules.name, dirs_exist_ok=True)
+        subprocess.run([find_tool("depmod") or "depmod", "-b", str(tree), modules.name], check=True)
+        (tree / "etc/modules-load.d/can.conf").write_text("\n".join(MODULES) + "\n")
+
+    return debian_image(suite, suite, PACKAGES, (HERE / "booted-test.service").read_text(), modules.name, finish)
+
+
+def debian_image(
+    name: str,
+    suite: str,
+    packages: Sequence[str],
+    unit: str,
+    ingredients: str,
+    finish: Callable[[Path, Path], None],
+) -> Path:
+    """A Debian release with these packages that runs `unit` once it is up, as an ext4 image under `build/booted`.
+
+    `finish` gets the tree, and the path that the image will have, before it is made; what decides the outcome of that
+    is told by `ingredients`. An image of the same name and contents is taken as it is.
+    """
+    stamp = hashlib.sha256(repr((suite, packages, unit, ingredients, IMAGE_MIB)).encode()).hexdigest()[:12]
+    image = BUILD / f"{name}-{stamp}.ext4"
     if image.exists():
         return image
     BUILD.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=BUILD) as scratch:
         tree = Path(scratch) / "root"
-        include = ",".join(PACKAGES)
+        include = ",".join(packages)
         command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", suite, str(tree)]
         subprocess.run(command, check=True, env=os.environ | {"TMPDIR": scratch})
-        shutil.copytree(modules, tree / "lib/modules" / modules.name, dirs_exist_ok=True)
-        subprocess.run([find_tool("depmod") or "depmod", "-b", str(tree), modules.name], check=True)
-        (tree / "etc/modules-load.d/can.conf").write_text("\n".join(MODULES) + "\n")
         (tree / "etc/hostname").write_text("car\n")
         (tree / "etc/hosts").write_text("127.0.0.1 localhost car\n::1 localhost\n")
         (tree / "etc/fstab").write_text("")
@@ -80,6 +99,7 @@ def root_image(suite: str) -> Path:
         for masked in ("mosquitto.service", "apt-daily.timer", "apt-daily-upgrade.timer", "getty@.service"):
             (tree / "etc/systemd/system" / masked).unlink(missing_ok=True)
             (tree / "etc/systemd/system" / masked).symlink_to("/dev/null")
+        finish(tree, image)
         new = Path(scratch) / "image.ext4"
         make = [find_tool("mke2fs") or "mke2fs", "-q", "-t", "ext4", "-d", str(tree), str(new), f"{IMAGE_MIB}M"]
         subprocess.run(make, check=True)

@@ -47,9 +47,9 @@ class BenchCar:
         self.process.stdin.write(command + "\n")
         self.process.stdin.flush()
 
-    def event(self, name: str) -> dict[str, Any]:
-        """The next event of that name; those before it are left out."""
-        while (line := self._lines.get(timeout=TIMEOUT_S)) is not None:
+    def event(self, name: str, *, within_s: float = TIMEOUT_S) -> dict[str, Any]:
+        """The next event of that name; those before it are left out. `queue.Empty` if nothing is said for so long."""
+        while (line := self._lines.get(timeout=within_s)) is not None:
             if line["event"] == name:
                 return line
         raise AssertionError(f"the car ended without an event {name!r}")

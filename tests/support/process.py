@@ -93,6 +93,10 @@ class Process:
         self._process.terminate()
         return self._process.wait(END_S)
 
+    def freeze(self) -> None:
+        """Let it stand still where it is."""
+        self._process.send_signal(signal.SIGSTOP)
+
     def kill(self) -> None:
         """End it between two instructions, as a power cut would."""
         self._process.send_signal(signal.SIGKILL)

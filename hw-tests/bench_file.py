@@ -1,0 +1,70 @@
+"""`bench.toml`: which channels a bench has, and which device stands behind each port."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+
+class BenchFileError(Exception):
+    """The text says every fault of the file: key, what is wrong."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Channel(_Table):
+    """One CAN channel in python-can's words; `adapter` is for the report, in a person's words."""
+
+    interface: str = Field(min_length=1)
+    channel: str = Field(min_length=1)
+    adapter: str = ""
+
+
+class Ports(_Table):
+    """What stands behind each port of `ports.py`; `none` leaves out the tests that need it, by name."""
+
+    bus_peer: Literal["adapter", "none"] = "none"
+    lock_sensor: Literal["virtual", "manual", "none"] = "none"
+    ignition: Literal["virtual", "manual", "none"] = "none"
+    power: Literal["manual", "none"] = "none"
+    bus_fault: Literal["error_frame", "manual", "none"] = "none"
+    link: Literal["broker", "manual", "none"] = "none"
+
+
+class Bench(_Table):
+    """A bench. `patience` stretches every wait: 1 on a Pi, more where instructions are emulated."""
+
+    name: str = Field(min_length=1)
+    agent: Channel
+    peer: Channel | None = None
+    ports: Ports = Ports()
+    bitrate_bps: int = Field(default=500_000, gt=0)
+    bitrates_bps: list[int] = []
+    unlock_runs: int = Field(default=10, gt=0, le=10_000)
+    watchdog_s: float = Field(default=3.0, ge=1.0)
+    soak_hours: float = Field(default=0.0, ge=0.0)
+    patience: float = Field(default=1.0, ge=1.0, le=100.0)
+
+    @property
+    def has_virtual_car(self) -> bool:
+        """Whether the rest of the car is the virtual one, on the peer's channel."""
+        return "virtual" in (self.ports.lock_sensor, self.ports.ignition)
+
+
+def read_bench(path: Path) -> Bench:
+    """The bench a file describes; raises `BenchFileError` with every fault at once."""
+    try:
+        bench = Bench.model_validate(tomllib.loads(path.read_text()))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise BenchFileError(f"{path}: {error}") from error
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        raise BenchFileError("\n".join(f"{path}: {fault}" for fault in faults)) from error
+    if bench.peer is None and (bench.ports.bus_peer == "adapter" or bench.has_virtual_car):
+        raise BenchFileError(f"{path}: peer: is missing; an adapter as peer and the virtual car need a channel")
+    return bench

@@ -1,0 +1,98 @@
+"""Test 6: the agent stands still in the middle of a command; it is ended and started again, and says what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from agent.backend.client import Backend
+from agent.bench.setup import CAR_NAME
+from agent.bench.vehicle import demo_folder
+from agent.cli import load_profile
+from agent.model.command import Action, Executed, Stage
+from tests.support.process import until
+
+from bench_file import Bench
+from conftest import RunAgent
+from ports import BusPeer, LockSensor
+
+REQUEST_ID = load_profile(demo_folder()).recipes[Action.UNLOCK].frames[0].arbitration_id
+WAIT_S = 20.0
+
+
+class ServiceManager:
+    """What systemd hears from its service, and its judgement."""
+
+    def __init__(self, listener: socket.socket, watchdog_s: float) -> None:
+        self._listener = listener
+        self._watchdog_s = watchdog_s
+        self._fed_at_s = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether the watchdog has not been fed for its time."""
+        while True:
+            try:
+                text = self._listener.recv(4096)
+            except BlockingIOError:
+                return time.monotonic() - self._fed_at_s > self._watchdog_s
+            if b"WATCHDOG=1" in text:
+                self._fed_at_s = time.monotonic()
+
+
+@contextmanager
+def service_manager(watchdog_s: float) -> Iterator[tuple[ServiceManager, dict[str, str]]]:
+    """A socket in place of systemd's, and the environment that leads the agent to it."""
+    name = f"carshare-{uuid.uuid4()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(f"\0{name}")
+        listener.setblocking(False)
+        environ = {"NOTIFY_SOCKET": f"@{name}", "WATCHDOG_USEC": str(int(watchdog_s * 1e6))}
+        yield ServiceManager(listener, watchdog_s), environ
+
+
+def requests_heard(peer: BusPeer, count: int, within_s: float) -> int:
+    """Requests to the lock unit heard within the time, at most `count`."""
+    heard, ends_at_s = 0, time.monotonic() + within_s
+    while heard < count and (left_s := ends_at_s - time.monotonic()) > 0:
+        message = peer.receive(left_s)
+        heard += message is not None and message.arbitration_id == REQUEST_ID
+    return heard
+
+
+async def test_agent_frozen_in_a_command_is_restarted_and_tells_the_truth(
+    bench: Bench,
+    bus_peer: BusPeer,
+    lock_sensor: LockSensor,
+    running_agent: RunAgent,
+    measured: Callable[[str, object], None],
+) -> None:
+    """SR-02, SR-10: silence is noticed, the command is not carried out again, and its answer claims nothing."""
+    with service_manager(bench.watchdog_s) as (manager, environ):
+        async with running_agent(environ) as (agent, backend):
+            manager.is_due()
+            asking = asyncio.create_task(_unlock(backend, bench))
+            assert await asyncio.to_thread(requests_heard, bus_peer, 1, WAIT_S * bench.patience) == 1
+            agent.freeze()
+            frozen_at_s = time.monotonic()
+            await asyncio.to_thread(
+                until, manager.is_due, within_s=bench.watchdog_s + WAIT_S, what="the watchdog is not fed any more"
+            )
+            measured("noticed_after_s", round(time.monotonic() - frozen_at_s, 1))
+            agent.kill()
+            while bus_peer.receive(0) is not None:
+                pass
+            async with running_agent(environ):
+                stage, executed = await asking
+                measured("answer_after_s", round(time.monotonic() - frozen_at_s, 1))
+                assert (stage, executed) == (Stage.INTERRUPTED, Executed.UNKNOWN)
+                assert await asyncio.to_thread(requests_heard, bus_peer, 1, 1.0) == 0
+                lock_sensor.is_locked()
+
+
+async def _unlock(backend: Backend, bench: Bench) -> tuple[Stage | None, Executed]:
+    result = await backend.command(CAR_NAME, Action.UNLOCK, timeout_s=WAIT_S * bench.patience)
+    return result.stage, result.executed
