@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from statistics import median, quantiles
 
 import pytest
 
+from agent.backend.client import Backend
+from agent.bench.reported import Reported
 from agent.bench.setup import CAR_NAME
 from agent.model.command import Action, Executed
 from tests.support.bench_car import BenchCar
@@ -18,6 +21,8 @@ from conftest import RunAgent
 from ports import Ignition, LockSensor
 
 MOVES_WITHIN_S = 10.0
+TOLD_WITHIN_S = 10.0
+IGNITION = "Vehicle.LowVoltageSystemState"
 
 
 async def test_lock_moves_as_asked_and_the_answer_says_so(
@@ -61,12 +66,28 @@ async def test_lock_that_does_not_move_is_not_called_verified(
         assert lock_sensor.is_locked()
 
 
-async def test_driving_is_not_disabled_with_the_ignition_on(ignition: Ignition, running_agent: RunAgent) -> None:
-    """SR-06: refused, and nothing was sent."""
-    async with running_agent() as (_, backend):
+async def test_driving_is_not_disabled_with_the_ignition_on(
+    bench: Bench, ignition: Ignition, running_agent: RunAgent
+) -> None:
+    """SR-06: refused, and nothing was sent; asked once the car has told its own state, which takes a cycle or two."""
+    async with running_agent() as (_, backend), told(backend) as reported:
         ignition.on()
         try:
+            assert await reported.until(lambda: reported.value(IGNITION) == "ON", TOLD_WITHIN_S * bench.patience)
             result = await backend.command(CAR_NAME, Action.DISABLE_DRIVE)
         finally:
             ignition.off()
         assert (result.is_answered, result.executed) == (True, Executed.NO)
+
+
+@asynccontextmanager
+async def told(backend: Backend) -> AsyncIterator[Reported]:
+    """What the backend is told of the car, kept up to date while the block runs."""
+    reported = Reported()
+    async with aclosing(backend.watch(CAR_NAME)) as reports:
+        following = asyncio.create_task(reported.follow(reports))
+        try:
+            yield reported
+        finally:
+            following.cancel()
+            await asyncio.wait((following,))

@@ -40,23 +40,21 @@ class Boot:
     console: str
 
 
-def program() -> list[str]:
-    """QEMU, run by its own loader with its own libraries: the host's Debian may be another, or none."""
+def tree() -> Path:
+    """A folder with QEMU and all it needs, unpacked; made if it is not there yet (about half a minute)."""
     tree = BUILD / f"qemu-{SUITE}"
     if not tree.exists():
         BUILD.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=BUILD) as scratch:
             new = Path(scratch) / "qemu"
-            command = [
-                "mmdebstrap",
-                "--quiet",
-                "--variant=extract",
-                "--include=qemu-system-x86,seabios",
-                SUITE,
-                str(new),
-            ]
-            subprocess.run(command, check=True, env=os.environ | {"TMPDIR": scratch})
+            command = ["mmdebstrap", "--quiet", "--variant=extract", "--include=qemu-system-x86,seabios", SUITE]
+            subprocess.run([*command, str(new)], check=True, env=os.environ | {"TMPDIR": scratch})
             new.rename(tree)
+    return tree
+
+
+def program(tree: Path) -> list[str]:
+    """QEMU, run by its own loader with its own libraries: the host's Debian may be another, or none."""
     libraries = [tree / folder / "x86_64-linux-gnu" for folder in ("lib", "usr/lib")]
     # Some libraries (libpulse's) lie one folder deeper and are found by a path that only an installed system has.
     libraries += sorted({found.parent for found in libraries[1].glob("*/*.so*")})
@@ -95,14 +93,14 @@ def boot(share: Path, *, timeout_s: float) -> Boot:
     The project and its Python are at the paths they have here. Raises BootError if the guest does not come to its end.
     """
     began_s = time.monotonic()
-    image, qemu = root_image(), program()
+    image, qemu = root_image(), tree()
     with tempfile.TemporaryDirectory(dir=BUILD) as folder:
         copy = Path(folder) / "root.ext4"
         subprocess.run(["cp", "--sparse=always", "--reflink=auto", image, copy], check=True)
         (share / "mounts.sh").write_text(_mounts())
         guest = subprocess.Popen(
             [
-                *qemu,
+                *program(qemu),
                 *("-accel", "tcg,thread=multi", "-smp", "2", "-m", str(MEMORY_MIB), "-no-reboot", "-nodefaults"),
                 *("-display", "none", "-serial", "stdio"),
                 *("-kernel", str(image.with_suffix(".vmlinuz")), "-initrd", str(image.with_suffix(".initrd"))),
@@ -119,6 +117,7 @@ def boot(share: Path, *, timeout_s: float) -> Boot:
                 *_shared("host", share, is_read_only=False),
                 *(word for number, path in enumerate(_code()) for word in _shared(f"code{number}", path)),
             ],
+            env=os.environ | {"QEMU_MODULE_DIR": str(qemu / "usr/lib/x86_64-linux-gnu/qemu")},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
