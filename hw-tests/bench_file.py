@@ -8,6 +8,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from agent.bench.vehicle import DEMO
+
+ROOT = Path(__file__).resolve().parents[1]
+
 
 class BenchFileError(Exception):
     """The text says every fault of the file: key, what is wrong."""
@@ -37,18 +41,28 @@ class Ports(_Table):
 
 
 class Bench(_Table):
-    """A bench. `patience` stretches every wait: 1 on a Pi, more where instructions are emulated."""
+    """A bench.
+
+    `profile` is a folder of `dbc/`, `burst` how many frames may be under way at once; `patience` stretches every wait:
+    1 on a Pi, more where instructions are emulated.
+    """
 
     name: str = Field(min_length=1)
     agent: Channel
     peer: Channel | None = None
     ports: Ports = Ports()
+    profile: str = DEMO
     bitrate_bps: int = Field(default=500_000, gt=0)
     bitrates_bps: list[int] = []
+    burst: int = Field(default=8, gt=0, le=10)  # a controller's send queue has ten places
     unlock_runs: int = Field(default=10, gt=0, le=10_000)
     watchdog_s: float = Field(default=3.0, ge=1.0)
     soak_hours: float = Field(default=0.0, ge=0.0)
     patience: float = Field(default=1.0, ge=1.0, le=100.0)
+
+    @property
+    def profile_folder(self) -> Path:
+        return ROOT / "dbc" / self.profile
 
     @property
     def has_virtual_car(self) -> bool:
@@ -67,4 +81,8 @@ def read_bench(path: Path) -> Bench:
         raise BenchFileError("\n".join(f"{path}: {fault}" for fault in faults)) from error
     if bench.peer is None and (bench.ports.bus_peer == "adapter" or bench.has_virtual_car):
         raise BenchFileError(f"{path}: peer: is missing; an adapter as peer and the virtual car need a channel")
+    if not (bench.profile_folder / "profile.toml").is_file():
+        raise BenchFileError(f"{path}: profile: there is no dbc/{bench.profile}/profile.toml")
+    if bench.has_virtual_car and bench.profile != DEMO:
+        raise BenchFileError(f"{path}: profile: the virtual car is a {DEMO}")
     return bench

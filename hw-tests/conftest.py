@@ -207,7 +207,13 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
 def installation(bench: Bench, broker: Mosquitto, tmp_path: Path) -> Installation:
     folder = tmp_path / "agent"
     folder.mkdir(mode=0o700)
-    return install(folder, broker_port=broker.port, interface=bench.agent.interface, channel=bench.agent.channel)
+    return install(
+        folder,
+        broker_port=broker.port,
+        interface=bench.agent.interface,
+        channel=bench.agent.channel,
+        profile=bench.profile_folder,
+    )
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import can
 
-from agent.bench.vehicle import demo_folder
 from agent.cli import load_profile
 from agent.model.frame import Frame
 from agent.replay import Replay
@@ -18,15 +17,12 @@ from tests.support.can_listener import CanListener, running_bus
 from bench_file import Bench
 from ports import BusPeer
 
-BURST = 8
-"""Played as fast as the bus takes it, and never more at once than a controller's queue holds."""
-
 
 async def test_recording_on_the_wire_decodes_to_what_it_must(
     bench: Bench, bus_peer: BusPeer, measured: Callable[[str, object], None]
 ) -> None:
     """SR-05: value, quality and reason of each reading; of the recording only the times are kept."""
-    folder = demo_folder()
+    folder = bench.profile_folder
     profile = load_profile(folder)
     wanted = [(plan.arbitration_id, plan.is_extended_id) for plan in profile.messages]
     recorded = list(candump.frames((folder / "drive.log").read_text().splitlines()))
@@ -36,8 +32,8 @@ async def test_recording_on_the_wire_decodes_to_what_it_must(
     async with running_bus(
         listener, interface=bench.agent.interface, channel=bench.agent.channel, wanted_ids=wanted
     ) as bus:
-        for begin in range(0, len(played), BURST):
-            burst = played[begin : begin + BURST]
+        for begin in range(0, len(played), bench.burst):
+            burst = played[begin : begin + bench.burst]
             for frame in burst:
                 bus_peer.send(
                     can.Message(

@@ -76,7 +76,13 @@ async def _agent(bench: Bench, broker: Mosquitto) -> AsyncIterator[Backend]:
     if not agent.exists():
         shutil.rmtree(KEPT, ignore_errors=True)
         KEPT.mkdir(parents=True, mode=0o700)
-        install(KEPT, broker_port=broker.port, interface=bench.agent.interface, channel=bench.agent.channel)
+        install(
+            KEPT,
+            broker_port=broker.port,
+            interface=bench.agent.interface,
+            channel=bench.agent.channel,
+            profile=bench.profile_folder,
+        )
         (KEPT / "port").write_text(str(broker.port))
     else:  # the broker of this boot listens elsewhere
         old = (KEPT / "port").read_text()

@@ -10,6 +10,7 @@ from pathlib import Path
 from agent.bench.choices import CanChoice
 from agent.bench.setup import CAR_NAME, OPERATOR, BenchFolder, make_folder
 from agent.bench.vehicle import demo_folder
+from agent.cli import load_profile
 from tests.support.process import Process
 
 
@@ -41,9 +42,15 @@ class Installation:
         return Process("backend", [*command, *options], self.files.path)
 
 
-def install(folder: Path, *, broker_port: int, interface: str = "socketcan", channel: str = "vcan0") -> Installation:
-    """Make the keys and configurations of both sides in a new folder, for the demo car."""
-    can = CanChoice("body", interface, channel, "")
-    return Installation(
-        make_folder(folder, profile=demo_folder(), can=can, broker_host="127.0.0.1", broker_port=broker_port)
-    )
+def install(
+    folder: Path,
+    *,
+    broker_port: int,
+    interface: str = "socketcan",
+    channel: str = "vcan0",
+    profile: Path | None = None,
+) -> Installation:
+    """Make the keys and configurations of both sides in a new folder, for the demo car or that of a one-bus profile."""
+    profile = profile or demo_folder()
+    can = CanChoice(load_profile(profile).buses[0].name, interface, channel, "")
+    return Installation(make_folder(folder, profile=profile, can=can, broker_host="127.0.0.1", broker_port=broker_port))
