@@ -32,6 +32,7 @@ from report import Result, losses, write
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = ROOT / "build" / "hw"
 TIMEOUT_S = 120.0
+CAR_WITHIN_S = 20.0
 MEASURED = "measured"
 
 BENCH = pytest.StashKey[Bench]()
@@ -135,7 +136,8 @@ def virtual_car(bench: Bench) -> Iterator[BenchCar | None]:
     if not bench.has_virtual_car or bench.peer is None:
         yield None
         return
-    with BenchCar("--interface", bench.peer.interface, "--channel", bench.peer.channel, "--awake") as car:
+    arguments = ("--interface", bench.peer.interface, "--channel", bench.peer.channel, "--awake")
+    with BenchCar(*arguments, timeout_s=CAR_WITHIN_S * bench.patience) as car:
         yield car
 
 

@@ -18,8 +18,9 @@ TIMEOUT_S = 20.0
 class BenchCar:
     """`carshare-bench car` with the arguments given, ready when entered; every wait is bounded."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, timeout_s: float = TIMEOUT_S) -> None:
         self._arguments = arguments
+        self._timeout_s = timeout_s
         self._lines: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self.process: subprocess.Popen[str]
 
@@ -47,9 +48,9 @@ class BenchCar:
         self.process.stdin.write(command + "\n")
         self.process.stdin.flush()
 
-    def event(self, name: str, *, within_s: float = TIMEOUT_S) -> dict[str, Any]:
+    def event(self, name: str, *, within_s: float | None = None) -> dict[str, Any]:
         """The next event of that name; those before it are left out. `queue.Empty` if nothing is said for so long."""
-        while (line := self._lines.get(timeout=within_s)) is not None:
+        while (line := self._lines.get(timeout=within_s or self._timeout_s)) is not None:
             if line["event"] == name:
                 return line
         raise AssertionError(f"the car ended without an event {name!r}")
