@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TESTS = sorted(file.relative_to(ROOT).as_posix() for file in (ROOT / "tests").rglob("*.py"))
+TESTS = sorted(
+    file.relative_to(ROOT).as_posix() for folder in ("tests", "hw-tests") for file in (ROOT / folder).rglob("*.py")
+)
 
 REAL_TIME = (
     *("tests/e2e/", "tests/vcan/", "tests/broker/", "tests/soak/", "tests/benchmarks/", "tests/booted/"),
