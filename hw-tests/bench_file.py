@@ -44,7 +44,7 @@ class Bench(_Table):
     """A bench.
 
     `profile` is a folder of `dbc/`, `burst` how many frames may be under way at once; `patience` stretches every wait:
-    1 on a Pi, more where instructions are emulated. `may_overrun`: frames may be lost for want of time, and are counted.
+    1 on a Pi, more where instructions are emulated. `may_overrun`: frames may be lost for want of time.
     """
 
     name: str = Field(min_length=1)
