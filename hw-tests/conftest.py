@@ -5,6 +5,7 @@ python -m pytest hw-tests --bench hw-tests/bench.pi.toml
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import subprocess
@@ -16,8 +17,10 @@ from typing import NoReturn
 import pytest
 
 from agent.backend.client import Backend
+from agent.backend.outcome import CommandResult
 from agent.backend.settings import load_settings
 from agent.bench.setup import CAR_NAME
+from agent.model.command import Action, Reason
 from tests.support.bench_car import BenchCar
 from tests.support.installation import Installation, install
 from tests.support.mosquitto import Mosquitto, mosquitto
@@ -33,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 REPORTS = ROOT / "build" / "hw"
 TIMEOUT_S = 120.0
 CAR_WITHIN_S = 20.0
-MEASURED = "measured"
+RATE_TRIES, RATE_WAIT_S = 30, 5.0
 
 BENCH = pytest.StashKey[Bench]()
 RESULTS = pytest.StashKey[list[Result]]()
@@ -245,6 +248,16 @@ async def until_answers(backend: Backend, agent: Process, *, tries: int) -> None
             return
         assert agent.is_running(), agent.said()
     raise AssertionError(f"the agent does not answer\n{agent.said()}")
+
+
+async def obeyed(backend: Backend, action: Action) -> CommandResult:
+    """The answer to a command, given again while the car says that commands come too quickly (PROTOCOL.md, A8)."""
+    for _ in range(RATE_TRIES):
+        result = await backend.command(CAR_NAME, action)
+        if result.reason is not Reason.RATE_LIMITED:
+            return result
+        await asyncio.sleep(RATE_WAIT_S)
+    raise AssertionError(f"{RATE_TRIES} times in a row: {result}")
 
 
 def set_link(channel: Channel, *words: str) -> None:

@@ -17,7 +17,7 @@ from agent.model.command import Action, Executed
 from tests.support.bench_car import BenchCar
 
 from bench_file import Bench
-from conftest import RunAgent
+from conftest import RunAgent, obeyed
 from ports import Ignition, LockSensor
 
 MOVES_WITHIN_S = 10.0
@@ -33,11 +33,10 @@ async def test_lock_moves_as_asked_and_the_answer_says_so(
     async with running_agent() as (_, backend):
         for run in range(2 * bench.unlock_runs):
             action, is_locked = (Action.LOCK, True) if run % 2 else (Action.UNLOCK, False)
-            sent_at_s = time.monotonic()
-            moving = asyncio.create_task(asyncio.to_thread(lock_sensor.moved_at_s, MOVES_WITHIN_S * bench.patience))
-            result = await backend.command(CAR_NAME, action)
+            result = await obeyed(backend, action)
             answered_at_s = time.monotonic()
-            moved_at_s = await moving
+            sent_at_s = answered_at_s - result.answered_in_s
+            moved_at_s = await asyncio.to_thread(lock_sensor.moved_at_s, MOVES_WITHIN_S * bench.patience)
             assert result.is_verified, result
             assert moved_at_s is not None
             assert lock_sensor.is_locked() is is_locked

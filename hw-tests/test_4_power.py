@@ -18,14 +18,13 @@ import pytest
 
 from agent.backend.client import Backend
 from agent.backend.settings import load_settings
-from agent.bench.setup import CAR_NAME
 from agent.model.command import Action
 from tests.support.installation import install
 from tests.support.mosquitto import Mosquitto
 from tests.support.process import Process
 
 from bench_file import Bench
-from conftest import ROOT, until_answers
+from conftest import ROOT, obeyed, until_answers
 from ports import LockSensor, Power
 
 KEPT = ROOT / "build" / "hw" / "power"
@@ -46,7 +45,7 @@ async def test_what_was_told_before_a_power_cut_holds_after_it(
     before = [json.loads(line) for line in told.read_text().splitlines() if line.endswith("}")]
     async with _agent(bench, broker) as backend:
         action = Action.LOCK if not lock_sensor.is_locked() else Action.UNLOCK
-        result = await backend.command(CAR_NAME, action)
+        result = await obeyed(backend, action)
         assert result.is_verified, result
         assert not result.is_degraded
         assert result.event_sequence is not None
@@ -61,11 +60,13 @@ async def _until_dark(bench: Bench, broker: Mosquitto, power: Power, told: Path)
         with told.open("w") as file:
             number = 0
             while not cutting.done():
-                result = await backend.command(CAR_NAME, Action.LOCK if number % 2 else Action.UNLOCK)
+                result = await obeyed(backend, Action.LOCK if number % 2 else Action.UNLOCK)
+                assert result.is_answered, result
                 file.write(json.dumps({"event_sequence": result.event_sequence}) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
                 number += 1
+        await cutting
     shutil.rmtree(KEPT)
 
 

@@ -7,11 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.bench.setup import CAR_NAME
 from agent.model.command import Action
 
 from bench_file import Bench
-from conftest import RunAgent
+from conftest import RunAgent, obeyed
 from ports import LockSensor
 
 WARM_UP_RUNS = 100
@@ -29,7 +28,7 @@ async def test_nothing_grows_over_hours_of_commands(
     async with running_agent() as (agent, backend):
         while time.monotonic() < ends_at_s:
             action, is_locked = (Action.LOCK, True) if runs % 2 else (Action.UNLOCK, False)
-            result = await backend.command(CAR_NAME, action)
+            result = await obeyed(backend, action)
             assert result.is_verified, result
             assert lock_sensor.is_locked() is is_locked
             runs += 1

@@ -15,7 +15,7 @@ TESTS = sorted(
 )
 
 REAL_TIME = (
-    *("tests/e2e/", "tests/vcan/", "tests/broker/", "tests/soak/", "tests/benchmarks/", "tests/booted/"),
+    *("hw-tests/", "tests/e2e/", "tests/vcan/", "tests/broker/", "tests/soak/", "tests/benchmarks/", "tests/booted/"),
     *("tests/support/process.py", "tests/support/fault_proxy.py"),
 )
 """Where other processes are at work, time passes by itself; even there only in a bounded wait for a condition."""
