@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 
 import can
 
@@ -44,7 +43,7 @@ async def test_recording_on_the_wire_decodes_to_what_it_must(
             while len(arrived) < len(burst):
                 arrived += [await listener.frame(), *listener.frames_so_far()]
             heard += [
-                replace(got, bus=frame.bus, received_at_s=frame.received_at_s)
+                got._replace(bus=frame.bus, received_at_s=frame.received_at_s)
                 for got, frame in zip(arrived, burst, strict=True)
             ]
         assert bus.counts.dropped == 0

@@ -162,7 +162,16 @@ async def test_edge_refuses_every_frame_of_a_link_that_only_listens(tmp_path: Pa
     frame = frame_on(profile.send_list[0])
 
     async def refusal(config: Config) -> Reason | None:
-        (bus,) = can_buses(config, profile, on_frame=lambda frame: None, on_state=lambda bus, state: None).values()
+        (bus,) = can_buses(
+            config,
+            profile,
+            on_frame=lambda frame: None,
+            on_link=lambda event: None,
+            on_change=lambda frame: None,
+            on_news=lambda event: None,
+            on_progress=lambda part, pause_s: None,
+            may_conflate=lambda: True,
+        ).values()
         await bus.open()
         try:
             bus.send(frame, boot_s() + 1.0)
