@@ -102,6 +102,8 @@ def doctor_says() -> None:
 
 def examined() -> dict[str, dict[str, str]]:
     """Doctor's findings by name: no fault, and unknown only what a virtual bus cannot tell."""
+    # One that nobody has touched for half a minute sleeps, and a silent bus tells nothing.
+    start_car("")
     said = sh("carshare-agent doctor --json", timeout_s=120, is_checked=False)
     print(said)
     found = {finding["name"]: finding for finding in map(json.loads, said.splitlines())}
