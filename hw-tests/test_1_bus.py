@@ -105,7 +105,9 @@ async def test_agent_hears_only_what_it_wants(bench: Bench, bus_peer: BusPeer) -
         assert (await listener.frame()).data == b"\3"
         bus_peer.send(can.Message(arbitration_id=0x18DAF110, is_extended_id=True, data=b"\4"))
         assert (await listener.frame()).data == b"\4"
-        assert (bus.counts.received, bus.counts.dropped) == (2, 0)
+        assert bus.counts.dropped == 0
+        if bench.agent.interface == "socketcan":  # other adapters hand everything over, and the agent picks
+            assert bus.counts.unwanted == 0
 
 
 @pytest.mark.disturbs_bus
