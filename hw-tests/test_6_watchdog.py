@@ -20,6 +20,7 @@ from conftest import RunAgent
 from ports import BusPeer, LockSensor
 
 WAIT_S = 20.0
+SLOW_PATIENCE = 10.0
 
 
 class ServiceManager:
@@ -88,7 +89,9 @@ async def test_agent_frozen_in_a_command_is_restarted_and_tells_the_truth(
             async with running_agent(environ):
                 stage, executed = await asking
                 measured("answer_after_s", round(time.monotonic() - frozen_at_s, 1))
-                assert (stage, executed) == (Stage.INTERRUPTED, Executed.UNKNOWN)
+                assert executed is Executed.UNKNOWN
+                # Where instructions are emulated the restart takes longer than the backend waits, which is told as such.
+                assert stage is Stage.INTERRUPTED or (stage is None and bench.patience > SLOW_PATIENCE)
                 assert not await asyncio.to_thread(is_request_heard, bus_peer, request_id, 1.0)
                 lock_sensor.is_locked()
 
