@@ -90,7 +90,7 @@ async def test_agent_frozen_in_a_command_is_restarted_and_tells_the_truth(
                 stage, executed = await asking
                 measured("answer_after_s", round(time.monotonic() - frozen_at_s, 1))
                 assert executed is Executed.UNKNOWN
-                # Where instructions are emulated the restart takes longer than the backend waits, which is told as such.
+                # Where instructions are emulated the restart takes longer than the backend waits, and that is told.
                 assert stage is Stage.INTERRUPTED or (stage is None and bench.patience > SLOW_PATIENCE)
                 assert not await asyncio.to_thread(is_request_heard, bus_peer, request_id, 1.0)
                 lock_sensor.is_locked()
