@@ -15,6 +15,7 @@ import pytest
 from agent.adapters.broker import BrokerSettings, Subscription
 from agent.model.effects import Publish
 from agent.model.events import BrokerDown, BrokerUp, Published
+from agent.uplink.wire import presence_document
 from tests.support.link_listener import COMMANDS, PRESENCE, RESULTS, LinkListener, running_broker
 from tests.support.mosquitto import Authority, Certificate, Mosquitto, mosquitto, tls_options
 from tests.support.mqtt_wire import WireClient
@@ -193,7 +194,7 @@ async def test_the_will_is_retained_and_spoken_however_the_link_ends_sr_10(broke
         async with running_broker(listener, plain(broker)):
             await listener.up()
         will = await backend.receive_publish()
-        assert (will.payload, will.topic) == (b'{"is_online":false}', PRESENCE)
+        assert (will.payload, will.topic) == (presence_document(b"session1", is_online=False), PRESENCE)
     async with WireClient(broker.port) as late:
         await late.connect("late")
         await late.subscribe(PRESENCE)
