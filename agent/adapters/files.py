@@ -39,10 +39,16 @@ def read_text(path: Path) -> str:
 
 def read_profile_texts(directory: Path) -> tuple[str, dict[str, bytes]]:
     """Text of `profile.toml`, and the message databases beside it by name (one that is named and missing is absent)."""
-    if not directory.is_dir():
-        raise ConfigurationError(f"{directory}: no such folder; expected a profile folder with {PROFILE_FILE} in it")
+    try:
+        names = sorted(directory.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigurationError(
+            f"{directory}: no such folder; expected a profile folder with {PROFILE_FILE} in it"
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(f"{directory}: {error.strerror}; expected a profile folder to read") from None
     text = read_text(directory / PROFILE_FILE)
-    databases = sorted(path for path in directory.iterdir() if path.suffix.lower() in DATABASE_SUFFIXES)
+    databases = [path for path in names if path.suffix.lower() in DATABASE_SUFFIXES]
     if len(databases) > DATABASES_MAX:
         raise ConfigurationError(f"{directory}: {len(databases)} message databases; expected at most {DATABASES_MAX}")
     return text, {path.name: read_bytes(path, DATABASE_BYTES_MAX) for path in databases if path.is_file()}

@@ -150,3 +150,9 @@ def test_a_credential_of_another_user_is_none(tmp_path: Path, credentials: Path)
     os.chown(key_file(credentials / "vehicle.key", SEED, 0o440), 65534, 65534)
     with pytest.raises(ConfigurationError, match="mode 0440"):
         read_key_file(key_path(tmp_path, "vehicle.key"))
+
+
+def test_profile_folder_that_cannot_be_looked_at_is_named(tmp_path: Path) -> None:
+    for folder in (tmp_path / ("a" * 300), tmp_path / "nowhere", Path(__file__)):
+        with pytest.raises(ConfigurationError, match="expected a profile folder"):
+            read_profile_texts(folder)
