@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from tests.benchmarks.day_others import OVMS_TOPIC, Seen, json_sendings, ovms_se
 from tests.benchmarks.day_report import table
 from tests.benchmarks.wire_count import PacketTally, WireCount
 
+ROOT = Path(__file__).resolve().parents[2]
+
 SHORT_TLS_BYTES_MAX = 115_000
 """A rental of two minutes with its commands, a minute of charging, three connections: seen 99,500."""
 
@@ -22,9 +26,12 @@ SHORT_CARD_BYTES_MAX = 3_000_000
 
 
 @pytest.mark.skipif(mosquitto_program() is None, reason="needs Mosquitto")
-def test_a_short_day_stays_within_its_share(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--short", "--folder", str(tmp_path), "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
+def test_a_short_day_stays_within_its_share(tmp_path: Path) -> None:
+    # In a process of its own: what has seen its clock, a limit of log lines for one, would live in the future afterwards.
+    command = [sys.executable, "-m", "tests.benchmarks.car_day", "--short", "--folder", str(tmp_path), "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
     wire = document["wire"]
     assert wire["connections"] == 3, "one at the start, one after each tunnel"
     assert wire["tls_bytes"] == wire["up_bytes"] + wire["down_bytes"] <= SHORT_TLS_BYTES_MAX
