@@ -27,7 +27,7 @@ SHORT_CARD_BYTES_MAX = 3_000_000
 
 @pytest.mark.skipif(mosquitto_program() is None, reason="needs Mosquitto")
 def test_a_short_day_stays_within_its_share(tmp_path: Path) -> None:
-    # In a process of its own: what has seen its clock, a limit of log lines for one, would live in the future afterwards.
+    # In a process of its own: what has seen its clock, as the limit of log lines, lives in the future afterwards.
     command = [sys.executable, "-m", "tests.benchmarks.car_day", "--short", "--folder", str(tmp_path), "--json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
