@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 HOST = Path("/host")
+PROGRAMS = "/usr/local/lib/booted"
+"""What the service is to run: the host's folder may be closed to its user."""
 ETC = Path("/etc/carshare-agent")
 FLEET = Path("/root/fleet")
 UNIT = "carshare-agent.service"
@@ -55,6 +57,7 @@ def journal() -> str:
 def install() -> None:
     """The package, without network."""
     sh("ip link set lo up; ip link add dev vcan0 type vcan; ip link set vcan0 up")
+    sh(f"install -D -m 644 {HOST}/confinement.py {HOST}/frozen.py -t {PROGRAMS}")
     print(sh("dpkg --install /host/*.deb", timeout_s=240))
     assert show("ActiveState") == "inactive", "runs though nothing is configured"
 
@@ -153,7 +156,7 @@ def probe() -> dict[str, str]:
     unit = Path("/usr/lib/systemd/system", UNIT).read_text()
     changed = {
         "Type": "oneshot",
-        "ExecStart": f"{PYTHON} -I /host/confinement.py",
+        "ExecStart": f"{PYTHON} -I {PROGRAMS}/confinement.py",
         "Restart": "no",
         "OnFailure": "",
         "WatchdogSec": "0",
@@ -208,7 +211,7 @@ def parts_frozen() -> None:
         began_s = time.monotonic()
         drop_in.write_text(
             "[Unit]\nStartLimitIntervalSec=0\n[Service]\nWatchdogSec=6\nExecStart=\n"
-            f"ExecStart={PYTHON} -I /host/frozen.py {part} run --config {ETC}/agent.toml\n"
+            f"ExecStart={PYTHON} -I {PROGRAMS}/frozen.py {part} run --config {ETC}/agent.toml\n"
         )
         sh(f"systemctl daemon-reload; systemctl restart {UNIT}", timeout_s=90)
         before = main_pid()
