@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -18,28 +16,9 @@ from tests.support.wire import ERROR, EXTENDED, Wire, administer, ip
 
 pytestmark = pytest.mark.vcan
 
-# Own interfaces, so that taking them down disturbs nobody on vcan0.
-LINK = "vcanlink"
 
 UNLOCK = Frame("body", 0x4A0, bytes.fromhex("02"))
 SEND_LIST = [SendRule("body", 0x4A0, False, False, value=b"\x02", mask=b"\xff")]
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    wire = Wire("vcan0")
-    yield wire
-    wire.close()
-
-
-@pytest.fixture
-def link() -> Iterator[str]:
-    ip("add", "dev", LINK, "type", "vcan")
-    ip("set", LINK, "mtu", "72")
-    ip("set", LINK, "up")
-    yield LINK
-    if Path("/sys/class/net", LINK).exists():
-        ip("delete", LINK)
 
 
 async def test_a_frame_carries_the_boot_time_of_its_arrival_not_of_its_reading(wire: Wire) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -18,7 +17,6 @@ from tests.support.wire import ERROR, EXTENDED, Wire, ip
 
 pytestmark = pytest.mark.vcan
 
-LINK = "vcanwatch"
 SPEED = MessageId("body", 0x123, False)
 FAR = MessageId("body", 0x18DAF110, True)
 PAGED = MessageId("body", 0x200, False)
@@ -34,23 +32,6 @@ def watch(message: MessageId = SPEED) -> Watch:
 
 def ids(*watches: Watch) -> list[tuple[int, bool]]:
     return [(each.message.arbitration_id, each.message.is_extended_id) for each in watches] + [(RAW_ID, False)]
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    wire = Wire("vcan0")
-    yield wire
-    wire.close()
-
-
-@pytest.fixture
-def link() -> Iterator[str]:
-    ip("add", "dev", LINK, "type", "vcan")
-    ip("set", LINK, "mtu", "72")
-    ip("set", LINK, "up")
-    yield LINK
-    if Path("/sys/class/net", LINK).exists():
-        ip("delete", LINK)
 
 
 def seen(bus: CanBus, listener: CanListener, message: MessageId = SPEED) -> Callable[[], bool]:
