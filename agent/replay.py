@@ -43,10 +43,17 @@ class Replay:
             self._end_s = now_s if self._end_s is None else max(self._end_s, now_s)
             readings = self._decoder.receive(frame._replace(bus=self._bus_of(frame.bus)))
             self._tracker.fold(readings)
-            for reading in readings:
+            for reading in (*readings, *self._derived_from(readings, now_s)):
                 if self._is_every_reading or self._is_change(reading):
                     self._told[reading.path] = reading
                     yield _document(reading, now_s)
+
+    def _derived_from(self, readings: Iterable[Reading], now_s: float) -> Iterator[Reading]:
+        """The derived states these are inputs of, once of all their inputs something is known."""
+        paths = dict.fromkeys(path for reading in readings for path in self._tracker.dependents(reading.path))
+        for path in paths:
+            if self._tracker.last_known(path) is not None:
+                yield self._tracker.reading(path, now_s)
 
     def latest(self) -> Iterator[dict[str, object]]:
         """Every path of the profile as it stands at the end of the log."""

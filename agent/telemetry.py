@@ -60,7 +60,7 @@ class Telemetry:
         self._tracker = Tracker(profile)
         cap = EventCap()
         self._reporter = Reporter(
-            {signal.path: signal.report for message in profile.messages for signal in message.signals},
+            profile.report_rules,
             batch_s=config.reporting.batch_s,
             paces={use: config.reporting.pace(use) for use in VehicleUse},
             cap=cap,
@@ -117,6 +117,8 @@ class Telemetry:
         for reading in heard[1]:
             # As it stands now: what waited in the kernel's buffer for long may be stale already (SR-05).
             self._reporter.observe(self._tracker.reading(reading.path, now_s), now_s)
+            for path in self._tracker.dependents(reading.path):
+                self._reporter.observe(self._tracker.reading(path, now_s), now_s)
         return heard
 
     def readings_of(self, heard: Heard, frame: Frame) -> tuple[Reading, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from agent.model.clause import is_met
 from agent.model.command import Reason
 from agent.model.reading import Quality, Reading, Value
 from agent.model.recipe import Precondition
@@ -70,13 +71,4 @@ def _misses(rule: Precondition, reading: Reading) -> Reason | None:
 
 
 def _is_met(rule: Precondition, value: Value | None) -> bool:
-    """Whether the value is as the rule wants it; a kind of value the rule cannot judge is not."""
-    if rule.equals is not None:
-        # To Python True == 1; to a car "locked" is not the number one.
-        return isinstance(value, bool) == isinstance(rule.equals, bool) and value == rule.equals
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    if rule.minimum is None and rule.maximum is None:
-        return False
-    # Written so that not-a-number, which compares as false, is not met.
-    return (rule.minimum is None or value >= rule.minimum) and (rule.maximum is None or value <= rule.maximum)
+    return is_met(value, rule.equals, rule.minimum, rule.maximum)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from agent.faults import Fault
 from agent.profiles import vss
+from agent.profiles.derived import compile_derived
 from agent.profiles.findings import Findings
 from agent.profiles.lookup import Lookup, Place
 from agent.profiles.message_rules import MessageRules, Rules, compile_rules, freshness_s
@@ -35,7 +36,8 @@ def parse_profile(profile_text: str, files: Mapping[str, bytes], *, source: str)
     lookup = Lookup(tables.buses, files, findings)
     rules = compile_rules(tables.messages, lookup)
     messages = _messages(tables.signals, rules, lookup)
-    actions = compile_actions(tables, rules, messages, lookup)
+    derived = compile_derived(tables, messages, lookup)
+    actions = compile_actions(tables, rules, messages, derived, lookup)
     if findings:
         return findings.listed()
     return Profile(
@@ -48,6 +50,7 @@ def parse_profile(profile_text: str, files: Mapping[str, bytes], *, source: str)
         send_list=actions.send_list,
         unsupported=actions.unsupported,
         return_conditions=actions.return_conditions,
+        derived=derived,
     )
 
 

@@ -15,7 +15,7 @@ from agent.model.recipe import Feedback, FrameTemplate, Precondition, Recipe, Wa
 from agent.profiles.findings import expected_of
 from agent.profiles.lookup import Lookup, Place
 from agent.profiles.message_rules import Rules
-from agent.profiles.schema import MessagePlan, SignalPlan
+from agent.profiles.schema import DerivedPlan, MessagePlan, SignalPlan
 from agent.profiles.signals import NUMBERS, fits_datatype
 from agent.profiles.toml_model import (
     ActionTable,
@@ -61,11 +61,19 @@ class Actions:
     return_conditions: tuple[Precondition, ...]
 
 
-def compile_actions(tables: ProfileTable, rules: Rules, messages: Sequence[MessagePlan], lookup: Lookup) -> Actions:
+def compile_actions(
+    tables: ProfileTable,
+    rules: Rules,
+    messages: Sequence[MessagePlan],
+    derived: Sequence[DerivedPlan],
+    lookup: Lookup,
+) -> Actions:
     """Every recipe, with all faults told in the look-up's findings."""
-    signals = {signal.path: signal for message in messages for signal in message.signals}
+    signals: dict[str, SignalPlan | DerivedPlan] = {plan.path: plan for plan in derived}
+    signals |= {signal.path: signal for message in messages for signal in message.signals}
     # A faulty table may have been for any path.
-    asked = {table.path for table in tables.signals if table is not None} if None not in tables.signals else None
+    tables_of_paths = [*tables.signals, *tables.derived]
+    asked = {table.path for table in tables_of_paths if table is not None} if None not in tables_of_paths else None
     wake_ups = {name: _wake_up(name, table, rules, lookup) for name, table in tables.wake.items() if table is not None}
     conditions = _Conditions(signals, asked, lookup)
     recipes: dict[Action, Recipe] = {}
@@ -249,14 +257,16 @@ def _check_disable_drive(table: ActionTable, place: Place, lookup: Lookup) -> No
 class _Conditions:
     """Preconditions and feedback, each on a path that the profile has a signal for."""
 
-    def __init__(self, signals: Mapping[str, SignalPlan], asked: set[str] | None, lookup: Lookup) -> None:
+    def __init__(self, signals: Mapping[str, SignalPlan | DerivedPlan], asked: set[str] | None, lookup: Lookup) -> None:
         self._signals = signals
         self._asked = asked
         self._lookup = lookup
         self._told = lookup.findings
 
     def feedback(self, table: FeedbackTable, place: Place) -> Feedback:
-        self._check(table.path, table.equals, place)
+        if isinstance(self._check(table.path, table.equals, place), DerivedPlan):
+            # A command counts frames received after ours, and of a derived state none is received (SR-04).
+            self._told.add((*place, "path"), f"{table.path} is derived", "the path of a signal that shows it")
         return Feedback(table.path, table.equals, table.confirmations)
 
     def precondition(self, table: PreconditionTable, place: Place) -> Precondition:
@@ -280,7 +290,7 @@ class _Conditions:
             when_stale=self._reason(table.stale, (*place, "stale")) or when_unknown,
         )
 
-    def _check(self, path: str, equals: Value | None, place: Place) -> SignalPlan | None:
+    def _check(self, path: str, equals: Value | None, place: Place) -> SignalPlan | DerivedPlan | None:
         """A value that the signal can never have would forbid for ever, or never be seen."""
         signal = self._signals.get(path)
         if self._asked is not None and path not in self._asked:
@@ -289,7 +299,7 @@ class _Conditions:
             return signal
         if not fits_datatype(equals, signal.datatype):
             self._told.add((*place, "equals"), f"{equals!r} is not of the type of {path}", f"a {signal.datatype}")
-        elif signal.choices is not None and equals not in signal.choices.values():
+        elif isinstance(signal, SignalPlan) and signal.choices is not None and equals not in signal.choices.values():
             values = expected_of((repr(value) for value in signal.choices.values()), repr(equals))
             self._told.add((*place, "equals"), f"{path} is never {equals!r}", values)
         return signal

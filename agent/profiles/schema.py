@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
+from agent.model.clause import Clause
 from agent.model.command import Action
 from agent.model.frame import BitField, SendRule
 from agent.model.reading import Value
@@ -135,6 +137,40 @@ class MessagePlan:
         return tuple(map(tuple, together.values()))
 
 
+class Derivation(StrEnum):
+    """How a derived state follows from its inputs."""
+
+    ALL = "all"
+    ANY = "any"
+    PRODUCT = "product"
+    RISES = "rises"
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedPlan:
+    """A state that no single signal gives.
+
+    `all` and `any` are yes or no by the `clauses`; `product` is the product of the paths of the `clauses`, which ask
+    nothing of them, times `factor`, rounded to `digits` decimals; `rises` counts how often the one clause came to be
+    met, from one known value to the next, since the agent started.  Without a value of every input there is none, nor
+    where `maximum`, the largest number the datatype holds, is exceeded.
+    """
+
+    path: str
+    unit: str | None
+    datatype: str
+    how: Derivation
+    clauses: tuple[Clause, ...]
+    factor: float
+    digits: int
+    maximum: float | None
+    report: ReportRule
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(clause.path for clause in self.clauses))
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """A vehicle. `send_list` is all that may ever be sent; an action without a recipe cannot be done on this car.
@@ -153,6 +189,7 @@ class Profile:
     send_list: tuple[SendRule, ...]
     unsupported: Mapping[Action, str]
     return_conditions: tuple[Precondition, ...] = ()
+    derived: tuple[DerivedPlan, ...] = ()
 
     @property
     def groups(self) -> tuple[tuple[SignalPlan, ...], ...]:
@@ -161,5 +198,16 @@ class Profile:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Every VSS path this profile can give a reading for, in the order of the file."""
-        return tuple(dict.fromkeys(signal.path for message in self.messages for signal in message.signals))
+        """Every VSS path this profile can give a reading for, in the order of the file; derived states last."""
+        given = dict.fromkeys(signal.path for message in self.messages for signal in message.signals)
+        return (*given, *(plan.path for plan in self.derived))
+
+    @property
+    def report_rules(self) -> Mapping[str, ReportRule]:
+        """When the value of each path is worth telling."""
+        signals = {signal.path: signal.report for message in self.messages for signal in message.signals}
+        return signals | {plan.path: plan.report for plan in self.derived}
+
+    def sources_of(self, path: str) -> tuple[str, ...]:
+        """The paths whose signals decide about this one: its inputs if it is derived, else itself."""
+        return next((plan.inputs for plan in self.derived if plan.path == path), (path,))

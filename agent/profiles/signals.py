@@ -139,7 +139,7 @@ class _Compilation:
             selector_values=None,
             unit_choice=unit_choice,
             freshness_s=freshness_s,
-            report=_report_rule(table.report, entry.datatype),
+            report=report_rule(table.report, entry.datatype),
         )
 
     def _choices(self, spec: SignalSpec, datatype: str) -> dict[int, Value] | None:
@@ -250,7 +250,7 @@ class _Compilation:
                 self.tell("invalid", problem, "it in `invalid`, beyond `min` or `max`, or all values in `choices`")
 
 
-def _report_rule(table: ReportTable, datatype: str) -> ReportRule:
+def report_rule(table: ReportTable, datatype: str) -> ReportRule:
     """Yes or no, and words, are inputs: their changes are events unless the profile says otherwise."""
     tables = {use: getattr(table, use.value) for use in VehicleUse}
     return ReportRule(

@@ -91,6 +91,30 @@ class SignalTable(_Table):
     report: ReportTable = ReportTable()
 
 
+class ClauseTable(_Table):
+    path: Text
+    equals: Scalar | None = None
+    min: float | None = None
+    max: float | None = None
+
+
+class RiseTable(_Table):
+    path: Text
+    equals: Scalar
+
+
+class DerivedTable(_Table):
+    """One of `all`, `any`, `product` and `rises` says how."""
+
+    path: Text
+    all: list[ClauseTable] | None = Field(default=None, min_length=1, max_length=16)
+    any: list[ClauseTable] | None = Field(default=None, min_length=1, max_length=16)
+    product: list[Text] | None = Field(default=None, min_length=1, max_length=4)
+    factor: float | None = Field(default=None, gt=0.0)
+    rises: RiseTable | None = None
+    report: ReportTable = ReportTable()
+
+
 class FrameTable(_Table):
     bus: Text | None = None
     message: Text
@@ -143,6 +167,7 @@ class ProfileTable(_Table):
     buses: dict[str, BusTable | None] = Field(min_length=1, max_length=8)
     messages: list[MessageTable | None] = []
     signals: list[SignalTable | None] = Field(min_length=1)
+    derived: list[DerivedTable | None] = Field(default=[], max_length=32)
     wake: dict[str, WakeTable | None] = {}
     actions: dict[str, ActionTable | None] = {}
     return_conditions: list[PreconditionTable | None] = Field(default=[], max_length=EVIDENCE_MAX)

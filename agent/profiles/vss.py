@@ -143,6 +143,13 @@ _OVERLAY: Mapping[str, tuple[str, str | None]] = {
     # Rear doors by side of the body, in a car built left- and right-hand drive.
     "Vehicle.Carshare.Door.RearLeft.IsOpen": ("boolean", None),
     "Vehicle.Carshare.Door.RearRight.IsOpen": ("boolean", None),
+    # Every door and the trunk, as one state derived from each of them.
+    "Vehicle.Carshare.Doors.IsAllClosed": ("boolean", None),
+    # How often the ignition came on since the agent started.
+    "Vehicle.Carshare.IgnitionCycles": ("uint32", None),
+    # What kind of charging it is, where the car tells the current's or the charger's state.
+    "Vehicle.Carshare.Charging.IsAC": ("boolean", None),
+    "Vehicle.Carshare.Charging.IsDC": ("boolean", None),
     # Power drawn from the grid while charging, before the charger's losses.
     "Vehicle.Carshare.TractionBattery.GridPower": ("float", "W"),
     # Energy left, and of the full battery, in a maker's own steps of about 80 Wh: not exact enough to be told as kWh.

@@ -46,7 +46,7 @@ def watches(profile: Profile, bus: str) -> tuple[Watch, ...]:
 
 def attended(profile: Profile, recipe: Recipe) -> tuple[MessageId, ...]:
     """The messages a command is judged by: of its preconditions and feedback, and those that choose their units."""
-    paths = _decisive_paths(recipe)
+    paths = _decisive_paths(profile, recipe)
     messages: dict[MessageId, None] = {}
     for plan in profile.messages:
         for signal in plan.signals:
@@ -130,8 +130,10 @@ def _choosing(plan: MessagePlan, profile: Profile) -> Iterator[tuple[MessageId, 
 
 def _throttle_s(plan: MessagePlan, profile: Profile) -> float:
     """How long changes may be gathered: of what is told no oftener, is no event, and is no part of a decision."""
-    decisive = {condition.path for condition in profile.return_conditions}
-    decisive.update(*(_decisive_paths(recipe) for recipe in profile.recipes.values()))
+    decisive = {path for condition in profile.return_conditions for path in profile.sources_of(condition.path)}
+    decisive.update(*(_decisive_paths(profile, recipe) for recipe in profile.recipes.values()))
+    # A derived state that is an event is one as soon as an input of it changes.
+    decisive.update(*(derived.inputs for derived in profile.derived if derived.report.is_event))
     if any(signal.report.is_event or signal.path in decisive for signal in plan.signals):
         return 0.0
     least_s = (
@@ -141,5 +143,6 @@ def _throttle_s(plan: MessagePlan, profile: Profile) -> float:
     return min(least_s, default=0.0)
 
 
-def _decisive_paths(recipe: Recipe) -> set[str]:
-    return {each.path for each in recipe.preconditions} | {each.path for each in recipe.feedback}
+def _decisive_paths(profile: Profile, recipe: Recipe) -> set[str]:
+    asked = [*(each.path for each in recipe.preconditions), *(each.path for each in recipe.feedback)]
+    return {source for path in asked for source in profile.sources_of(path)}

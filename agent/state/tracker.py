@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from agent.model.reading import Heard, Quality, Reading
 from agent.profiles.schema import Profile
+from agent.state.derived import RiseCounter, derive
 
 
 class Tracker:
@@ -30,6 +31,15 @@ class Tracker:
             message.name: [(next(numbers), group[0].path) for group in message.groups] for message in profile.messages
         }
         self._newest: dict[str, Reading] = {}
+        self._derived = {plan.path: plan for plan in profile.derived}
+        self._rises = RiseCounter(profile.derived)
+        self._dependents = {
+            path: tuple(plan.path for plan in profile.derived if path in plan.inputs) for path in self._freshness_s
+        }
+
+    def dependents(self, path: str) -> tuple[str, ...]:
+        """The derived states that this path is an input of."""
+        return self._dependents[path]
 
     def hear(self, heard: Heard, at_s: float) -> None:
         """Take in what a frame received at `at_s` told."""
@@ -52,9 +62,13 @@ class Tracker:
             known = newest.get(path)
             if known is None or (at_s >= known.at_s and at_s >= self._seen_at_s[self._group_of[path]]):
                 newest[path] = reading
+                if self._derived:
+                    self._rises.note(reading)
 
     def reading(self, path: str, now_s: float) -> Reading:
         """What is known of `path` now; `at_s` is when it was last received."""
+        if (plan := self._derived.get(path)) is not None:
+            return derive(plan, lambda source: self.reading(source, now_s), self._rises.count(path))
         known = self.last_known(path)
         if known is None:
             return Reading(path, None, self._units.get(path), now_s, Quality.UNKNOWN, "never_received")
@@ -64,6 +78,11 @@ class Tracker:
 
     def last_known(self, path: str) -> Reading | None:
         """The newest reading however old it is: for display beside its age, never for a decision."""
+        if (plan := self._derived.get(path)) is not None:
+            inputs = [reading for source in plan.inputs if (reading := self.last_known(source)) is not None]
+            by_path = {reading.path: reading for reading in inputs}
+            is_whole = len(by_path) == len(plan.inputs)
+            return derive(plan, by_path.__getitem__, self._rises.count(path)) if is_whole else None
         known = self._newest.get(path)
         if known is not None and (seen_at_s := self._seen_at_s[self._group_of[path]]) > known.at_s:
             known = self._newest[path] = known._replace(at_s=seen_at_s)
@@ -71,7 +90,7 @@ class Tracker:
 
     def snapshot(self, now_s: float) -> dict[str, Reading]:
         """Every path of the profile as it stands now."""
-        return {path: self.reading(path, now_s) for path in self._freshness_s}
+        return {path: self.reading(path, now_s) for path in (*self._freshness_s, *self._derived)}
 
     def next_stale_at(self, now_s: float) -> float | None:
         """When the next fresh reading grows stale if nothing comes, None if none is fresh."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from struct import pack
 
-from tests.profiles.golden_log import MARKER, MEANINGLESS, OUT_OF_RANGE, GoldenLog, Readings, Shown, crc8
+from tests.profiles.golden_log import MARKER, MEANINGLESS, OUT_OF_RANGE, GoldenLog, Readings, Rule, Shown, crc8
 
 _BATTERY = "Vehicle.Powertrain.TractionBattery"
 _DOOR = "Vehicle.Cabin.Door"
@@ -62,6 +62,13 @@ _PATHS = {
         "Vehicle.LowVoltageBattery.CurrentVoltage",
         "Vehicle.Exterior.AirTemperature",
     ),
+}
+
+_OPENINGS = _PATHS["BodyStatus"][:5]
+
+_DERIVED: Mapping[str, Rule] = {
+    "Vehicle.IsMoving": (("Vehicle.Speed",), lambda speed_kmh: speed_kmh >= 0.5),
+    "Vehicle.Carshare.Doors.IsAllClosed": (_OPENINGS, lambda *are_open: not any(are_open)),
 }
 
 _CONTACT: Mapping[int, Shown] = {0: False, 1: True, 2: MEANINGLESS, 3: MEANINGLESS}
@@ -163,7 +170,7 @@ _STARTS_MS, _ACCELERATION_MS2, _CRUISE_KMH, _BRAKES_AFTER_M = 13_000, 2.5, 100.8
 
 def write() -> GoldenLog:
     """The whole recording."""
-    golden = GoldenLog({path: _FRESHNESS_MS[name] for name, paths in _PATHS.items() for path in paths})
+    golden = GoldenLog({path: _FRESHNESS_MS[name] for name, paths in _PATHS.items() for path in paths}, _DERIVED)
     car = _Car()
     script = list(_SCRIPT)
     counter = 0

@@ -7,7 +7,7 @@ DBC, in the profile or in the decoder shows as a difference, and never on both s
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agent.profiles.vss import PATHS
@@ -32,17 +32,21 @@ OUT_OF_RANGE = No("invalid", "out_of_range")
 MEANINGLESS = No("invalid", "no_meaning")
 UNIT_UNKNOWN = No("unknown", "unit_unknown")
 _STALE = No("stale", "not_received")
+_GRAVITY = ("stale", "invalid", "unknown")
 
 Shown = bool | int | float | str | No
 Readings = Mapping[str, Shown]
+Rule = tuple[tuple[str, ...], Callable[..., Shown]]
+"""A derived state: its inputs, and its value from theirs."""
 
 
 class GoldenLog:
     """Lines of a candump log, and the readings that change because of them."""
 
-    def __init__(self, freshness_ms: Mapping[str, int]) -> None:
+    def __init__(self, freshness_ms: Mapping[str, int], derived: Mapping[str, Rule] | None = None) -> None:
         """`freshness_ms` of each path as the profile has it: its readings grow stale when frames stop for longer."""
         self._freshness_ms = freshness_ms
+        self._derived = derived or {}
         self._frames: list[str] = []
         self._readings: list[tuple[int, str, Shown]] = []
         self._seen_at_ms: dict[str, int] = {}
@@ -66,6 +70,7 @@ class GoldenLog:
         for path, shown in (readings or {}).items():
             self._seen_at_ms[path] = at_ms
             self._show(at_ms * 1000, path, shown)
+        self._derive(at_ms * 1000)
 
     def log_text(self) -> str:
         """The recording as `candump -L` writes it."""
@@ -81,9 +86,23 @@ class GoldenLog:
             self._readings.append((at_us, path, shown))
 
     def _grow_stale(self, now_ms: int) -> None:
-        for path, seen_at_ms in self._seen_at_ms.items():
-            if (stale_at_ms := seen_at_ms + self._freshness_ms[path]) < now_ms:
-                self._show(stale_at_ms * 1000 + _JUST_AFTER_US, path, _STALE)
+        ends_ms = {path: seen_at_ms + self._freshness_ms[path] for path, seen_at_ms in self._seen_at_ms.items()}
+        for stale_at_ms in sorted({end_ms for end_ms in ends_ms.values() if end_ms < now_ms}):
+            at_us = stale_at_ms * 1000 + _JUST_AFTER_US
+            for path, end_ms in ends_ms.items():
+                if end_ms == stale_at_ms:
+                    self._show(at_us, path, _STALE)
+            self._derive(at_us)
+
+    def _derive(self, at_us: int) -> None:
+        """What follows from the inputs as they are shown; nothing before each of them was, no value without theirs."""
+        for path, (inputs, rule) in self._derived.items():
+            shown = [self._shown[each] for each in inputs if each in self._shown]
+            if len(shown) < len(inputs):
+                continue
+            missing = [each for each in shown if isinstance(each, No)]
+            gravest = max(missing, key=lambda each: _GRAVITY.index(each.quality), default=None)
+            self._show(at_us, path, rule(*shown) if gravest is None else gravest)
 
 
 def _time_and_path(reading: tuple[int, str, Shown]) -> tuple[int, str]:

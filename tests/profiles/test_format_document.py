@@ -29,6 +29,9 @@ TABLES: Mapping[str, type[BaseModel]] = {
     "\n`unit_by`, for": toml_model.UnitByTable,
     "\n`report`:": toml_model.ReportTable,
     "\nEach of `driving`": toml_model.PaceTable,
+    "### `[[derived]]`": toml_model.DerivedTable,
+    "\nEach of `all` and `any`:": toml_model.ClauseTable,
+    "\n`rises`:": toml_model.RiseTable,
     "### `[wake.NAME]`": toml_model.WakeTable,
     "### `[actions.ACTION]`": toml_model.ActionTable,
     "\nEach of `frames`:": toml_model.FrameTable,
@@ -86,7 +89,8 @@ def test_every_vehicle_has_a_line_and_a_table_of_its_signals() -> None:
     for vehicle in VEHICLES:
         assert f"[`{vehicle}`]({vehicle}/)" in README
         told = (folder(vehicle) / "README.md").read_text().replace("`….", "`Vehicle.Powertrain.TractionBattery.")
-        for table in tomllib.loads((folder(vehicle) / "profile.toml").read_text())["signals"]:
+        profile = tomllib.loads((folder(vehicle) / "profile.toml").read_text())
+        for table in (*profile["signals"], *profile.get("derived", ())):
             assert f"`{table['path']}`" in told, f"{vehicle}: {table['path']}"
 
 
