@@ -184,7 +184,7 @@ class Engine:
                 self._telemetry.bus_changed(event, now_s)
                 self._acting.bus_changed(event, now_s)
             case MessagesSeen():
-                self._telemetry.receive_seen(event)
+                self._telemetry.receive_seen(event, now_s)
             case FramesLost():
                 self._telemetry.frames_lost(event, now_s)
             case ClockSet():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
 from agent.chronicle import Chronicle
@@ -89,12 +89,15 @@ class Telemetry:
 
     # --- in -----------------------------------------------------------------------------------------------------
 
-    def receive_seen(self, event: MessagesSeen) -> None:
+    def receive_seen(self, event: MessagesSeen, now_s: float) -> None:
         """Messages came that changed nothing; one whose last frame was refused stays as old as it is."""
         for seen in event.seen:
             message = self._messages.get(seen.message)
             if message is not None and not self._decoder.refused_last(message):
                 self._tracker.seen(message, seen.at_s)
+                settled = self._decoder.seen(message, seen.at_s)
+                self._tracker.fold(settled)
+                self._observe(settled, now_s)
                 self._note_heard(event.bus, seen.at_s)
 
     def frames_lost(self, event: FramesLost, now_s: float) -> None:
@@ -114,11 +117,7 @@ class Telemetry:
         if is_change:
             self._decoder.forget_count(frame)
         self._tracker.hear(heard, at_s)
-        for reading in heard[1]:
-            # As it stands now: what waited in the kernel's buffer for long may be stale already (SR-05).
-            self._reporter.observe(self._tracker.reading(reading.path, now_s), now_s)
-            for path in self._tracker.dependents(reading.path):
-                self._reporter.observe(self._tracker.reading(path, now_s), now_s)
+        self._observe(heard[1], now_s)
         return heard
 
     def readings_of(self, heard: Heard, frame: Frame) -> tuple[Reading, ...]:
@@ -288,6 +287,13 @@ class Telemetry:
         )
         self._reporter.use(self._use)
         self._chronicle.watch_low_voltage(now_s)
+
+    def _observe(self, changed: Iterable[Reading], now_s: float) -> None:
+        """As it stands now: what waited in the kernel's buffer for long may be stale already (SR-05)."""
+        for reading in changed:
+            self._reporter.observe(self._tracker.reading(reading.path, now_s), now_s)
+            for path in self._tracker.dependents(reading.path):
+                self._reporter.observe(self._tracker.reading(path, now_s), now_s)
 
     def _observe_all(self, now_s: float) -> None:
         """A sample that waited is told as it stands now, not as it stood when it came (SR-05)."""

@@ -101,16 +101,17 @@ def bus_status(buses: Mapping[str, CanBus]) -> dict[str, object]:
 
 
 def conflatable(profile: Profile) -> tuple[MessagePlan, ...]:
-    """The messages whose newest frame says all: none with a counter, more than one page, an event, or another's unit.
+    """The messages whose newest frame says all: none with a counter, more than one page, an event, a value that
+    has to stand, or what another depends on.
 
-    A counter is followed frame by frame, a page stands beside the others, and of an input that tells events each change
-    is wanted.
+    A counter is followed frame by frame, a page stands beside the others, and of an input that tells events and a value
+    that has to stand each change is wanted.
     """
     choosing = {
-        (message.bus, signal.unit_choice.arbitration_id, signal.unit_choice.is_extended_id)
+        (message.bus, choice.arbitration_id, choice.is_extended_id)
         for message in profile.messages
         for signal in message.signals
-        if signal.unit_choice is not None
+        for choice in signal.chosen_by
     }
     return tuple(
         message
@@ -118,7 +119,7 @@ def conflatable(profile: Profile) -> tuple[MessagePlan, ...]:
         if message.counter is None
         and not message.is_every_frame
         and message.selector is None
-        and not any(signal.report.is_event or signal.selections for signal in message.signals)
+        and not any(signal.report.is_event or signal.selections or signal.settle for signal in message.signals)
         and (message.bus, message.arbitration_id, message.is_extended_id) not in choosing
     )
 

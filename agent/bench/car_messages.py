@@ -127,9 +127,11 @@ def _markers(spec: MessageSpec, plan: MessagePlan | None) -> list[tuple[BitField
     planned = {signal.signal: signal for signal in plan.signals} if plan else {}
     markers: list[tuple[BitField, int, frozenset[int] | None]] = []
     for name, signal in spec.signals.items():
-        pages = planned[name].selector_values if name in planned else None
-        if name in planned and planned[name].invalid_raw:
-            markers.append((signal.field, max(planned[name].invalid_raw), pages))
+        plan_of = planned.get(name)
+        pages = plan_of.selector_values if plan_of else None
+        invalid = [*plan_of.invalid_raw, *(last for _, last in plan_of.invalid_ranges)] if plan_of else []
+        if invalid:
+            markers.append((signal.field, max(invalid), pages))
         elif raws := signal.raws_named(NOT_AVAILABLE):
             markers.append((signal.field, raws[0], pages))
     return markers

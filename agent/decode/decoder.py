@@ -8,15 +8,17 @@ decoded.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
-from agent.decode.meaning import UNIT_UNKNOWN, Meaning, meaning_of, meanings_by_unit
-from agent.decode.reader import reader_of
+from agent.decode.choice import Choice, MeaningOf, choices_of
+from agent.decode.meaning import meaning_of
+from agent.decode.reader import Reader, reader_of
 from agent.decode.screen import FrameCounts, Screen, Verdict
+from agent.decode.settling import Settling
 from agent.model.frame import BitField, Frame
 from agent.model.reading import NOTHING_HEARD, Heard, Reading
-from agent.profiles.schema import MessagePlan, Profile, Selection, SignalPlan, UnitChoice
+from agent.profiles.schema import MessagePlan, Profile, Selection, SignalPlan
 
 # An extended id and a standard one of the same number are two ids; this is the kernel's CAN_EFF_FLAG.
 _EXTENDED = 0x8000_0000
@@ -41,9 +43,9 @@ class Decoder:
             by_key = self._by_bus.setdefault(plan.bus, {})
             by_key[_key(plan.arbitration_id, plan.is_extended_id)] = stream
         for plan, stream in zip(profile.messages, self._streams.values(), strict=True):
-            for unit in stream.units:
-                source = self._by_bus[plan.bus][_key(unit.choice.arbitration_id, unit.choice.is_extended_id)]
-                source.choose(unit)
+            for choice in stream.choices:
+                source = self._by_bus[plan.bus][_key(choice.source.arbitration_id, choice.source.is_extended_id)]
+                source.choose(choice)
         self.counts: Mapping[str, FrameCounts] = {name: stream.screen.counts for name, stream in self._streams.items()}
 
     def hear(self, frame: Frame) -> Heard:
@@ -74,9 +76,14 @@ class Decoder:
             stream.screen.is_refused_last = False
         cut = data if len(data) == stream.length_bytes else data[: stream.length_bytes]
         changed = page.hear(cut, at_s, is_next)
-        if page.at_s == at_s:  # else it is older than another, and nothing is to be compared with it
+        # One older than another is no other's last; and values that have to stand are looked at frame by frame.
+        if page.at_s == at_s and not page.unsettled:
             page.last = data
         return (page.groups, changed) if changed else page.unchanged
+
+    def seen(self, message: str, at_s: float) -> Sequence[Reading]:
+        """A frame of this message came at `at_s`, unseen by us, that changed no wanted bit: what has stood by then."""
+        return [reading for page in self._streams[message].pages for reading in page.seen(at_s)]
 
     def readings(self, groups: Iterable[int], at_s: float) -> tuple[Reading, ...]:
         """All that is known of these groups, which were just heard at `at_s`: the changed and the unchanged."""
@@ -106,55 +113,41 @@ def _key(arbitration_id: int, is_extended_id: bool) -> int:
     return arbitration_id | _EXTENDED if is_extended_id else arbitration_id
 
 
-class _Unit:
-    """The unit of one signal, as another signal of the same bus chooses it: not known before that one came."""
-
-    def __init__(self, plan: SignalPlan, choice: UnitChoice) -> None:
-        self.choice = choice
-        self.meaning: Callable[[int], Meaning] = _unit_unknown
-        self._meanings = meanings_by_unit(plan)
-
-    def choose(self, data: bytes) -> None:
-        self.meaning = self._meanings.get(self.choice.field.extract(data), _unit_unknown)
-
-    def read(self, raw: int) -> Meaning:
-        return self.meaning(raw)
-
-
-def _unit_unknown(_raw: int) -> Meaning:
-    return UNIT_UNKNOWN
-
-
 class _Page:
     """The signals of a message that are present together, with what was last read from their bits.
 
     Without multiplexing a message is one page. The mask leaves out all bits but the wanted ones, counters among them.
     `at_s` is when the page was last seen, `last` the bytes it was seen in then, if those may be compared with.
+    `unsettled` are the bits of values that still have to stand: they are read again although they did not change.
     """
 
-    def __init__(self, message: str, group: int, signals: Sequence[SignalPlan], units: Mapping[str, _Unit]) -> None:
+    def __init__(
+        self, message: str, group: int, signals: Sequence[SignalPlan], choices: Mapping[str, Sequence[Choice]]
+    ) -> None:
         self.group = group
         self.selector_values = signals[0].selector_values
         self.freshness_s = min(plan.freshness_s for plan in signals)
-        self.units = tuple(units[plan.path] for plan in signals if plan.path in units)
+        self.unsettled = 0
+        self._choices = tuple(choice for plan in signals for choice in choices[plan.path])
         self.groups = (group,)
         self.unchanged: Heard = (self.groups, ())
         self.last: bytes | None = None
-        self.at_s = -math.inf
+        self.at_s = self._ahead_s = -math.inf
         self._selections: tuple[Selection, ...] = signals[0].selections
-        self._unit_meanings: tuple[Callable[[int], Meaning], ...] = ()
+        self._chosen: tuple[MeaningOf, ...] = ()
+        self._settlings: list[tuple[int, Settling]] = []
         self._known: list[Reading | None] = [None] * len(signals)
         # Compared in the byte order of the signals, and little endian where they are of both.
         is_little = any(plan.field.is_little_endian for plan in signals)
         self._order: Literal["little", "big"] = "little" if is_little else "big"
         self._is_mixed = is_little and not all(plan.field.is_little_endian for plan in signals)
-        self._payload = 0
+        self._payload = self._other = 0
         self._fields = tuple(
             (
                 _mask(plan.field, self._order),
                 number,
                 plan.field.is_little_endian is not is_little,
-                reader_of(plan, message, units[plan.path].read if plan.path in units else meaning_of(plan)),
+                self._reader(plan, message, choices[plan.path]),
             )
             for number, plan in enumerate(signals)
         )
@@ -170,18 +163,53 @@ class _Page:
     def hear(self, data: bytes, at_s: float, is_next: bool) -> Sequence[Reading]:
         """Readings of the signals whose bits changed; of all if the frame does not follow the last one in time."""
         payload = int.from_bytes(data, self._order)
-        if is_next and not (self.units and self._has_unit_changed()):
-            changed = (payload ^ self._payload) & self._mask
-            self.at_s = at_s
+        if is_next and not (self._choices and self._has_choice_changed()):
+            changed = (payload ^ self._payload) & self._mask | self.unsettled
             if not changed:
+                self.at_s = at_s
                 return ()
         else:
             changed = self._mask
-            # A frame older than the last one is read, but nothing is compared with it.
-            self.at_s = at_s if at_s >= self.at_s else -math.inf
         self._payload = payload
-        other = int.from_bytes(data, "big") if self._is_mixed else 0
-        known, is_disjoint = self._known, self._is_disjoint
+        self._other = int.from_bytes(data, "big") if self._is_mixed else 0
+        if self._settlings:
+            return self._read_settling(changed, at_s, is_next)
+        self._be_at(at_s)
+        return self._read(changed, at_s)
+
+    def seen(self, at_s: float) -> Sequence[Reading]:
+        """The page was on the bus at `at_s` as it was last: readings of what has stood for long enough by then."""
+        if not 0.0 <= at_s - self.at_s <= self.freshness_s:
+            return ()
+        if self.unsettled:
+            return self._read_settling(self.unsettled, at_s, True)
+        self.at_s = at_s
+        return ()
+
+    def _read_settling(self, changed: int, at_s: float, is_next: bool) -> Sequence[Reading]:
+        """As `_read`, where some values have to stand."""
+        for _, settling in self._settlings:
+            if is_next:
+                settling.follow(self.at_s)
+            else:
+                settling.begin()
+        self._be_at(at_s)
+        readings = self._read(changed, at_s)
+        self.unsettled = 0
+        for mask, settling in self._settlings:
+            if settling.is_pending:
+                self.unsettled |= mask
+        return readings
+
+    def _be_at(self, at_s: float) -> None:
+        """A frame older than another is read, but nothing is compared with it."""
+        if at_s >= self.at_s and at_s >= self._ahead_s:
+            self.at_s = at_s
+        else:
+            self._ahead_s, self.at_s = max(self._ahead_s, self.at_s), -math.inf
+
+    def _read(self, changed: int, at_s: float) -> Sequence[Reading]:
+        payload, other, known, is_disjoint = self._payload, self._other, self._known, self._is_disjoint
         readings = []
         for mask, number, is_other, read in self._fields:
             if changed & mask:
@@ -195,16 +223,24 @@ class _Page:
         """All that is known of a page just seen at `at_s`."""
         return (reading._replace(at_s=at_s) for reading in self._known if reading is not None)
 
-    def _has_unit_changed(self) -> bool:
-        before, self._unit_meanings = self._unit_meanings, tuple(unit.meaning for unit in self.units)
-        return before != self._unit_meanings
+    def _reader(self, plan: SignalPlan, message: str, choices: Sequence[Choice]) -> Reader:
+        read = reader_of(plan, message, choices[-1].read if choices else meaning_of(plan))
+        if plan.settle is None:
+            return read
+        settling = Settling(plan.settle, plan.freshness_s)
+        self._settlings.append((_mask(plan.field, self._order), settling))
+        return lambda payload, at_s: settling.take(read(payload, at_s))
+
+    def _has_choice_changed(self) -> bool:
+        before, self._chosen = self._chosen, tuple(choice.meaning for choice in self._choices)
+        return before != self._chosen
 
 
 class _Stream:
     """All frames of one message on one bus. `pages` are its groups in their order.
 
     `only` is the page of a message that has no other and nothing that could make the same bytes mean something else:
-    no counter (which would refuse them), no unit chosen by another message, none chosen for another.
+    no counter (which would refuse them), nothing chosen by another message, nothing chosen for another.
     """
 
     def __init__(self, plan: MessagePlan, first_group: int) -> None:
@@ -213,16 +249,14 @@ class _Stream:
         self.message = plan.name
         self.length_bytes = plan.length_bytes
         self.is_checked = plan.checksum is not None or plan.counter is not None
-        units = {
-            signal.path: _Unit(signal, signal.unit_choice) for signal in plan.signals if signal.unit_choice is not None
-        }
-        self.units = tuple(units.values())
+        choices = {signal.path: choices_of(signal) for signal in plan.signals}
+        self.choices = tuple(choice for chosen in choices.values() for choice in chosen)
         self.pages = tuple(
-            _Page(plan.name, number, group, units) for number, group in enumerate(plan.groups, first_group)
+            _Page(plan.name, number, group, choices) for number, group in enumerate(plan.groups, first_group)
         )
         is_one_page = len(self.pages) == 1 and plan.selector is None and not plan.groups[0][0].selections
-        self.only = self.pages[0] if is_one_page and plan.counter is None and not units else None
-        self._chosen: list[_Unit] = []
+        self.only = self.pages[0] if is_one_page and plan.counter is None and not self.choices else None
+        self._choosing: list[Choice] = []
         self._selector = plan.selector
         self._selector_known = plan.selector_known
         self._by_selector: dict[int | None, list[_Page]] = {}
@@ -230,9 +264,9 @@ class _Stream:
             for value in (None,) if page.selector_values is None else sorted(page.selector_values):
                 self._by_selector.setdefault(value, []).append(page)
 
-    def choose(self, unit: _Unit) -> None:
-        """Frames of this message choose that unit."""
-        self._chosen.append(unit)
+    def choose(self, choice: Choice) -> None:
+        """Frames of this message decide that choice."""
+        self._choosing.append(choice)
         self.only = None
 
     def hear(self, data: bytes, at_s: float) -> Heard:
@@ -240,8 +274,8 @@ class _Stream:
             return NOTHING_HEARD
         if len(data) > self.length_bytes:
             data = data[: self.length_bytes]
-        for unit in self._chosen:
-            unit.choose(data)
+        for choice in self._choosing:
+            choice.choose(data)
         present = [page for page in self._selected(data) if page.is_in(data)]
         changed = [
             reading

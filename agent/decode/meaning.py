@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 
 from agent.model.reading import Quality, Value
 from agent.profiles.schema import SignalPlan
@@ -16,6 +16,8 @@ INVALID_MARKER: Meaning = (None, Quality.INVALID, "invalid_marker")
 OUT_OF_RANGE: Meaning = (None, Quality.INVALID, "out_of_range")
 NO_MEANING: Meaning = (None, Quality.INVALID, "no_meaning")
 UNIT_UNKNOWN: Meaning = (None, Quality.UNKNOWN, "unit_unknown")
+CONDITION_UNKNOWN: Meaning = (None, Quality.UNKNOWN, "condition_unknown")
+CONDITION_UNMET: Meaning = (None, Quality.INVALID, "condition_unmet")
 
 # A power of ten that a double holds exactly; more decimals than these no profile of a car has.
 _DIGITS_EXACT_MAX = 22
@@ -46,7 +48,25 @@ class _Table(dict[int, Meaning]):
 def _of_choices(plan: SignalPlan, choices: Mapping[int, Value]) -> Callable[[int], Meaning]:
     table = _Table({raw: (value, Quality.OK, None) for raw, value in choices.items()})
     table.update(dict.fromkeys(plan.invalid_raw, INVALID_MARKER))
-    return table.__getitem__
+    if not plan.invalid_ranges:
+        return table.__getitem__
+    markers = _markers(plan)
+    return lambda raw: INVALID_MARKER if raw in markers else table[raw]
+
+
+class _Markers:
+    """Single raw values and ranges of them."""
+
+    def __init__(self, singles: frozenset[int], ranges: tuple[tuple[int, int], ...]) -> None:
+        self._singles = singles
+        self._ranges = ranges
+
+    def __contains__(self, raw: int) -> bool:
+        return raw in self._singles or any(low <= raw <= high for low, high in self._ranges)
+
+
+def _markers(plan: SignalPlan) -> Container[int]:
+    return _Markers(plan.invalid_raw, plan.invalid_ranges) if plan.invalid_ranges else plan.invalid_raw
 
 
 def _of_number(plan: SignalPlan, factor: float, offset: float) -> Callable[[int], Meaning]:
@@ -57,7 +77,7 @@ def _of_number(plan: SignalPlan, factor: float, offset: float) -> Callable[[int]
     if plan.field.is_float:
         return _of_float(plan, scale, start, low, high, is_whole=is_whole)
     if (fraction := fraction_of(plan, factor, offset)) is not None:
-        return _of_fraction(plan.invalid_raw, *fraction, low, high, is_whole=is_whole)
+        return _of_fraction(_markers(plan), *fraction, low, high, is_whole=is_whole)
     return _of_rounded(plan, scale, start, low, high, is_whole=is_whole)
 
 
@@ -79,7 +99,7 @@ def fraction_of(plan: SignalPlan, factor: float, offset: float) -> tuple[int, in
 
 
 def _of_fraction(
-    invalid: frozenset[int], step: int, origin: int, tens: int, low: float, high: float, *, is_whole: bool
+    invalid: Container[int], step: int, origin: int, tens: int, low: float, high: float, *, is_whole: bool
 ) -> Callable[[int], Meaning]:
     """(raw × step + origin) / tens in whole numbers: one division, which gives the nearest number there is."""
     ok = Quality.OK
@@ -103,7 +123,7 @@ def _of_rounded(
     plan: SignalPlan, scale: float, start: float, low: float, high: float, *, is_whole: bool
 ) -> Callable[[int], Meaning]:
     """A scale no decimals hold, such as that from km/h to m/s."""
-    invalid, digits = plan.invalid_raw, plan.digits
+    invalid, digits = _markers(plan), plan.digits
 
     def meaning(raw: int) -> Meaning:
         if raw in invalid:
@@ -116,7 +136,7 @@ def _of_rounded(
 def _of_float(
     plan: SignalPlan, scale: float, start: float, low: float, high: float, *, is_whole: bool
 ) -> Callable[[int], Meaning]:
-    invalid, digits = plan.invalid_raw, plan.digits
+    invalid, digits = _markers(plan), plan.digits
     unpack, size_bytes = _FLOATS[plan.field.length]
 
     def meaning(raw: int) -> Meaning:

@@ -21,9 +21,9 @@ _tuple = tuple.__new__
 
 def reader_of(plan: SignalPlan, message: str, meaning: Callable[[int], Meaning]) -> Reader:
     """The reader of a signal, whose raw values mean what `meaning` says."""
-    has_limits = plan.minimum is not None or plan.maximum is not None
+    is_judged = plan.minimum is not None or plan.maximum is not None or plan.invalid_raw or plan.invalid_ranges
     fraction = fraction_of(plan, plan.unit_factor, plan.unit_offset)
-    if fraction is None or has_limits or plan.invalid_raw or plan.unit_choice is not None or plan.choices is not None:
+    if fraction is None or is_judged or plan.chosen_by or plan.choices is not None:
         return _by_meaning(plan, message, meaning)
     return _of_number(plan, message, *fraction)
 

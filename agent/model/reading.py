@@ -24,7 +24,9 @@ class Reading(NamedTuple):
     `value` is None unless `quality` is ok; `reason` is None when it is.  `at_s` is the boot time of the frame
     the reading comes from (of the finding, where no frame came); `message` names that frame's DBC message.
     Reasons: `invalid_marker`, `out_of_range`, `no_meaning` (a value table without an entry), `not_received`,
-    `never_received`, `refused` (frames came and failed length, checksum or counter), `unit_unknown`.
+    `never_received`, `refused` (frames came and failed length, checksum or counter), `unit_unknown`,
+    `condition_unknown` and `condition_unmet` (another signal says whether this one counts, and was not seen, or says
+    no), `settling` (it has not stood for long enough), `jump` (likewise, after a step that is too large).
     """
 
     path: str

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.model.recipe import ChecksumField
-from agent.profiles.checksums import ALGORITHMS, PayloadChecksum
+from agent.profiles.checksums import ALGORITHMS, CRC_BITS, Algorithm, PayloadChecksum, crc
 from agent.profiles.findings import expected_of
 from agent.profiles.lookup import Lookup, Place
 from agent.profiles.message_spec import MessageSpec, SignalSpec
@@ -89,18 +89,50 @@ def _rules_of(table: MessageTable, spec: MessageSpec, lookup: Lookup, place: Pla
 
 
 def _checksum(table: ChecksumTable, spec: MessageSpec, lookup: Lookup, place: Place) -> ChecksumField | None:
-    algorithm = ALGORITHMS.get(table.algorithm)
-    if algorithm is None:
-        expected = expected_of(ALGORITHMS, table.algorithm)
-        lookup.findings.add((*place, "algorithm"), f"unknown algorithm {table.algorithm!r}", expected)
     signal = _plain_signal(table.signal, spec, lookup, place)
-    if algorithm is None or signal is None:
+    algorithm = _algorithm(table, signal, lookup, place)
+    beyond = [index for index in table.bytes or () if index >= spec.length_bytes]
+    if beyond:
+        problem = f"{spec.name} has no byte {beyond[0]}"
+        lookup.findings.add((*place, "bytes"), problem, f"0 to {spec.length_bytes - 1}")
+    if algorithm is None or signal is None or beyond:
         return None
     if signal.field.length != algorithm.length:
         problem = f"{spec.name}.{signal.name} has {signal.field.length} bits"
         lookup.findings.add((*place, "signal"), problem, f"{algorithm.length} bits for {algorithm.name}")
         return None
-    return ChecksumField(algorithm.name, signal.field, PayloadChecksum(algorithm, signal.field))
+    covered = tuple(table.bytes) if table.bytes is not None else None
+    return ChecksumField(algorithm.name, signal.field, PayloadChecksum(algorithm, signal.field, covered))
+
+
+def _algorithm(table: ChecksumTable, signal: SignalSpec | None, lookup: Lookup, place: Place) -> Algorithm | None:
+    """The algorithm by its name, or the CRC by its parameters, as wide as the signal it lies in."""
+    told = lookup.findings
+    if (table.algorithm is None) == (table.poly is None):
+        told.add((*place, "algorithm"), "algorithm and poly stand for one another", "one of them")
+        return None
+    if table.algorithm is not None:
+        for key in sorted(_CRC_KEYS & table.model_fields_set):
+            told.add((*place, key), f"has no meaning beside an algorithm: {table.algorithm} has its own", "no such key")
+        if table.algorithm not in ALGORITHMS:
+            expected = expected_of(ALGORITHMS, table.algorithm)
+            told.add((*place, "algorithm"), f"unknown algorithm {table.algorithm!r}", expected)
+        return ALGORITHMS.get(table.algorithm)
+    if signal is None:
+        return None
+    bits = signal.field.length
+    if bits not in CRC_BITS:
+        told.add((*place, "signal"), f"{signal.name} has {bits} bits", "8, 16 or 32 for a CRC")
+        return None
+    too_wide = [key for key in ("poly", "init", "xorout") if getattr(table, key) >> bits]
+    for key in too_wide:
+        told.add((*place, key), f"{getattr(table, key):#x} has more than {bits} bits", f"at most {(1 << bits) - 1:#x}")
+    if too_wide:
+        return None
+    return crc(f"crc{bits}", bits, table.poly or 0, table.init, table.xorout, is_reflected=table.reflected)
+
+
+_CRC_KEYS = {"init", "xorout", "reflected"}
 
 
 def _counter(

@@ -63,7 +63,7 @@ def _buses(tables: ProfileTable) -> tuple[BusPlan, ...]:
 
 
 def _messages(tables: Sequence[SignalTable | None], rules: Rules, lookup: Lookup) -> tuple[MessagePlan, ...]:
-    """Plans of all messages that carry a wanted signal or choose a unit, in the order they are first named."""
+    """Plans of all messages that carry a wanted signal or what one depends on, in the order they are first named."""
     signals: dict[tuple[str, str], list[SignalPlan]] = {}
     specs: dict[tuple[str, str], MessageSpec] = {}
     taken: dict[str, int] = {}
@@ -83,11 +83,11 @@ def _messages(tables: Sequence[SignalTable | None], rules: Rules, lookup: Lookup
             continue
         specs[bus, spec.name] = spec
         signals.setdefault((bus, spec.name), []).append(plan)
-        if table.unit_by is not None:
-            selector = lookup.message(bus, table.unit_by.message, (*place, "unit_by"))
-            if selector is not None:
-                specs[bus, selector.name] = selector
-                signals.setdefault((bus, selector.name), [])
+        for key, by in (("unit_by", table.unit_by), ("valid_when", table.valid_when)):
+            chooser = lookup.message(bus, by.message, (*place, key)) if by is not None else None
+            if chooser is not None:
+                specs[bus, chooser.name] = chooser
+                signals.setdefault((bus, chooser.name), [])
     names = Counter(name for _, name in signals)
     return tuple(
         _plan(bus, f"{bus}.{name}" if names[name] > 1 else name, specs[bus, name], rules.of(bus, name), wanted)

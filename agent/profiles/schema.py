@@ -47,6 +47,27 @@ class UnitChoice:
     factors: Mapping[int, float]
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """The signal counts only while another signal of the same bus has one of these raw values."""
+
+    arbitration_id: int
+    is_extended_id: bool
+    field: BitField
+    values: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class SettleRule:
+    """A value counts once it has stood for `settle_s`, or follows from one that did by a step of at most `step_max`.
+
+    `step_max` is in the VSS unit; 0 says that each other value has to stand.
+    """
+
+    settle_s: float
+    step_max: float = 0.0
+
+
 EVENTS_PER_HOUR_MAX = 60
 """Of one input; nobody opens a door oftener for long, and a loose contact does."""
 
@@ -83,6 +104,7 @@ class SignalPlan:
     `choices` replaces all of that by a table raw → value.  Limits are in the VSS unit, inclusive.
     `selector_values` are the values of the message's selector the signal is present for (None: always);
     `selections` are further multiplexers that must agree (extended multiplexing: nested, or more than one a message).
+    `invalid_raw` and `invalid_ranges` (both ends included) are raw values that stand for none.
     """
 
     path: str
@@ -104,6 +126,14 @@ class SignalPlan:
     freshness_s: float
     report: ReportRule
     selections: tuple[Selection, ...] = ()
+    invalid_ranges: tuple[tuple[int, int], ...] = ()
+    condition: Condition | None = None
+    settle: SettleRule | None = None
+
+    @property
+    def chosen_by(self) -> tuple[UnitChoice | Condition, ...]:
+        """What other signals say of this one: its unit, and whether it counts."""
+        return tuple(choice for choice in (self.unit_choice, self.condition) if choice is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +206,8 @@ class Profile:
     """A vehicle. `send_list` is all that may ever be sent; an action without a recipe cannot be done on this car.
 
     `unsupported` gives the reason in words for the actions the profile rules out.  `return_conditions` are what must be
-    known to hold for a rental to end; without any the question is not answered.  An id that only carries the
-    selector of a `UnitChoice` also has a `MessagePlan`, with no signals of its own if need be.
+    known to hold for a rental to end; without any the question is not answered.  An id that only carries what
+    a `UnitChoice` or a `Condition` looks at also has a `MessagePlan`, with no signals of its own if need be.
     """
 
     name: str

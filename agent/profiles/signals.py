@@ -8,13 +8,15 @@ from decimal import Decimal
 from agent.model.reading import Value
 from agent.model.use import Pace, VehicleUse
 from agent.profiles import vss
+from agent.profiles.dependence import condition_of, tell_unit, unit_choice_of
 from agent.profiles.findings import expected_of
 from agent.profiles.lookup import Lookup, Place
 from agent.profiles.message_rules import FRESHNESS_CYCLES
 from agent.profiles.message_spec import MessageSpec, SignalSpec, raw_range
-from agent.profiles.schema import ReportRule, SignalPlan, UnitChoice
-from agent.profiles.toml_model import ReportTable, SignalTable, UnitByTable
-from agent.profiles.units import conversion, known_units
+from agent.profiles.raw_values import Ranges, is_marked, markers_of, raws_of
+from agent.profiles.schema import Condition, ReportRule, SettleRule, SignalPlan
+from agent.profiles.toml_model import ReportTable, SignalTable
+from agent.profiles.units import conversion
 
 INTEGER_RANGES: Mapping[str, tuple[int, int]] = {
     **{f"uint{bits}": (0, (1 << bits) - 1) for bits in (8, 16, 32, 64)},
@@ -59,7 +61,7 @@ def compile_signal(
     spec = lookup.signal(message, table.signal, place) if message is not None else None
     if message is None or spec is None:
         return None
-    compilation.check_raw_values(spec)
+    compilation.read_markers(spec)
     freshness_s = table.freshness_s or message_freshness_s
     if freshness_s is None:
         problem = f"missing, and the DBC gives no cycle time (of which it would be {FRESHNESS_CYCLES} times)"
@@ -77,6 +79,7 @@ class _Compilation:
         self._place = place
         self._bus = bus
         self._lookup = lookup
+        self._markers: tuple[frozenset[int], Ranges] = frozenset(), ()
 
     def tell(self, key: str | tuple[str, ...], problem: str, expected: str) -> None:
         keys = (key,) if isinstance(key, str) else key
@@ -88,6 +91,8 @@ class _Compilation:
             self.tell("unit_by", "unit and unit_by exclude each other", "one of them")
         if table.min is not None and table.max is not None and table.min > table.max:
             self.tell("min", f"min {table.min} is above max {table.max}", "min <= max")
+        if table.max_step is not None and table.settle_s is None:
+            self.tell("settle_s", "missing beside max_step", "for how long a jump must stand to be believed, in s")
 
     def check_type(self, entry: vss.VssEntry) -> None:
         """What the table says against what VSS says of the path."""
@@ -99,13 +104,10 @@ class _Compilation:
         if table.choices is not None or entry.datatype not in NUMBERS:
             self._refuse_number_keys()
         elif table.unit is not None and conversion(table.unit, to_unit) is None:
-            self._tell_unit("unit", f"{table.unit!r} does not convert", table.unit, to_unit)
+            self._tell_unit(f"{table.unit!r} does not convert", table.unit, to_unit)
 
-    def check_raw_values(self, spec: SignalSpec) -> None:
-        low, high = raw_range(spec.field)
-        for raw in self._table.invalid:
-            if not low <= raw <= high:
-                self.tell("invalid", f"raw value {raw} does not fit {spec.name}", f"{low} to {high}")
+    def read_markers(self, spec: SignalSpec) -> None:
+        self._markers = markers_of(self._table.invalid, spec, (*self._place, "invalid"), self._lookup)
 
     def plan(self, spec: SignalSpec, entry: vss.VssEntry, freshness_s: float) -> SignalPlan:
         table = self._table
@@ -114,7 +116,10 @@ class _Compilation:
         limits: tuple[float | None, float | None] = (None, None)
         if choices is None:
             if table.unit_by is not None:
-                unit_choice = self._unit_choice(table.unit_by, entry.unit or "")
+                place = (*self._place, "unit_by")
+                unit_choice = unit_choice_of(
+                    table.unit_by, table.path, entry.unit or "", self._bus, place, self._lookup
+                )
             else:
                 factor, offset = self._unit(spec, entry.unit or "")
             limits = self._limits(entry.datatype)
@@ -133,14 +138,21 @@ class _Compilation:
             unit_offset=offset,
             digits=_digits(entry.datatype, spec, factors, offset),
             choices=choices,
-            invalid_raw=frozenset(table.invalid),
+            invalid_raw=self._markers[0],
             minimum=limits[0],
             maximum=limits[1],
             selector_values=None,
             unit_choice=unit_choice,
             freshness_s=freshness_s,
             report=report_rule(table.report, entry.datatype),
+            invalid_ranges=self._markers[1],
+            condition=self._condition(),
+            settle=SettleRule(table.settle_s, table.max_step or 0.0) if table.settle_s is not None else None,
         )
+
+    def _condition(self) -> Condition | None:
+        table = self._table.valid_when
+        return condition_of(table, self._bus, (*self._place, "valid_when"), self._lookup) if table is not None else None
 
     def _choices(self, spec: SignalSpec, datatype: str) -> dict[int, Value] | None:
         """Raw value → value, None for a number. What stands for what in a boolean or a text is never guessed."""
@@ -158,27 +170,11 @@ class _Compilation:
             self.tell("choices", f"{spec.name} is a float", "no table: only whole raw values can have names")
         choices: dict[int, Value] = {}
         for word, value in table.choices.items():
-            for raw in self._raws_of(word, spec, ("choices", word)):
+            for raw in raws_of(word, spec, (*self._place, "choices", word), self._lookup):
                 if raw in choices:
                     self.tell(("choices", word), f"raw value {raw} stands here twice", "one line a raw value")
                 choices[raw] = float(value) if datatype in ("float", "double") and not isinstance(value, str) else value
         return choices
-
-    def _raws_of(self, word: str, spec: SignalSpec, key: tuple[str, ...]) -> tuple[int, ...]:
-        """The raw values meant by a name of the DBC's value table or by a number written as text."""
-        if raws := spec.raws_named(word):
-            return raws
-        low, high = raw_range(spec.field)
-        try:
-            raw = int(word[:24], 0)
-        except ValueError:
-            expected = expected_of(spec.names.values(), word) if spec.names else f"a raw value from {low} to {high}"
-            self.tell(key, f"the DBC has no value called {word!r} for {spec.name}", expected)
-            return ()
-        if low <= raw <= high:
-            return (raw,)
-        self.tell(key, f"raw value {raw} does not fit {spec.name}", f"{low} to {high}")
-        return ()
 
     def _refuse_number_keys(self) -> None:
         """Keys that only mean something for a number, found where values are chosen from a table."""
@@ -188,6 +184,7 @@ class _Compilation:
             (("unit_by",), table.unit_by is not None),
             (("min",), table.min is not None),
             (("max",), table.max is not None),
+            (("max_step",), table.max_step is not None),
             (("report", "deadband"), table.report.deadband > 0),
         ):
             if is_given:
@@ -198,34 +195,11 @@ class _Compilation:
         from_unit = spec.unit if self._table.unit is None else self._table.unit
         found = conversion(from_unit, to_unit)
         if found is None and self._table.unit is None:
-            self._tell_unit("unit", f"the DBC's unit {from_unit!r} does not convert", from_unit, to_unit)
+            self._tell_unit(f"the DBC's unit {from_unit!r} does not convert", from_unit, to_unit)
         return found or (1.0, 0.0)
 
-    def _tell_unit(self, key: str | tuple[str, ...], problem: str, from_unit: str, to_unit: str) -> None:
-        convertible = (unit for unit in known_units() if conversion(unit, to_unit))
-        expected = expected_of(convertible, from_unit) if to_unit else 'unit = "", if the number is meant as it is'
-        self.tell(key, f"{problem} to {to_unit!r}, the unit of {self._table.path}", expected)
-
-    def _unit_choice(self, table: UnitByTable, to_unit: str) -> UnitChoice | None:
-        place: Place = (*self._place, "unit_by")
-        message = self._lookup.message(self._bus, table.message, place)
-        selector = self._lookup.signal(message, table.signal, place) if message is not None else None
-        if message is None or selector is None:
-            return None
-        if selector.selections or selector.field.is_float:
-            problem = f"{selector.name} is multiplexed or a float"
-            self.tell(("unit_by", "signal"), problem, "a whole number that is always there")
-        factors: dict[int, float] = {}
-        for word, unit in table.units.items():
-            key, found = ("unit_by", "units", word), conversion(unit, to_unit)
-            raws = self._raws_of(word, selector, key)
-            if found is None:
-                self._tell_unit(key, f"{unit!r} does not convert", unit, to_unit)
-            elif found[1]:
-                self.tell(key, f"{unit!r} differs from {to_unit!r} by an offset", "units of one zero")
-            else:
-                factors.update(dict.fromkeys(raws, found[0]))
-        return UnitChoice(message.arbitration_id, message.is_extended_id, selector.field, factors)
+    def _tell_unit(self, problem: str, from_unit: str, to_unit: str) -> None:
+        tell_unit(problem, self._table.path, from_unit, to_unit, (*self._place, "unit"), self._lookup)
 
     def _limits(self, datatype: str) -> tuple[float | None, float | None]:
         """The profile's limits, and those of an integer datatype: what it cannot hold is out of range too."""
@@ -241,7 +215,7 @@ class _Compilation:
         low, high = limits
         for raw, word in spec.names.items():
             is_possible = raw_range(spec.field)[0] <= raw <= raw_range(spec.field)[1]
-            if raw in self._table.invalid or spec.field.is_float or not is_possible:
+            if is_marked(raw, *self._markers) or spec.field.is_float or not is_possible:
                 continue
             values = [(raw * spec.scale + spec.offset) * factor + offset for factor in factors]
             shown = [value for value in values if (low is None or value >= low) and (high is None or value <= high)]

@@ -14,6 +14,8 @@ from agent.model.command import EVIDENCE_MAX
 from agent.profiles.schema import EVENTS_PER_HOUR_MAX
 
 DATABASE_FILES_MAX = 32
+SETTLE_S_MAX = 60.0
+"""Whoever comes to the car does not wait for longer until it is known how it is."""
 NAME_PATTERN = "^[a-z][a-z0-9_]*$"
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
@@ -35,8 +37,13 @@ class BusTable(_Table):
 
 
 class ChecksumTable(_Table):
-    algorithm: Text
     signal: Text
+    algorithm: Text | None = None
+    poly: int | None = Field(default=None, ge=1, lt=1 << 32)
+    init: int = Field(default=0, ge=0, lt=1 << 32)
+    xorout: int = Field(default=0, ge=0, lt=1 << 32)
+    reflected: bool = False
+    bytes: list[Annotated[int, Field(ge=0, le=63)]] | None = Field(default=None, min_length=1, max_length=64)
 
 
 class CounterTable(_Table):
@@ -57,6 +64,12 @@ class UnitByTable(_Table):
     message: Text
     signal: Text
     units: dict[str, str] = Field(min_length=1)
+
+
+class ValidWhenTable(_Table):
+    message: Text
+    signal: Text
+    values: list[Raw | Text] = Field(min_length=1, max_length=64)
 
 
 class PaceTable(_Table):
@@ -82,12 +95,15 @@ class SignalTable(_Table):
     message: Text
     signal: Text
     unit: str | None = None
-    invalid: list[Raw] = []
+    invalid: list[Raw | Text] = []
     min: float | None = None
     max: float | None = None
     freshness_s: Seconds | None = None
     choices: dict[str, Scalar] | None = Field(default=None, min_length=1)
     unit_by: UnitByTable | None = None
+    valid_when: ValidWhenTable | None = None
+    settle_s: float | None = Field(default=None, gt=0.0, le=SETTLE_S_MAX)
+    max_step: float | None = Field(default=None, gt=0.0)
     report: ReportTable = ReportTable()
 
 

@@ -45,14 +45,14 @@ def watches(profile: Profile, bus: str) -> tuple[Watch, ...]:
 
 
 def attended(profile: Profile, recipe: Recipe) -> tuple[MessageId, ...]:
-    """The messages a command is judged by: of its preconditions and feedback, and those that choose their units."""
+    """The messages a command is judged by: of its preconditions and feedback, and those that these depend on."""
     paths = _decisive_paths(profile, recipe)
     messages: dict[MessageId, None] = {}
     for plan in profile.messages:
         for signal in plan.signals:
             if signal.path in paths:
                 messages[id_of(plan)] = None
-                if (choice := signal.unit_choice) is not None:
+                for choice in signal.chosen_by:
                     messages[MessageId(plan.bus, choice.arbitration_id, choice.is_extended_id)] = None
     return tuple(messages)
 
@@ -78,11 +78,12 @@ def _watch(plan: MessagePlan, profile: Profile, silent_after_s: float) -> Watch 
         return None
     dependent = list(_choosing(plan, profile))
     chooser_fields = [field for _, field in dependent]
-    units_of = tuple(dict.fromkeys(message for message, _ in dependent))
+    # What chooses within its own message has changed with the frame that is given.
+    units_of = tuple(dict.fromkeys(message for message, _ in dependent if message != id_of(plan)))
     # A bus whose only message is slow must not seem asleep between two proofs that it is not.
     limit_s = min([silent_after_s, *(signal.freshness_s for signal in plan.signals)])
     if plan.selector is not None:
-        # What is there under several values of the selector, or a unit chosen under all of them, would have to be
+        # What is there under several values of the selector, or chooses under all of them, would have to be
         # compared with the frame before, and the kernel compares with the one before under the same value.
         masks = None if dependent else _page_masks(plan, plan.selector)
         if masks is None:
@@ -120,21 +121,24 @@ def _page_masks(plan: MessagePlan, selector: BitField) -> tuple[bytes, ...] | No
 
 
 def _choosing(plan: MessagePlan, profile: Profile) -> Iterator[tuple[MessageId, BitField]]:
-    """Messages with a signal whose unit a signal of this one chooses, and the field that does."""
+    """Messages with a signal whose unit or validity a signal of this one chooses, and the field that does."""
     for other in profile.messages:
         for signal in other.signals:
-            choice = signal.unit_choice
-            if choice is not None and id_of(plan) == MessageId(other.bus, choice.arbitration_id, choice.is_extended_id):
-                yield id_of(other), choice.field
+            for choice in signal.chosen_by:
+                if id_of(plan) == MessageId(other.bus, choice.arbitration_id, choice.is_extended_id):
+                    yield id_of(other), choice.field
 
 
 def _throttle_s(plan: MessagePlan, profile: Profile) -> float:
-    """How long changes may be gathered: of what is told no oftener, is no event, and is no part of a decision."""
+    """How long changes may be gathered: of what is told no oftener, is no event, and is no part of a decision.
+
+    And of what does not have to stand: gathered, what comes and goes could look as if it stood.
+    """
     decisive = {path for condition in profile.return_conditions for path in profile.sources_of(condition.path)}
     decisive.update(*(_decisive_paths(profile, recipe) for recipe in profile.recipes.values()))
     # A derived state that is an event is one as soon as an input of it changes.
     decisive.update(*(derived.inputs for derived in profile.derived if derived.report.is_event))
-    if any(signal.report.is_event or signal.path in decisive for signal in plan.signals):
+    if any(signal.report.is_event or signal.settle or signal.path in decisive for signal in plan.signals):
         return 0.0
     least_s = (
         min([signal.report.interval_s_min, *(pace.interval_s_min for pace in signal.report.paces.values())])

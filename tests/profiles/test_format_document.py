@@ -27,6 +27,7 @@ TABLES: Mapping[str, type[BaseModel]] = {
     "\n`counter`:": toml_model.CounterTable,
     "### `[[signals]]`": toml_model.SignalTable,
     "\n`unit_by`, for": toml_model.UnitByTable,
+    "\n`valid_when`, for": toml_model.ValidWhenTable,
     "\n`report`:": toml_model.ReportTable,
     "\nEach of `driving`": toml_model.PaceTable,
     "### `[[derived]]`": toml_model.DerivedTable,

@@ -90,7 +90,7 @@ def test_the_recording_holds_every_marker_and_every_choice_of_the_profile(vehicl
     for plan in profile(vehicle).messages:
         seen = raws(vehicle, plan)
         for signal in plan.signals:
-            wanted = signal.invalid_raw | frozenset(signal.choices or ())
+            wanted = signal.invalid_raw | frozenset(signal.choices or ()) | frozenset(sum(signal.invalid_ranges, ()))
             assert wanted <= seen[signal.path], f"{signal.path}: {sorted(wanted - seen[signal.path])} missing"
 
 

@@ -29,7 +29,8 @@ SUFFIXES = (".dbc", ".kcd", ".arxml", ".sym")
 
 @dataclass(frozen=True)
 class Vehicle:
-    """A profile without its checksums and counters, which would refuse nearly every random payload."""
+    """A profile without its checksums and counters, which would refuse nearly every random payload, and without what
+    makes a value depend on other signals and frames than its own: no DBC knows of that."""
 
     profile: Profile
     oracles: Mapping[str, tuple[Database, ...]]
@@ -37,7 +38,15 @@ class Vehicle:
 
 
 def vehicle_of(profile: Profile, oracles: Mapping[str, tuple[Database, ...]]) -> Vehicle:
-    messages = tuple(replace(message, checksum=None, counter=None) for message in profile.messages)
+    messages = tuple(
+        replace(
+            message,
+            checksum=None,
+            counter=None,
+            signals=tuple(replace(signal, condition=None, settle=None) for signal in message.signals),
+        )
+        for message in profile.messages
+    )
     return Vehicle(replace(profile, messages=messages), oracles)
 
 
@@ -105,7 +114,8 @@ def check(plan: SignalPlan, reading: Reading, raw: float, value: float, factor: 
     bits = raw
     if plan.field.is_float:
         bits = int.from_bytes(struct.pack("<f" if plan.field.length == 32 else "<d", raw), "little")
-    if bits in plan.invalid_raw or not math.isfinite(value):
+    is_marker = bits in plan.invalid_raw or any(low <= bits <= high for low, high in plan.invalid_ranges)
+    if is_marker or not math.isfinite(value):
         assert (reading.quality, reading.value) == (Quality.INVALID, None)
     elif plan.choices is not None:
         if raw in plan.choices:

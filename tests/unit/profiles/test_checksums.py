@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from agent.model.frame import BitField
-from agent.profiles.checksums import ALGORITHMS, PayloadChecksum
+from agent.profiles.checksums import ALGORITHMS, PayloadChecksum, crc
 
 # The check value of a CRC is its value over these nine characters; those of J1850 and 8H2F are in AUTOSAR's
 # Specification of CRC Routines. 0x85 has no published one and is held against the division below.
@@ -41,6 +41,32 @@ DIVISIONS = {
 )
 def test_published_check_value(name: str, check: int) -> None:
     assert ALGORITHMS[name].over(CHECK) == check
+
+
+# Of each width one plain and one reflected, from the published catalogues of CRC parameters.
+@pytest.mark.parametrize(
+    ("bits", "polynomial", "initial", "final", "is_reflected", "check"),
+    [
+        (8, 0x07, 0x00, 0x00, False, 0xF4),
+        (8, 0x31, 0x00, 0x00, True, 0xA1),
+        (16, 0x1021, 0xFFFF, 0x0000, False, 0x29B1),
+        (16, 0x8005, 0xFFFF, 0x0000, True, 0x4B37),
+        (32, 0x04C11DB7, 0xFFFFFFFF, 0xFFFFFFFF, False, 0xFC891918),
+        (32, 0x04C11DB7, 0xFFFFFFFF, 0xFFFFFFFF, True, 0xCBF43926),
+    ],
+)
+def test_a_crc_by_its_parameters_has_the_published_check_value(
+    bits: int, polynomial: int, initial: int, final: int, is_reflected: bool, check: int
+) -> None:
+    assert crc("any", bits, polynomial, initial, final, is_reflected=is_reflected).over(CHECK) == check
+
+
+def test_bytes_listed_are_taken_in_their_order_and_its_own_bits_count_as_nought() -> None:
+    own = field(16, 4)
+    checksum = PayloadChecksum(ALGORITHMS["sum8"], own, (3, 0, 2))
+    assert checksum(bytes([1, 99, 0xF7, 4])) == 4 + 1 + 0xF0
+    order = PayloadChecksum(ALGORITHMS["crc8_0x85"], field(24, 8), (1, 0))
+    assert order(bytes([1, 2, 9, 9])) == DIVISIONS["crc8_0x85"](bytes([2, 1]))
 
 
 @pytest.mark.parametrize("name", sorted(DIVISIONS))

@@ -89,3 +89,43 @@ def test_a_signed_counter_is_a_fault() -> None:
     signed = DBC.replace("LockCounter : 8|4@1+", "LockCounter : 8|4@1-")
     (fault,) = faults(rules('counter = { signal = "LockCounter", step_max = 1 }'), signed)
     assert "is signed" in fault.problem
+
+
+def checksum_rule(keys: str) -> str:
+    return rules(f'checksum = {{ signal = "LockCrc", {keys} }}')
+
+
+def test_a_crc_may_be_given_by_its_parameters() -> None:
+    named = lock(checksum_rule('algorithm = "crc8_sae_j1850"')).checksum
+    given = lock(checksum_rule("poly = 0x1D, init = 0xFF, xorout = 0xFF")).checksum
+    assert named is not None
+    assert given is not None
+    payload = bytes.fromhex("00123456")
+    assert (
+        named.compute(payload)
+        == given.compute(payload)
+        == lock(checksum_rule("poly = 0x1D, init = 0xFF, xorout = 0xFF, bytes = [1, 2, 3]")).checksum.compute(payload)
+    )  # type: ignore[union-attr]
+    assert given.compute(payload) != lock(checksum_rule("poly = 0x1D")).checksum.compute(payload)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("keys", "key"),
+    [
+        ('algorithm = "xor8", poly = 0x1D', "algorithm"),
+        ("init = 0xFF", "algorithm"),
+        ('algorithm = "xor8", init = 0xFF', "init"),
+        ('algorithm = "xor8", reflected = true', "reflected"),
+        ("poly = 0x11D", "poly"),
+        ("poly = 0x1D, xorout = 0x100", "xorout"),
+        ('algorithm = "xor8", bytes = [1, 4]', "bytes"),
+    ],
+)
+def test_parameters_that_make_no_checksum_of_this_message_are_a_fault(keys: str, key: str) -> None:
+    (fault,) = faults(checksum_rule(keys))
+    assert fault.key == f"messages[0].checksum.{key}"
+
+
+def test_a_crc_is_as_wide_as_its_signal() -> None:
+    (fault,) = faults(rules('checksum = { signal = "LockCounter", poly = 0x3 }'))
+    assert (fault.key, fault.problem) == ("messages[0].checksum.signal", "LockCounter has 4 bits")
