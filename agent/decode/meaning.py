@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 
 from agent.model.reading import Quality, Value
 from agent.profiles.schema import SignalPlan
@@ -65,7 +65,7 @@ class _Markers:
         return raw in self._singles or any(low <= raw <= high for low, high in self._ranges)
 
 
-def _markers(plan: SignalPlan) -> Container[int]:
+def _markers(plan: SignalPlan) -> _Markers | frozenset[int]:
     return _Markers(plan.invalid_raw, plan.invalid_ranges) if plan.invalid_ranges else plan.invalid_raw
 
 
@@ -99,7 +99,7 @@ def fraction_of(plan: SignalPlan, factor: float, offset: float) -> tuple[int, in
 
 
 def _of_fraction(
-    invalid: Container[int], step: int, origin: int, tens: int, low: float, high: float, *, is_whole: bool
+    invalid: _Markers | frozenset[int], step: int, origin: int, tens: int, low: float, high: float, *, is_whole: bool
 ) -> Callable[[int], Meaning]:
     """(raw × step + origin) / tens in whole numbers: one division, which gives the nearest number there is."""
     ok = Quality.OK

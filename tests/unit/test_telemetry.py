@@ -12,12 +12,13 @@ import pytest
 from agent.config import Config, parse_config
 from agent.forwarding import LATE_S, REFUSAL_PAUSE_S, STORE_RETRY_S
 from agent.model.effects import Effect, Fetch, Log, Persist, Publish
-from agent.model.events import BusChanged, ClockSet, ClockTrust
+from agent.model.events import BusChanged, ClockSet, ClockTrust, MessagesSeen
 from agent.model.frame import BusState
+from agent.model.reception import MessageId, Seen
 from agent.model.records import OutboxStored, Priority, Recovered, RunNoted, SequenceReserved
 from agent.pending import Pending
 from agent.policy.happenings import LOW_VOLTAGE, LOW_VOLTAGE_OVER_STAND_S, LOW_VOLTAGE_STAND_S
-from agent.profiles.schema import Profile, ReportRule
+from agent.profiles.schema import Profile, ReportRule, SettleRule
 from agent.session import Session
 from agent.telemetry import SWEEP_INTERVAL_S, Telemetry
 from agent.uplink.outbox import IN_FLIGHT_MAX, REMOVALS_MAX, UNWRITTEN_BYTES_MAX
@@ -728,3 +729,28 @@ def test_status_shows_what_came_and_what_was_refused() -> None:
     refused = {"refused_length": 1, "refused_checksum": 0, "refused_counter": 0}
     assert status["frames"] == {"Status": {"received": 4, **refused, "unknown_selector": 0}}
     assert status["is_connected"] is False
+
+
+def test_a_state_that_stays_is_told_once_it_stood_although_the_kernel_gives_its_frame_once() -> None:
+    """SR-05: till then it is unknown, and being seen again is all that makes it known."""
+    settling = replace(
+        signal_plan(
+            IS_LOCKED, choices={0: False, 1: True}, report=ReportRule(0.0, 0.0, is_event=True), freshness_s=5.0
+        ),
+        settle=SettleRule(0.5),
+    )
+    car = Car(profile=profile_of(message_plan(settling)))
+    car.connect()
+    message = MessageId("body", 0x100, False)
+    for raw in (0, 1):
+        came_at_s = car.now_s
+        car.telemetry.receive_frame(frame_of(raw, at_s=came_at_s), came_at_s, is_change=True)
+        while (stood_s := round(car.now_s - came_at_s, 1)) < 0.9:
+            car.run(0.1)
+            seen_at_s = car.now_s - 0.2
+            car.telemetry.receive_seen(MessagesSeen("body", (Seen(message, seen_at_s),)), car.now_s)
+            reading = car.telemetry.reading(IS_LOCKED, car.now_s)
+            has_stood = round(seen_at_s - came_at_s, 1) >= 0.5
+            assert (reading.value, reading.reason) == ((bool(raw), None) if has_stood else (None, "settling")), stood_s
+    car.run(2.0)
+    assert [told["event"] for told in car.taken("evt") if told["kind"] == "event"] == ["locked"]

@@ -96,17 +96,18 @@ def checksum_rule(keys: str) -> str:
 
 
 def test_a_crc_may_be_given_by_its_parameters() -> None:
-    named = lock(checksum_rule('algorithm = "crc8_sae_j1850"')).checksum
-    given = lock(checksum_rule("poly = 0x1D, init = 0xFF, xorout = 0xFF")).checksum
-    assert named is not None
-    assert given is not None
     payload = bytes.fromhex("00123456")
-    assert (
-        named.compute(payload)
-        == given.compute(payload)
-        == lock(checksum_rule("poly = 0x1D, init = 0xFF, xorout = 0xFF, bytes = [1, 2, 3]")).checksum.compute(payload)
-    )  # type: ignore[union-attr]
-    assert given.compute(payload) != lock(checksum_rule("poly = 0x1D")).checksum.compute(payload)  # type: ignore[union-attr]
+
+    def computed(keys: str) -> int:
+        checksum = lock(checksum_rule(keys)).checksum
+        assert checksum is not None
+        return checksum.compute(payload)
+
+    parameters = "poly = 0x1D, init = 0xFF, xorout = 0xFF"
+    assert computed('algorithm = "crc8_sae_j1850"') == computed(parameters)
+    assert computed(f"{parameters}, bytes = [1, 2, 3]") == computed(parameters)
+    assert computed(f"{parameters}, bytes = [3, 2, 1]") != computed(parameters)
+    assert computed("poly = 0x1D") != computed(parameters)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,16 @@ from agent.model.command import Action, Reason
 from agent.model.frame import BitField, SendRule
 from agent.model.reception import MessageId
 from agent.model.recipe import Feedback, Precondition, Recipe
-from agent.profiles.schema import CounterRule, MessagePlan, Profile, ReportRule, Selection, UnitChoice
+from agent.profiles.schema import (
+    Condition,
+    CounterRule,
+    MessagePlan,
+    Profile,
+    ReportRule,
+    Selection,
+    SettleRule,
+    UnitChoice,
+)
 from agent.profiles.watches import MASKS_MAX, attended, watches
 from tests.support.plans import IS_LOCKED, ODOMETER, SPEED, message_plan, profile_of, signal_plan
 
@@ -63,6 +72,25 @@ def test_what_chooses_a_unit_is_watched_and_has_the_other_message_given_afresh()
     by_message = {watch.message: watch for watch in watches(profile(motion, chooser), "body")}
     assert by_message[UNITS].masks == (bytes.fromhex("1000000000000000"),)
     assert by_message[UNITS].units_of == (MOTION,)
+
+
+def test_a_condition_is_watched_as_a_unit_is_and_in_its_own_message_as_part_of_it() -> None:
+    bit = BitField(4, 1, is_little_endian=True, size_bytes=1)
+    elsewhere = replace(signal_plan(ODOMETER), condition=Condition(0x101, False, bit, frozenset({1})))
+    within = replace(signal_plan(SPEED, byte=1), condition=Condition(0x101, False, bit, frozenset({0})))
+    made = profile(message_plan(elsewhere), message_plan(within, name="Units", arbitration_id=0x101))
+    by_message = {watch.message: watch for watch in watches(made, "body")}
+    assert by_message[UNITS].masks == (bytes.fromhex("10ff000000000000"),)
+    # Asked for afresh at its own change, a message would be given frame by frame.
+    assert by_message[UNITS].units_of == (MOTION,)
+
+
+def test_what_has_to_stand_is_not_gathered() -> None:
+    """Two moments of one state with another between them would look like one that stood."""
+    seldom = replace(signal_plan(SPEED), report=ReportRule(0.0, 0.3, is_event=False))
+    assert watches(profile(message_plan(seldom)), "body")[0].throttle_s == 0.3
+    settling = replace(seldom, settle=SettleRule(0.5))
+    assert watches(profile(message_plan(settling)), "body")[0].throttle_s == 0.0
 
 
 def test_pages_have_the_value_of_the_selector_in_its_bits() -> None:
