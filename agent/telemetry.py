@@ -95,8 +95,7 @@ class Telemetry:
             message = self._messages.get(seen.message)
             if message is not None and not self._decoder.refused_last(message):
                 self._tracker.seen(message, seen.at_s)
-                settled = self._decoder.seen(message, seen.at_s)
-                self._tracker.fold(settled)
+                self._tracker.fold(settled := self._decoder.seen(message, seen.at_s))
                 self._observe(settled, now_s)
                 self._note_heard(event.bus, seen.at_s)
 
@@ -291,8 +290,7 @@ class Telemetry:
     def _observe(self, changed: Iterable[Reading], now_s: float) -> None:
         """As it stands now: what waited in the kernel's buffer for long may be stale already (SR-05)."""
         for reading in changed:
-            self._reporter.observe(self._tracker.reading(reading.path, now_s), now_s)
-            for path in self._tracker.dependents(reading.path):
+            for path in (reading.path, *self._tracker.dependents(reading.path)):
                 self._reporter.observe(self._tracker.reading(path, now_s), now_s)
 
     def _observe_all(self, now_s: float) -> None:
