@@ -8,7 +8,7 @@ durable before it is told.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.answers import Answers
 from agent.command.evidence import evidence_of
@@ -27,6 +27,7 @@ from agent.policy.permits import permit
 from agent.policy.sending import is_on_send_list
 from agent.profiles.schema import Profile
 from agent.profiles.watches import attended
+from agent.returning import Returning
 from agent.session import Session
 from agent.telemetry import Telemetry
 
@@ -75,6 +76,7 @@ class Acting:
         telemetry: Telemetry,
         ledger: Ledger,
         answers: Answers,
+        returning: Returning,
         now_s: float,
     ) -> None:
         self._profile = profile
@@ -83,6 +85,7 @@ class Acting:
         self._telemetry = telemetry
         self._ledger = ledger
         self._answers = answers
+        self._returning = returning
         self._running: Running | None = None
         self._frame_tokens = itertools.count(1)
         self._open_ends_s: dict[Action, float] = {}
@@ -270,6 +273,9 @@ class Acting:
 
     def _finish(self, intent: Intent, outcome: Outcome, now_s: float) -> None:
         """The end of a command: durable first, then told."""
+        if intent.action == Action.LOCK:
+            # Who ends a rental by it need not ask once more.
+            outcome = replace(outcome, conditions=self._returning.conditions(intent.operator, now_s))
         sequence = self._pending.next_sequence()
         key = (intent.operator, intent.cid)
         result = self._answers.result(*key, intent.digest, outcome, now_s, sequence=sequence)

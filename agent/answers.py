@@ -67,6 +67,7 @@ class Answers:
             evidence=outcome.evidence,
             event_sequence=sequence,
             is_degraded=self._is_degraded,
+            conditions=outcome.conditions,
         )
         return seal(MessageKind.RES, encode_result(answer), self._key, self._car)
 

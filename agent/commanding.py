@@ -24,7 +24,7 @@ from agent.command.trust import BundleRefusal, DocumentKind
 from agent.command.verify import Dropped, KeyRecord, authorise, verify
 from agent.ledger import Key, Ledger, Rejection
 from agent.link_watch import LinkProblem, LinkWatch
-from agent.model.command import Action, Command, Executed, Outcome, Reason, Stage
+from agent.model.command import STATE_REASONS, Action, Command, ConditionAnswer, Executed, Outcome, Reason, Stage
 from agent.model.effects import Acknowledge, Level
 from agent.model.events import Delivery
 from agent.model.frame import BusState
@@ -34,6 +34,7 @@ from agent.model.records import JournalEntry
 from agent.pending import Pending
 from agent.policy.permits import permit, permit_asleep
 from agent.profiles.schema import Profile
+from agent.returning import Returning
 from agent.session import Session
 from agent.telemetry import Telemetry
 from agent.trusting import Trusting
@@ -69,6 +70,7 @@ class Commanding:
         answers: Answers,
         acting: Acting,
         link_watch: LinkWatch,
+        returning: Returning,
         now_s: float,
     ) -> None:
         self._profile = profile
@@ -82,6 +84,7 @@ class Commanding:
         self._answers = answers
         self._acting = acting
         self._link_watch = link_watch
+        self._returning = returning
         self._counters: dict[bytes, int] = {}
         self._bucket = inbound_bucket(now_s)
         self._buckets: dict[tuple[bytes, bool], TokenBucket] = {}
@@ -176,7 +179,7 @@ class Commanding:
         if command.action == Action.REPORT:
             return None, ()
         if command.action == Action.CHECK_RETURN:
-            return self._return_now(now_s)
+            return self._returning.verdict(command.operator, now_s)
         recipe = self._profile.recipes.get(Action(command.action))
         if recipe is None:
             return Reason.UNSUPPORTED_ACTION, ()
@@ -189,16 +192,6 @@ class Commanding:
         if reason is None and not self._has_rate(command, now_s):
             reason = Reason.RATE_LIMITED
         return reason, evidence
-
-    def _return_now(self, now_s: float) -> tuple[Reason | None, tuple[Reading, ...]]:
-        """Why no rental may end now, None if it may; and the reading of every condition, the decisive one first."""
-        if not self._profile.return_conditions:
-            return Reason.UNSUPPORTED_ACTION, ()
-
-        def read(path: str) -> Reading:
-            return self._telemetry.reading(path, now_s)
-
-        return permit(self._profile.return_conditions, read, now_s)
 
     def _first_asking(self, recipe: Recipe, now_s: float) -> tuple[Reason | None, tuple[Reading, ...]]:
         """Amendment A3: a fresh value that forbids refuses; on a sleeping bus missing values do not."""
@@ -236,7 +229,9 @@ class Commanding:
 
     def _confirm(self, key: Key, command: Command, readings: Iterable[Reading], now_s: float) -> None:
         """Actions 6 and 7 ask for no frame and change nothing: they are answered, not journalled."""
-        outcome = Outcome(Stage.EXECUTED_UNVERIFIED, Reason.OK, Executed.YES, evidence_of(readings, now_s))
+        conditions = self._conditions(command, Reason.OK, now_s)
+        evidence = evidence_of(readings, now_s)
+        outcome = Outcome(Stage.EXECUTED_UNVERIFIED, Reason.OK, Executed.YES, evidence, conditions)
         result = self._answers.result(key[0], command.cid, command.digest, outcome, now_s)
         self._remember(key, command, result, now_s)
         self._answers.say(key[0], result)
@@ -272,8 +267,15 @@ class Commanding:
     ) -> bytes:
         # An interface that is known to be down is a failure of ours, not a refusal (H98).
         stage = Stage.FAILED if reason is Reason.CAN_DOWN else Stage.REJECTED
-        outcome = Outcome(stage, reason, executed, evidence_of(readings, now_s))
+        conditions = self._conditions(command, reason, now_s)
+        outcome = Outcome(stage, reason, executed, evidence_of(readings, now_s), conditions)
         return self._answers.result(key[0], command.cid, command.digest, outcome, now_s)
+
+    def _conditions(self, command: Command, reason: Reason, now_s: float) -> tuple[ConditionAnswer, ...]:
+        """Of the end of a rental, for who asked and was let as far as the car's state."""
+        if command.action != Action.CHECK_RETURN or not (reason is Reason.OK or reason in STATE_REASONS):
+            return ()
+        return self._returning.conditions(command.operator, now_s)
 
     def _remember(self, key: Key, command: Command, result: bytes, now_s: float) -> None:
         now_ms = self._session.ms(now_s)

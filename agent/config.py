@@ -24,6 +24,20 @@ HexKid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}$")]
 HexKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 ActionWord = Literal["unlock", "lock", "enable_drive", "disable_drive", "locate", "report", "check_return"]
 
+ConditionWord = Literal[
+    "ignition_off",
+    "not_moving",
+    "doors_closed",
+    "windows_closed",
+    "lights_off",
+    "key_in_holder",
+    "cards_in_holder",
+    "plugged",
+    "energy",
+    "in_zone",
+    "locked",
+]
+
 ACTIONS = {action.name.lower(): action for action in Action}
 
 
@@ -156,6 +170,14 @@ class ReportingTable(_Table):
         }[use]
 
 
+class EndOfRentalTable(_Table):
+    """What one operator asks of the car at the end of a rental, in place of all that the profile can tell."""
+
+    operator: int = Field(ge=1, le=2**31 - 1)
+    conditions: list[ConditionWord] | None = Field(default=None, min_length=1, max_length=11)
+    energy_percent_min: float | None = Field(default=None, ge=0.0, le=100.0)
+
+
 class StatusTable(_Table):
     socket: str = Field(default="/run/carshare-agent/status.sock", min_length=1)
 
@@ -170,6 +192,7 @@ class Config(_Table):
     operators: list[OperatorTable] = Field(default=[], max_length=16)
     store: StoreTable = StoreTable()
     reporting: ReportingTable = ReportingTable()
+    end_of_rental: list[EndOfRentalTable] = Field(default=[], max_length=16)
     status: StatusTable = StatusTable()
 
 
@@ -267,6 +290,7 @@ def _cross_checks(config: Config, findings: Findings) -> None:
                 findings.add(
                     (*where, "not_after_unix_s"), "ends before it begins", "not_after_unix_s >= not_before_unix_s"
                 )
+    _check_end_of_rental(config, findings)
     if config.trust is not None and config.operators:
         findings.add(("operators",), "stands beside [trust]", "one of the two: the trust bundle has the operators")
     elif config.trust is None and not config.operators:
@@ -275,6 +299,18 @@ def _cross_checks(config: Config, findings: Findings) -> None:
     if is_pinned and config.reporting.operator is not None and config.reporting.operator not in seen_numbers:
         expected = "one of " + ", ".join(map(str, sorted(seen_numbers)))
         findings.add(("reporting", "operator"), f"no operator has the number {config.reporting.operator}", expected)
+
+
+def _check_end_of_rental(config: Config, findings: Findings) -> None:
+    seen: set[int] = set()
+    for index, table in enumerate(config.end_of_rental):
+        if table.operator in seen:
+            problem = f"operator {table.operator} stands here twice"
+            findings.add(("end_of_rental", index, "operator"), problem, "one table an operator")
+        seen.add(table.operator)
+        if table.energy_percent_min is not None and "energy" not in (table.conditions or ["energy"]):
+            problem = "a minimum of what is not asked for"
+            findings.add(("end_of_rental", index, "energy_percent_min"), problem, '"energy" among the conditions')
 
 
 def _add(findings: Findings, detail: ErrorDetails) -> None:

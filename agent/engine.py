@@ -51,6 +51,7 @@ from agent.model.reception import MessageId
 from agent.model.records import Recovered, SessionStarted
 from agent.pending import Pending
 from agent.profiles.schema import Profile
+from agent.returning import Returning
 from agent.session import Session
 from agent.telemetry import Telemetry
 from agent.trusting import Beginning, Trusting
@@ -101,10 +102,13 @@ class Engine:
             owed=self._ledger.undelivered(),
         )
         shared = (self._session, self._pending, self._telemetry, self._ledger, self._answers)
-        self._acting = Acting(profile, *shared, now_s)
+        returning = Returning(profile, config, self._telemetry)
+        self._acting = Acting(profile, *shared, returning, now_s)
         buses = tuple(bus.name for bus in profile.buses)
         self._link_watch = LinkWatch(car, buses, self._session, self._pending, self._telemetry, now_s)
-        self._commanding = Commanding(profile, car, self._trusting, *shared, self._acting, self._link_watch, now_s)
+        self._commanding = Commanding(
+            profile, car, self._trusting, *shared, self._acting, self._link_watch, returning, now_s
+        )
         self._has_failed = False
         self._is_degraded = recovered.is_degraded
         self._pending.persist(SessionStarted(sid))

@@ -261,6 +261,7 @@ class Conversation:
             answered_in_s=at_s - self._began_at_s,
             is_degraded=result.is_degraded,
             event_sequence=result.event_sequence,
+            conditions=result.conditions,
         )
 
     def _unanswered(self, now_s: float) -> CommandResult:

@@ -19,7 +19,7 @@ from agent.backend.watching import (
     StateReport,
 )
 from agent.command.envelope import Hello
-from agent.model.command import Evidence
+from agent.model.command import ConditionAnswer, Evidence
 
 
 def line(document: Mapping[str, object]) -> str:
@@ -55,6 +55,7 @@ def result_document(result: CommandResult) -> dict[str, object]:
         "executed": result.executed.name.lower(),
         "may_repeat": result.may_repeat,
         "evidence": [evidence_document(piece) for piece in result.evidence],
+        "conditions": [condition_document(each) for each in result.conditions],
         "answered_in_s": round(result.answered_in_s, 3),
         "is_degraded": result.is_degraded,
         "event_sequence": result.event_sequence,
@@ -68,6 +69,16 @@ def evidence_document(evidence: Evidence) -> dict[str, object]:
         "quality": evidence.quality.value,
         "age_ms": evidence.age_ms,
         "message": evidence.message,
+    }
+
+
+def condition_document(each: ConditionAnswer) -> dict[str, object]:
+    """One condition of the end of a rental: `answer` is yes, no or unknown."""
+    return {
+        "condition": each.condition.name.lower(),
+        "answer": each.answer.name.lower(),
+        "value": each.value,
+        "age_ms": each.age_ms,
     }
 
 
@@ -111,6 +122,7 @@ def report_document(report: Report, received_at_unix_s: float) -> dict[str, obje
                 "reason": result.reason.name.lower(),
                 "executed": result.executed.name.lower(),
                 "evidence": [evidence_document(piece) for piece in result.evidence],
+                "conditions": [condition_document(each) for each in result.conditions],
                 "is_degraded": result.is_degraded,
                 "event_sequence": result.event_sequence,
             }

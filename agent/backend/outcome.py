@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.model.command import Action, Evidence, Executed, Reason, Stage
+from agent.model.command import Action, ConditionAnswer, Evidence, Executed, Reason, Stage
 
 
 class Step(StrEnum):
@@ -41,6 +41,7 @@ class CommandResult:
     is `NO` if no command left this process, and `UNKNOWN` otherwise.  `cid` (16 bytes) names the last command
     signed, None if there was none.  `answered_in_s` counts from the call to the receipt of the answer, or to giving
     up.  `is_degraded`: the car acted without a working store.  `event_sequence`: the car's number for this result.
+    `conditions` of the end of a rental come with the answer to `check_return`, and with the end of a lock.
     """
 
     car: str
@@ -53,6 +54,7 @@ class CommandResult:
     answered_in_s: float
     is_degraded: bool = False
     event_sequence: int | None = None
+    conditions: tuple[ConditionAnswer, ...] = ()
 
     @property
     def is_answered(self) -> bool:

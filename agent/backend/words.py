@@ -17,7 +17,7 @@ from agent.backend.watching import (
     StateReport,
 )
 from agent.command.envelope import Hello
-from agent.model.command import Action, Evidence, Executed, Reason, Stage
+from agent.model.command import Action, ConditionAnswer, Evidence, Executed, Reason, Stage
 from agent.model.reading import Quality
 
 # Longer than any path or value worth reading on one line.
@@ -64,6 +64,7 @@ REASON_WORDS: Mapping[Reason, str] = {
     Reason.BUS_ASLEEP: "the car sleeps and could not be woken",
     Reason.LOW_12V: "the 12 V battery is low",
     Reason.PRECONDITION_STALE: "what has to be known of the car is not known freshly enough",
+    Reason.RETURN_CONDITION: "a condition of the end of a rental does not hold, or this car cannot tell",
     Reason.CAN_DOWN: "the CAN interface is down",
     Reason.BUS_OFF: "the CAN controller went bus-off",
     Reason.NO_STATE_CHANGE: "the car reports its state, and that did not change",
@@ -150,7 +151,8 @@ def result_words(result: CommandResult, *, is_heard: bool = True) -> str:
         head += " The agent's store is broken: it could not write down what it did."
     if result.stage is None and result.cid is not None:
         head += f" Command {result.cid.hex()}."
-    return "\n".join([head, *("  " + evidence_words(piece) for piece in result.evidence)])
+    lines = [*map(evidence_words, result.evidence), *map(condition_words, result.conditions)]
+    return "\n".join([head, *("  " + line for line in lines)])
 
 
 def _span(seconds: float) -> str:
@@ -166,6 +168,14 @@ def _because(stage: Stage, reason: Reason) -> str:
 def evidence_words(evidence: Evidence) -> str:
     value = plain(evidence.value) if evidence.quality is Quality.OK else evidence.quality.value
     return f"{plain(evidence.path)} = {value} ({evidence.age_ms} ms old, {plain(evidence.message)})"
+
+
+def condition_words(each: ConditionAnswer) -> str:
+    """One condition of the end of a rental."""
+    words = f"{each.condition.name.lower().replace('_', ' ')}: {each.answer.name.lower()}"
+    if each.value is not None:
+        words += f", {plain(each.value)}"
+    return words if each.age_ms is None else f"{words} ({each.age_ms} ms old)"
 
 
 def hello_words(car: str, hello: Hello | None, answered_in_s: float) -> str:
@@ -204,7 +214,8 @@ class ReportWords:
             case ResultReport(car, result):
                 head = f"{car} command {result.cid.hex()[:8]} {_STAGE_WORDS[result.stage]}"
                 head += _because(result.stage, result.reason)
-                return [head, *(f"{car}   {evidence_words(piece)}" for piece in result.evidence)]
+                lines = [*map(evidence_words, result.evidence), *map(condition_words, result.conditions)]
+                return [head, *(f"{car}   {line}" for line in lines)]
             case ChangeReport(car, change):
                 return [f"{car} {_CHANGE_WORDS[change]}"]
             case LinkReport(is_connected, detail):

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from agent.command.scan import Limits
-from agent.model.command import EVIDENCE_MAX, Executed, Reason, Stage
+from agent.model.command import EVIDENCE_MAX, Answer, Condition, Executed, Reason, Stage
 from agent.model.events import ClockTrust
 
 VERSION: Final = 1
@@ -45,8 +45,8 @@ class MessageKind(StrEnum):
 
     @property
     def limits(self) -> Limits:
-        """Eight pieces of evidence are 104 items, so a result may have more of them than the rest."""
-        return Limits(items_max=160 if self is MessageKind.RES else 64, depth_max=4)
+        """Eight pieces of evidence are 104 items and eleven conditions 66, so a result may have more than the rest."""
+        return Limits(items_max=224 if self is MessageKind.RES else 64, depth_max=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +123,31 @@ def _is_evidence(value: object) -> bool:
     )
 
 
+def _is_conditions(value: object) -> bool:
+    return (
+        type(value) is list
+        and len(value) <= len(Condition)
+        and all(_is_condition(entry) for entry in value)
+        and len({entry[0] for entry in value}) == len(value)
+    )
+
+
+def _is_condition(value: object) -> bool:
+    if type(value) is not list or len(value) != 5:
+        return False
+    condition, answer, given, exponent, age_ms = value
+    return (
+        type(condition) is int
+        and condition in frozenset(Condition)
+        and type(answer) is int
+        and answer in frozenset(Answer)
+        and (given is None or type(given) in (bool, int, str))
+        and type(exponent) is int
+        and -EXPONENT_MAX <= exponent <= EXPONENT_MAX
+        and (age_ms is None or is_unsigned(age_ms))
+    )
+
+
 QUALITY_CODES_MAX: Final = 3
 EXPONENT_MAX: Final = 400
 """Beyond the range of any double; keeps a hostile result from asking for an enormous power of ten."""
@@ -188,6 +213,7 @@ FIELDS: Mapping[MessageKind, FieldTable] = {
         11: unsigned("ev", is_required=False),
         12: sized_bytes("digest", DIGEST_BYTES),
         13: Field("degraded", "bool", lambda value: type(value) is bool, is_required=False),
+        14: Field("conditions", f"array of arrays, at most {len(Condition)}", _is_conditions, is_required=False),
     },
     MessageKind.RETIRED: {
         1: unsigned("v"),

@@ -6,27 +6,21 @@ do not check again.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import Final, cast
+from typing import cast
 
 from agent.command.fields import CAR_BYTES, ENVELOPE_BYTES_MAX, VERSION
+from agent.command.result_pieces import (
+    Payload,
+    decode_condition,
+    decode_evidence,
+    encode_condition,
+    encode_evidence,
+)
 from agent.command.scan import encode_canonical
-from agent.model.command import EVIDENCE_MAX, Evidence, Executed, Reason, Stage
+from agent.model.command import EVIDENCE_MAX, ConditionAnswer, Evidence, Executed, Reason, Stage
 from agent.model.events import ClockTrust
-from agent.model.reading import Quality, Value
-
-Payload = dict[int, object]
-
-_QUALITY_CODES: Final[Mapping[Quality, int]] = {
-    Quality.OK: 0,
-    Quality.STALE: 1,
-    Quality.INVALID: 2,
-    Quality.UNKNOWN: 3,
-}
-_QUALITIES: Final = {code: quality for quality, code in _QUALITY_CODES.items()}
 
 _RESULT_FRAMING_BYTES = 1 + (1 + 5 + CAR_BYTES) + 1 + 3 + (2 + 64)
 """What an envelope adds to a result: array, protected header, empty map, payload's length, signature."""
@@ -186,6 +180,7 @@ class Result:
     evidence: tuple[Evidence, ...] = ()
     event_sequence: int | None = None
     is_degraded: bool = False
+    conditions: tuple[ConditionAnswer, ...] = ()
     version: int = VERSION
 
 
@@ -207,7 +202,9 @@ def encode_result(result: Result) -> Payload:
         payload[11] = result.event_sequence
     if result.is_degraded:
         payload[13] = True
-    evidence = [_encode_evidence(piece) for piece in result.evidence[:EVIDENCE_MAX]]
+    if result.conditions:
+        payload[14] = [encode_condition(each) for each in result.conditions]
+    evidence = [encode_evidence(piece) for piece in result.evidence[:EVIDENCE_MAX]]
     while evidence:
         payload[10] = evidence
         if len(encode_canonical(payload)) + _RESULT_FRAMING_BYTES <= ENVELOPE_BYTES_MAX:
@@ -228,52 +225,12 @@ def decode_result(payload: Mapping[int, object]) -> Result:
         executed=Executed(cast("int", payload[7])),
         sid=cast("bytes", payload[8]),
         session_ms=cast("int", payload[9]),
-        evidence=tuple(_decode_evidence(entry) for entry in cast("Sequence[Payload]", payload.get(10, ()))),
+        evidence=tuple(decode_evidence(entry) for entry in cast("Sequence[Payload]", payload.get(10, ()))),
         event_sequence=cast("int | None", payload.get(11)),
         digest=cast("bytes", payload[12]),
         is_degraded=cast("bool", payload.get(13, False)),
+        conditions=tuple(decode_condition(entry) for entry in cast("Sequence[Sequence[object]]", payload.get(14, ()))),
     )
-
-
-def _encode_evidence(evidence: Evidence) -> Payload:
-    value, exponent, quality = evidence.value, 0, evidence.quality
-    if isinstance(value, float) and not math.isfinite(value):
-        value, quality = None, Quality.INVALID  # not a number is not a value (SR-05)
-    elif isinstance(value, float) or (type(value) is int and abs(value) >= 2**63):
-        value, exponent = _scaled(float(value))
-    payload: Payload = {
-        1: evidence.path,
-        2: value,
-        3: _QUALITY_CODES[quality],
-        4: max(0, evidence.age_ms),
-        5: evidence.message,
-    }
-    if exponent:
-        payload[6] = exponent
-    return payload
-
-
-def _decode_evidence(payload: Payload) -> Evidence:
-    value, exponent = cast("Value | None", payload[2]), cast("int", payload.get(6, 0))
-    quality = _QUALITIES[cast("int", payload[3])]
-    if type(value) is int and exponent:
-        value = float(Decimal(value).scaleb(exponent))
-        if not math.isfinite(value):
-            value, quality = None, Quality.INVALID  # beyond every double is not a value either (SR-05)
-    return Evidence(
-        path=cast("str", payload[1]),
-        value=value,
-        quality=quality,
-        age_ms=cast("int", payload[4]),
-        message=cast("str", payload[5]),
-    )
-
-
-def _scaled(value: float) -> tuple[int, int]:
-    """`value` as mantissa and power of ten, exact for the shortest decimal that names it (at most 17 digits)."""
-    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
-    mantissa = int("".join(map(str, digits)))
-    return (-mantissa if sign else mantissa), cast("int", exponent)
 
 
 @dataclass(frozen=True, slots=True)

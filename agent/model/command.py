@@ -49,6 +49,30 @@ class Executed(IntEnum):
     UNKNOWN = 2
 
 
+class Condition(IntEnum):
+    """What may have to hold for a rental to end: the union of what operators ask for."""
+
+    IGNITION_OFF = 1
+    NOT_MOVING = 2
+    DOORS_CLOSED = 3
+    WINDOWS_CLOSED = 4
+    LIGHTS_OFF = 5
+    KEY_IN_HOLDER = 6
+    CARDS_IN_HOLDER = 7
+    PLUGGED = 8
+    ENERGY = 9
+    IN_ZONE = 10
+    LOCKED = 11
+
+
+class Answer(IntEnum):
+    """Whether a condition holds."""
+
+    NO = 0
+    YES = 1
+    UNKNOWN = 2
+
+
 class Reason(IntEnum):
     """Why. The numbers are on the wire and never change; the names are their words in JSON and logs."""
 
@@ -89,6 +113,7 @@ class Reason(IntEnum):
     BUS_ASLEEP = 54
     LOW_12V = 55
     PRECONDITION_STALE = 56
+    RETURN_CONDITION = 57
     CAN_DOWN = 60
     BUS_OFF = 61
     NO_STATE_CHANGE = 62
@@ -106,6 +131,19 @@ class Reason(IntEnum):
         """Whether the same wish may be tried again as a new command (only ever after `executed = no`)."""
         return self in _TEMPORARY
 
+
+STATE_REASONS: Final = frozenset(
+    {
+        Reason.MOVING,
+        Reason.SPEED_UNKNOWN,
+        Reason.IGNITION_ON,
+        Reason.DOOR_OPEN,
+        Reason.LOW_12V,
+        Reason.PRECONDITION_STALE,
+        Reason.RETURN_CONDITION,
+    }
+)
+"""Those about the state of the car, which a profile may give for a condition of its own."""
 
 _TEMPORARY = frozenset(
     {
@@ -161,10 +199,22 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class ConditionAnswer:
+    """One condition of the end of a rental. `value` is the one it hangs on, None if that is not known; `age_ms` its age
+    at the moment of the answer, None if nothing of it was ever received."""
+
+    condition: Condition
+    answer: Answer
+    value: Value | None
+    age_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a command, before it is signed."""
+    """What came of a command, before it is signed; `conditions` of the end of a rental where they were asked."""
 
     stage: Stage
     reason: Reason
     executed: Executed
     evidence: tuple[Evidence, ...] = ()
+    conditions: tuple[ConditionAnswer, ...] = ()

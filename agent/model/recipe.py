@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.model.command import Action, Reason
+from agent.model.command import Action, Condition, Reason
 from agent.model.frame import BitField
 from agent.model.reading import Value
 
@@ -37,7 +37,8 @@ class Precondition:
     """`path` must be `equals`, or lie within `minimum` and `maximum` (its VSS unit), else `reason`.
 
     `when_unknown` is the reason given if there is no fresh value, None to let the action pass without one;
-    `when_stale` likewise for a value that was known and grew old.
+    `when_stale` likewise for a value that was known and grew old; `condition` is which one of the end of a rental it
+    belongs to.
     """
 
     path: str
@@ -47,6 +48,7 @@ class Precondition:
     maximum: float | None = None
     when_unknown: Reason | None = None
     when_stale: Reason | None = None
+    condition: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)

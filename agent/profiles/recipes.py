@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from agent.model.command import Action, Reason
+from agent.model.command import STATE_REASONS, Action, Condition, Reason
 from agent.model.frame import SendRule
 from agent.model.reading import Value
 from agent.model.recipe import Feedback, FrameTemplate, Precondition, Recipe, WakeUp
@@ -35,16 +35,16 @@ ACTIONS: Mapping[str, Action] = {
 ANSWERS: Mapping[str, Action] = {**ACTIONS, Action.CHECK_RETURN.name.lower(): Action.CHECK_RETURN}
 
 # What a precondition may give as its reason: the words about the state of the car.
-REASONS: Mapping[str, Reason] = {
-    reason.name.lower(): reason
-    for reason in (
-        Reason.MOVING,
-        Reason.SPEED_UNKNOWN,
-        Reason.IGNITION_ON,
-        Reason.DOOR_OPEN,
-        Reason.LOW_12V,
-        Reason.PRECONDITION_STALE,
-    )
+REASONS: Mapping[str, Reason] = {reason.name.lower(): reason for reason in Reason if reason in STATE_REASONS}
+
+CONDITIONS: Mapping[str, Condition] = {condition.name.lower(): condition for condition in Condition}
+
+# What a return condition is about, where its reason says so already.
+_CONDITION_OF = {
+    Reason.MOVING: Condition.NOT_MOVING,
+    Reason.SPEED_UNKNOWN: Condition.NOT_MOVING,
+    Reason.IGNITION_ON: Condition.IGNITION_OFF,
+    Reason.DOOR_OPEN: Condition.DOORS_CLOSED,
 }
 
 # The bus adapter sends no more; a recipe that asks for more would run slower than it says.
@@ -123,7 +123,15 @@ def _return_conditions(tables: ProfileTable, conditions: _Conditions, lookup: Lo
         if row.unknown is None:
             expected = "the reason while the value is not known, such as 'precondition_stale'"
             lookup.findings.add((*place, "unknown"), "missing", expected)
-        told.append(conditions.precondition(row, place))
+        rule = conditions.precondition(row, place)
+        if row.condition is not None and row.condition not in CONDITIONS:
+            problem = f"unknown condition {row.condition!r}"
+            lookup.findings.add((*place, "condition"), problem, expected_of(CONDITIONS, row.condition))
+        condition = _CONDITION_OF.get(rule.reason) if row.condition is None else CONDITIONS.get(row.condition)
+        if condition is None and row.condition is None:
+            expected = "what it is about: " + expected_of(CONDITIONS)
+            lookup.findings.add((*place, "condition"), "missing, and the reason does not say it", expected)
+        told.append(replace(rule, condition=condition))
     return tuple(told)
 
 

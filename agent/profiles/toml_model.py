@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from agent.model.command import EVIDENCE_MAX
 from agent.profiles.schema import EVENTS_PER_HOUR_MAX
 
 DATABASE_FILES_MAX = 32
@@ -155,6 +154,10 @@ class PreconditionTable(_Table):
     stale: Text | None = None
 
 
+class ReturnConditionTable(PreconditionTable):
+    condition: Text | None = None
+
+
 class FeedbackTable(_Table):
     path: Text
     equals: Scalar
@@ -186,5 +189,5 @@ class ProfileTable(_Table):
     derived: list[DerivedTable | None] = Field(default=[], max_length=32)
     wake: dict[str, WakeTable | None] = {}
     actions: dict[str, ActionTable | None] = {}
-    return_conditions: list[PreconditionTable | None] = Field(default=[], max_length=EVIDENCE_MAX)
+    return_conditions: list[ReturnConditionTable | None] = Field(default=[], max_length=16)
     unsupported: dict[str, Text] = {}

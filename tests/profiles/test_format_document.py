@@ -38,6 +38,7 @@ TABLES: Mapping[str, type[BaseModel]] = {
     "\nEach of `frames`:": toml_model.FrameTable,
     "\nEach of `feedback`:": toml_model.FeedbackTable,
     "\nEach of `preconditions`:": toml_model.PreconditionTable,
+    "### `[[return_conditions]]`": toml_model.ReturnConditionTable,
 }
 
 

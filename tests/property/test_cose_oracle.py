@@ -28,7 +28,8 @@ from agent.command.envelope import (
     open_unverified,
     seal,
 )
-from agent.command.payloads import CommandPayload, Payload, Retired, encode_retired
+from agent.command.payloads import CommandPayload, Retired, encode_retired
+from agent.command.result_pieces import Payload
 from agent.command.scan import encode_canonical
 from agent.command.verify import Dropped, verify
 from tests.support.envelopes import (

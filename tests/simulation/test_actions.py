@@ -9,7 +9,8 @@ import pytest
 from agent.bench.car import CarFault
 from agent.bench.car_body import Ignition, Opening
 from agent.command.envelope import Result
-from agent.model.command import Action, Executed, Reason, Stage
+from agent.config import EndOfRentalTable
+from agent.model.command import Action, Answer, Condition, Executed, Reason, Stage
 from agent.model.events import BusChanged
 from agent.model.frame import BusState
 from agent.model.reading import Quality
@@ -295,6 +296,59 @@ def test_same_question_gets_the_same_answer_in_the_same_bytes(is_open: bool) -> 
     pair.deliver("cmd", unlock)
     pair.run(3.0)
     assert said(pair.final_results()[-1]) == VERIFIED
+
+
+def conditions(result: Result) -> dict[Condition, Answer]:
+    return {each.condition: each.answer for each in result.conditions}
+
+
+ALL_HOLD = dict.fromkeys((Condition.NOT_MOVING, Condition.IGNITION_OFF, Condition.DOORS_CLOSED), Answer.YES)
+
+
+def test_each_condition_is_answered_by_itself_with_value_and_age() -> None:
+    """SR-05: of a sleeping car none is known."""
+    pair = awake()
+    assert conditions(pair.ask(Action.CHECK_RETURN)) == ALL_HOLD
+    pair.car.set_opening(Opening.TRUNK, pair.now_s, is_open=True)
+    pair.run(1.0)
+    result = pair.ask(Action.CHECK_RETURN)
+    assert conditions(result) == ALL_HOLD | {Condition.DOORS_CLOSED: Answer.NO}
+    (doors,) = [each for each in result.conditions if each.condition is Condition.DOORS_CLOSED]
+    assert doors.value is True
+    assert doors.age_ms is not None and doors.age_ms < 500
+    pair.car.sleep(pair.now_s)
+    pair.run(10.0)
+    asleep = pair.ask(Action.CHECK_RETURN)
+    assert set(conditions(asleep).values()) == {Answer.UNKNOWN}
+    assert all(each.value is None and each.age_ms is not None and each.age_ms > 5000 for each in asleep.conditions)
+
+
+def test_end_of_a_lock_tells_the_conditions_and_other_ends_do_not() -> None:
+    pair = awake()
+    unlocked = pair.ask(Action.UNLOCK)
+    assert (said(unlocked), unlocked.conditions) == (VERIFIED, ())
+    locked = pair.ask(Action.LOCK)
+    assert (said(locked), conditions(locked)) == (VERIFIED, ALL_HOLD)
+
+
+def test_operator_says_in_the_configuration_what_it_asks_for() -> None:
+    """What this car cannot tell is not known to hold, and the rental does not end."""
+    pair = awake()
+    own = EndOfRentalTable(operator=1, conditions=["locked", "energy"], energy_percent_min=5.0)
+    energy = own.model_copy(update={"conditions": ["energy"]})
+
+    def ask(table: EndOfRentalTable) -> Result:
+        pair.end_of_rental = [table]
+        pair.restart()
+        pair.run(2.0)
+        return pair.ask(Action.CHECK_RETURN)
+
+    result = ask(own)
+    assert said(result) == (Stage.REJECTED, Reason.RETURN_CONDITION, Executed.NO)
+    assert conditions(result) == {Condition.LOCKED: Answer.UNKNOWN, Condition.ENERGY: Answer.YES}
+    assert said(ask(energy)) == DONE
+    assert conditions(ask(energy.model_copy(update={"energy_percent_min": 100.0}))) == {Condition.ENERGY: Answer.NO}
+    assert conditions(ask(own.model_copy(update={"operator": 2}))) == ALL_HOLD
 
 
 def test_profile_without_conditions_has_no_answer() -> None:

@@ -35,7 +35,7 @@ from agent.command.envelope import (
     seal,
 )
 from agent.command.verify import KeyRecord
-from agent.config import Config, parse_config
+from agent.config import Config, EndOfRentalTable, parse_config
 from agent.engine import Engine
 from agent.model.command import Action, Reason
 from agent.model.effects import Acknowledge, Effect, Fetch, Log, Notify, Persist, Publish, SendFrame, Stop
@@ -207,6 +207,7 @@ class Pair:
         self.is_store_broken = False
         self.is_broker_up = True
         self.send_refusal: Reason | None = None
+        self.end_of_rental: list[EndOfRentalTable] = []
         self.store_delay_s = 0.0
         self.stopped: str | None = None
         self._session = remains.sessions
@@ -221,9 +222,10 @@ class Pair:
         recovered = self.disk.recover()
         trust = None if self.bundle_file is None else beginning(recovered.trust, self.bundle_file)
         assert not isinstance(trust, str), trust
+        plain = config(is_listen_only=self._is_listen_only) if trust is None else rooted_config()
         self.engine = Engine(
             self.profile,
-            config(is_listen_only=self._is_listen_only) if trust is None else rooted_config(),
+            plain.model_copy(update={"end_of_rental": self.end_of_rental}),
             recovered,
             sid=sha256(b"session %d" % self._session).digest()[:8],
             vehicle_key=VEHICLE_KEY,

@@ -10,8 +10,9 @@ from typing import get_args
 import pytest
 
 from agent.cli import load_profile
-from agent.config import ACTIONS, ActionWord, Config, as_allowed, check_against_profile, parse_config
+from agent.config import ACTIONS, ActionWord, ConditionWord, Config, as_allowed, check_against_profile, parse_config
 from agent.faults import Fault
+from agent.model.command import Condition
 from agent.model.use import VehicleUse
 from agent.profiles.findings import FAULTS_MAX
 from tests.support.plans import SPEED, message_plan, profile_of, signal_plan
@@ -54,6 +55,24 @@ def refused(text: str) -> list[Fault]:
 
 def line_of(text: str, beginning: str) -> int:
     return next(number for number, line in enumerate(text.splitlines(), 1) if line.startswith(beginning))
+
+
+def test_end_of_rental_is_read_and_its_faults_are_told_at_once() -> None:
+    text = MINIMAL + '[[end_of_rental]]\noperator = 7\nconditions = ["locked", "energy"]\nenergy_percent_min = 20\n'
+    (table,) = accepted(text).end_of_rental
+    assert (table.operator, table.conditions, table.energy_percent_min) == (7, ["locked", "energy"], 20.0)
+    twice = text + '[[end_of_rental]]\noperator = 7\nconditions = ["locked"]\nenergy_percent_min = 20\n'
+    assert {fault.key for fault in refused(twice)} == {
+        "end_of_rental[1].operator",
+        "end_of_rental[1].energy_percent_min",
+    }
+    (fault,) = refused(text.replace('"energy"]', '"enrgy"]'))
+    assert "enrgy" in str(fault)
+    assert fault.line == line_of(text, "conditions")
+
+
+def test_words_for_conditions_are_those_of_the_protocol() -> None:
+    assert list(get_args(ConditionWord)) == [condition.name.lower() for condition in Condition]
 
 
 def test_shortest_configuration_is_filled_with_defaults() -> None:

@@ -20,7 +20,6 @@ from agent.command.bundle import Bundle, KeyEntry, OperatorEntry, Role, Transpor
 from agent.command.cosign import DocumentKind, key_id, open_document, seal_document
 from agent.command.envelope import MessageKind, open_unverified, seal
 from agent.command.payloads import (
-    Payload,
     Retired,
     encode_command,
     encode_hello,
@@ -28,6 +27,7 @@ from agent.command.payloads import (
     encode_result,
     encode_retired,
 )
+from agent.command.result_pieces import Payload
 from agent.command.scan import encode_canonical
 from agent.model.command import Action, Executed, Reason, Stage
 from tests.support import edwards

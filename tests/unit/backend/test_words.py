@@ -21,7 +21,7 @@ from agent.backend.watching import (
     StateReport,
 )
 from agent.command.envelope import Hello, Result
-from agent.model.command import Action, Evidence, Executed, Reason, Stage
+from agent.model.command import Action, Answer, Condition, ConditionAnswer, Evidence, Executed, Reason, Stage
 from agent.model.events import ClockTrust
 from agent.model.reading import Quality, Reading
 from agent.uplink import wire
@@ -33,6 +33,8 @@ VERIFIED = CommandResult(
 )
 UNANSWERED = CommandResult("demo", Action.LOCK, CID, None, None, Executed.UNKNOWN, (), 45.0)
 HELLO = Hello(CAR.id, b"session1", 61_500, ClockTrust.ESTIMATED, b"store--1", 7, unix_s=1_800_000_000)
+CLOSED = ConditionAnswer(Condition.DOORS_CLOSED, Answer.NO, True, 7)
+IN_ZONE = ConditionAnswer(Condition.IN_ZONE, Answer.UNKNOWN, None, None)
 SIGNED = Result(
     CAR.id, CID, 1, Stage.FAILED, Reason.NO_STATE_CHANGE, Executed.NO, b"session1", 7000, b"d" * 8, LOCK_EVIDENCE[:1], 8
 )
@@ -200,10 +202,12 @@ def test_an_event_of_the_car_is_told_by_its_word_and_who_did_it() -> None:
             {"type": "presence", "car": "demo", "is_online": False, "sid": "73657373696f6e31"},
         ),
         (
-            ResultReport("demo", SIGNED),
+            ResultReport("demo", replace(SIGNED, conditions=(CLOSED, IN_ZONE))),
             [
                 "demo command 00010203 failed: the car reports its state, and that did not change (no_state_change)",
                 "demo   Vehicle.Carshare.CentralLock.IsLocked = false (12 ms old, LockStatus)",
+                "demo   doors closed: no, true (7 ms old)",
+                "demo   in zone: unknown",
             ],
             {
                 "type": "result",
@@ -213,6 +217,10 @@ def test_an_event_of_the_car_is_told_by_its_word_and_who_did_it() -> None:
                 "reason": "no_state_change",
                 "executed": "no",
                 "evidence": [documents.evidence_document(LOCK_EVIDENCE[0])],
+                "conditions": [
+                    {"condition": "doors_closed", "answer": "no", "value": True, "age_ms": 7},
+                    {"condition": "in_zone", "answer": "unknown", "value": None, "age_ms": None},
+                ],
                 "is_degraded": False,
                 "event_sequence": 8,
             },
@@ -287,6 +295,7 @@ def test_a_result_as_a_document() -> None:
             },
             {"path": "Vehicle.Speed", "value": 0.0, "quality": "ok", "age_ms": 40, "message": "MotionStatus"},
         ],
+        "conditions": [],
         "answered_in_s": 1.26,
         "is_degraded": False,
         "event_sequence": 9,

@@ -18,7 +18,7 @@ from agent.command.payloads import (
     encode_ping,
     encode_result,
 )
-from agent.model.command import Evidence, Executed, Reason, Stage
+from agent.model.command import Answer, Condition, ConditionAnswer, Evidence, Executed, Reason, Stage
 from agent.model.events import ClockTrust
 from agent.model.reading import Quality, Value
 from tests.support.envelopes import CAR, COMMAND_KID, HELLO, NONCE, PING, UNLOCK, VEHICLE_KEY, VERIFIED
@@ -48,6 +48,42 @@ def test_absent_fields_take_no_key() -> None:
     assert encode_command(UNLOCK).keys() == set(range(1, 9))
     assert encode_hello(replace(HELLO, unix_s=None, nonce=None)).keys() == {1, 2, 3, 4, 5, 6, 8, 9, 11}
     assert encode_result(replace(VERIFIED, evidence=(), event_sequence=None)).keys() == {*range(1, 10), 12}
+
+
+VALUES: list[Value] = [True, 0.0, -1.5e-300, 2**70, "OFF", 80.5]
+EVERY_CONDITION = tuple(
+    ConditionAnswer(condition, Answer.YES, value, 86_400_000)
+    for condition, value in zip(Condition, VALUES * 2, strict=False)
+)
+
+
+def told_conditions(*conditions: ConditionAnswer) -> tuple[ConditionAnswer, ...]:
+    """The conditions the other end reads, all the evidence there may be beside them."""
+    evidence = (replace(piece(0.1), path=LONGEST_PATH),) * 8
+    result = replace(VERIFIED, evidence=evidence, conditions=conditions)
+    envelope = open_unverified(MessageKind.RES, seal(MessageKind.RES, encode_result(result), VEHICLE_KEY, CAR))
+    assert envelope is not None
+    return decode_result(envelope.payload).conditions
+
+
+def test_conditions_are_read_back_and_come_before_evidence() -> None:
+    assert len(EVERY_CONDITION) == len(Condition)
+    assert told_conditions(*EVERY_CONDITION) == EVERY_CONDITION
+
+
+def test_longest_conditions_fit_an_envelope() -> None:
+    """A text too long for it is left out, and its answer stays."""
+    longest = tuple(replace(each, value="ß" * 32, age_ms=2**53) for each in EVERY_CONDITION)
+    assert told_conditions(*longest) == longest
+    (told_one,) = told_conditions(replace(EVERY_CONDITION[0], answer=Answer.NO, value="x" * 33))
+    assert (told_one.answer, told_one.value) == (Answer.NO, None)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_condition_that_hangs_on_no_number_is_unknown(value: float) -> None:
+    """SR-05"""
+    (told_one,) = told_conditions(replace(EVERY_CONDITION[0], value=value))
+    assert (told_one.answer, told_one.value) == (Answer.UNKNOWN, None)
 
 
 def test_ping_is_read_back() -> None:

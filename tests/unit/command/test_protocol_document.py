@@ -173,9 +173,9 @@ def test_numbers_are_those_of_the_code() -> None:
     assert f"1 to {ENVELOPE_BYTES_MAX} bytes" in decoding
     assert f"{{1: {ALG_ED25519}, 4: kid}}" in decoding
     limits = {kind: (kind.limits.items_max, kind.limits.depth_max) for kind in MessageKind}
-    assert limits.pop(MessageKind.RES) == (160, 4)
+    assert limits.pop(MessageKind.RES) == (224, 4)
     assert set(limits.values()) == {(64, 4)}
-    assert re.search(r"At most 4 arrays and maps inside one another; at\s+most 64 items \(160 in a `res`\)", decoding)
+    assert re.search(r"At most 4 arrays and maps inside one another; at\s+most 64 items \(224 in a `res`\)", decoding)
     assert f"keys below {EXTENSION_KEY_MIN} must be known" in decoding
     assert f"`v` is {VERSION}." in section("3 Messages")
     assert COUNTER_MAX == 2**53 - 1 and "at most 2^53 - 1" in section("cmd")

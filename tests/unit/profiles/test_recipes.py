@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.model.command import EVIDENCE_MAX, Action, Reason
+from agent.model.command import Action, Condition, Reason
 from agent.model.frame import BitField, SendRule
 from agent.model.recipe import Feedback, Precondition, Recipe
 from tests.support.small_car import HEAD, faults, parsed, signal_table
@@ -196,11 +196,12 @@ def test_return_conditions_are_compiled_in_their_order() -> None:
     assert parsed(SOUND + RETURN).return_conditions == (
         Precondition(
             "Vehicle.Speed", Reason.MOVING, maximum=0.0,
-            when_unknown=Reason.SPEED_UNKNOWN, when_stale=Reason.SPEED_UNKNOWN,
+            when_unknown=Reason.SPEED_UNKNOWN, when_stale=Reason.SPEED_UNKNOWN, condition=Condition.NOT_MOVING,
         ),
         Precondition(
             "Vehicle.Powertrain.Transmission.SelectedGear", Reason.MOVING, equals=126,
             when_unknown=Reason.PRECONDITION_STALE, when_stale=Reason.PRECONDITION_STALE,
+            condition=Condition.NOT_MOVING,
         ),
     )  # fmt: skip
 
@@ -223,11 +224,22 @@ def test_all_faults_of_return_conditions_are_told_at_once() -> None:
     assert (fault.key, fault.problem) == ("return_conditions[0]", "says nothing, or two things")
 
 
-def test_no_more_return_conditions_than_a_signed_answer_can_show() -> None:
+def test_return_conditions_have_a_bound() -> None:
+    """SR-09: 11 kinds of them, and five doors."""
     one = RETURN.split("\n\n")[0] + "\n"
-    assert len(parsed(SOUND + one * EVIDENCE_MAX).return_conditions) == EVIDENCE_MAX
-    (fault,) = faults(SOUND + one * (EVIDENCE_MAX + 1))
+    assert len(parsed(SOUND + one * 16).return_conditions) == 16
+    (fault,) = faults(SOUND + one * 17)
     assert fault.key == "return_conditions"
+
+
+def test_return_condition_says_what_it_is_about() -> None:
+    one = RETURN.split("\n\n")[0].replace('"moving"', '"return_condition"')
+    (fault,) = faults(SOUND + one)
+    assert (fault.key, "reason does not say it" in str(fault)) == ("return_conditions[0].condition", True)
+    (rule,) = parsed(SOUND + one + '\ncondition = "lights_off"\n').return_conditions
+    assert (rule.reason, rule.condition) == (Reason.RETURN_CONDITION, Condition.LIGHTS_OFF)
+    (fault,) = faults(SOUND + one + '\ncondition = "lights_of"\n')
+    assert "unknown condition 'lights_of'" in str(fault) and "lights_off" in str(fault)
 
 
 def test_question_about_the_return_is_answered_or_unsupported_and_never_both() -> None:
