@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from agent import __version__
-from agent.adapters.files import read_profile_texts, read_text
+from agent.adapters.files import read_text
 from agent.command.keys import load_public_key
 from agent.command.verify import KeyRecord
 from agent.config import ACTIONS, Config, check_against_profile, parse_config
@@ -22,8 +22,11 @@ from agent.doctor.configured import Configured
 from agent.enrolment import add_enrolment_commands
 from agent.errors import EXIT_DONE, EXIT_FAILED, AgentError, ConfigurationError
 from agent.faults import Fault, dotted, toml_line
+from agent.loading import listed, load_for_run, load_profile
 from agent.orders import add_order_commands
 from agent.profiles.schema import Profile
+
+__all__ = ["load_config", "load_profile", "main", "run_agent"]
 
 CONFIG_DEFAULT = "/etc/carshare-agent/agent.toml"
 
@@ -53,23 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def load_profile(directory: Path) -> Profile:
-    """The profile in a folder; raises ConfigurationError listing every fault."""
-    from agent.profiles.parse import parse_profile  # pulls in cantools, which `status` need not wait for
-
-    text, files = read_profile_texts(directory)
-    profile = parse_profile(text, files, source=str(directory / "profile.toml"))
-    if isinstance(profile, list):
-        raise ConfigurationError(_listed(profile))
-    return profile
-
-
 def load_config(path: Path) -> tuple[Config, str]:
     """The configuration and its text; raises ConfigurationError listing every fault."""
     text = read_text(path)
     config = parse_config(text, source=str(path))
     if isinstance(config, list):
-        raise ConfigurationError(_listed(config))
+        raise ConfigurationError(listed(config))
     return config, text
 
 
@@ -85,12 +77,15 @@ async def run_agent(config_path: Path, stop: asyncio.Event) -> None:
     capture_libraries()
     config, text = load_config(config_path)
     directory = config_path.parent
-    profile = load_profile(directory / config.car.profile)
+    seed = read_key_file(key_path(directory, config.car.key_file))
+    loaded = load_for_run(directory / config.car.profile, directory / config.store.directory, seed)
+    profile = loaded.profile
     if faults := check_against_profile(config, profile, text, source=str(config_path)):
-        raise ConfigurationError(_listed(faults))
+        raise ConfigurationError(listed(faults))
     keys = _key_records(config, text, source=str(config_path))
-    vehicle_key = Ed25519PrivateKey.from_private_bytes(read_key_file(key_path(directory, config.car.key_file)))
+    vehicle_key = Ed25519PrivateKey.from_private_bytes(seed)
     app = App(config, profile, new_identity(vehicle_key), keys, directory=directory, environ=dict(os.environ))
+    loaded.keep()
     await app.run(stop)
 
 
@@ -123,7 +118,7 @@ def _key_records(config: Config, text: str, *, source: str) -> dict[bytes, KeyRe
                 not_after_unix_s=_NO_END_UNIX_S if no_end else int(table.not_after_unix_s or 0),
             )
     if faults:
-        raise ConfigurationError(_listed(faults))
+        raise ConfigurationError(listed(faults))
     return records
 
 
@@ -179,7 +174,7 @@ def _configured(path: Path, is_elsewhere: Callable[[Path], bool] = lambda key: F
         profile = load_profile(path.parent / config.car.profile)
         _key_records(config, text, source=str(path))
         if faults := check_against_profile(config, profile, text, source=str(path)):
-            raise ConfigurationError(_listed(faults))
+            raise ConfigurationError(listed(faults))
     except ConfigurationError as error:
         problems.append(str(error))
     return Configured(path, config, profile, tuple(problems))
@@ -256,11 +251,6 @@ def _status(options: argparse.Namespace) -> int:
         socket = options.config.parent / config.status.socket
     print(json.dumps(read_status(socket), indent=None if options.json else 2, ensure_ascii=False))
     return EXIT_DONE
-
-
-def _listed(faults: Sequence[Fault]) -> str:
-    count = f"{len(faults)} fault" + ("s" if len(faults) != 1 else "")
-    return "\n".join([count, *(f"  {fault}" for fault in faults)])
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,13 +10,17 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.adapters.dial import dial, require_loopback, tls_context
 from agent.adapters.link_errors import end_of
-from agent.adapters.mqtt_link import MqttLink, Refused, Subscription
+from agent.adapters.mqtt_shapes import Refused, Subscription
 from agent.errors import ConfigurationError, LinkError
 from agent.model.effects import Publish
 from agent.model.events import BrokerDown, BrokerUp, Delivery, LinkEnd, LinkEvent, Published
+
+if TYPE_CHECKING:
+    from agent.adapters.mqtt_link import MqttLink
 
 __all__ = ["Broker", "BrokerSettings", "Subscription"]
 
@@ -178,6 +182,7 @@ class Broker:
 
     async def _connect_and_serve(self) -> None:
         settings = self._settings
+        link_type = await asyncio.to_thread(_link_type)
         try:
             async with asyncio.timeout(CONNECT_WAIT_S):
                 connection = await dial(settings.host, settings.port, self._context())
@@ -185,7 +190,7 @@ class Broker:
             raise LinkError(
                 f"{settings.host} port {settings.port}: no connection within {CONNECT_WAIT_S:g} s"
             ) from None
-        link = MqttLink(
+        link = link_type(
             connection,
             client_id=self._client_id,
             keep_alive_s=settings.keep_alive_s,
@@ -266,6 +271,13 @@ class Broker:
                 require_loopback(settings.host)
             return None
         return tls_context(settings.ca_file, settings.certificate_file, settings.key_file)
+
+
+def _link_type() -> type[MqttLink]:
+    """The library takes longer to load than all else at start, and the car's bus need not wait for it."""
+    from agent.adapters.mqtt_link import MqttLink
+
+    return MqttLink
 
 
 def _listed(refused: Mapping[Subscription, str]) -> tuple[str, ...]:

@@ -12,6 +12,9 @@ PROFILE_FILE = "profile.toml"
 DATABASE_SUFFIXES = frozenset({".dbc", ".kcd", ".arxml", ".xml", ".sym", ".cdd"})
 """What cantools reads; a profile folder also holds recordings, which are no business of the loader."""
 
+PLAN_FILE = "profile.plan"
+"""Beside the stores: what was compiled of the profile at an earlier start (`loading`)."""
+
 TEXT_BYTES_MAX = 1 << 20
 """A profile with several hundred signals is 100 KiB."""
 
@@ -114,6 +117,33 @@ def write_new(path: Path, content: bytes, mode: int) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def replace_file(path: Path, content: bytes, mode: int) -> None:
+    """Put a file in the place of another, or of none: after a power cut the one is there or the other, whole.
+
+    OSError if it cannot be done; the file before is left then.
+    """
+    draft = path.with_name(path.name + ".new")
+    draft.unlink(missing_ok=True)
+    write_new(draft, content, mode)
+    draft.rename(path)
+    sync_directory(path.parent)
+
+
+def read_own(path: Path, bytes_max: int) -> bytes:
+    """Content of a plain file that this user alone may read and change; OSError saying what stands against it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+            raise OSError("it is not a plain file of this user's own")
+        if stat.S_IMODE(status.st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
+            raise OSError(f"others may read or change it (mode {stat.S_IMODE(status.st_mode):04o})")
+        raw = file.read(bytes_max + 1)
+    if len(raw) > bytes_max:
+        raise OSError(f"it is larger than {bytes_max} bytes")
+    return raw
 
 
 def sync_directory(directory: Path) -> None:

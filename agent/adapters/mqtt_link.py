@@ -18,7 +18,6 @@ import math
 import socket
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import aiomqtt
@@ -30,6 +29,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.adapters.link_errors import SessionKeptError, link_error
+from agent.adapters.mqtt_shapes import Refused, Subscription
 from agent.adapters.paho_socket import PahoSocket
 from agent.errors import LinkError
 from agent.model.effects import Publish
@@ -63,23 +63,6 @@ _PUBLISH_OVERHEAD_BYTES = 5 + 2 + 2 + 1 + 5
 _silent = logging.getLogger("agent.adapters.mqtt_link.paho")
 _silent.addHandler(logging.NullHandler())
 _silent.propagate = False
-
-
-@dataclass(frozen=True, slots=True)
-class Subscription:
-    """A topic filter, subscribed at QoS 1. The defaults are for commands: nothing retained is wanted (csa1 A6)."""
-
-    topic_filter: str
-    retain_handling: int = 2
-    is_retain_as_published: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The broker's refusal of a publication without a token."""
-
-    topic: str
-    reason: str
 
 
 class MqttLink(aiomqtt.Client):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from agent.adapters.files import PLAN_FILE
 from agent.adapters.outbox_schema import TELEMETRY
 from agent.adapters.store import sync_names
 from agent.adapters.store_schema import AUTHORITY
@@ -37,12 +38,12 @@ def remove_durably(path: Path) -> bool:
 
 
 def store_files(directory: Path) -> tuple[Path, ...]:
-    """Everything of the stores in their directory, set-aside files too; the authority's main file is the last."""
+    """Everything the agent keeps in the stores' directory, set-aside files too; the authority's main file is last."""
 
     def of(name: str) -> list[Path]:
         return sorted(directory.glob(name + "*"), key=lambda path: (path.name == name, path.name))
 
-    return (*of(TELEMETRY.file_name), *of(AUTHORITY.file_name))
+    return (*of(PLAN_FILE), *of(TELEMETRY.file_name), *of(AUTHORITY.file_name))
 
 
 def has_store(directory: Path) -> bool:

@@ -2,14 +2,14 @@
 
 `load` reads DBC, KCD, ARXML or SYM (by the file's suffix).  `message` and `message_of_frame` look a definition up,
 `oddities` says why a message cannot be used, `encode` makes a payload of values, `decode` is cantools' own decoding:
-the oracle of the decoder's tests.  Importing cantools takes 0.2 s, so in the car only `profiles.parse` imports this.
+the oracle of the decoder's tests.  Importing cantools takes 0.2 s: in the car only `profiles.parse` imports this, and
+most starts do without both (`profiles.recall`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
 
@@ -20,27 +20,15 @@ from cantools.database.errors import DecodeError, Error, UnsupportedDatabaseForm
 from agent.faults import Fault
 from agent.model.frame import BitField
 from agent.model.reading import Value
-from agent.profiles.dbc_text import faults_in_text, line_of
+from agent.profiles.dbc_text import decoded, faults_in_text, line_of
 from agent.profiles.findings import expected_of
-from agent.profiles.message_spec import MessageSpec, SignalSpec, raw_range
+from agent.profiles.message_spec import MessageSpec, Problem, SignalSpec, raw_range
 
 FORMATS: Mapping[str, str] = {".dbc": "dbc", ".kcd": "kcd", ".arxml": "arxml", ".sym": "sym"}
 FILE_BYTES_MAX = 16 << 20  # the largest public DBC files have 5 MB; cantools needs seconds for one
 
 _CYCLE_TIME_MS_MAX = 3_600_000  # what is sent less often than hourly has no freshness worth the name
 _FLOAT_MAX = {16: 65504.0, 32: 3.4028234663852886e38}
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a payload cannot be made; `signal` is the name the value was given under."""
-
-    signal: str
-    text: str
-    expected: str
-
-    def __str__(self) -> str:
-        return f"{self.signal}: {self.text}; expected {self.expected}"
 
 
 class MessageDatabase:
@@ -223,7 +211,7 @@ def _read(name: str, content: bytes) -> tuple[Message, ...] | list[Fault]:
         return [Fault(name, "", 0, f"{name!r} is in no format that can be read", expected_of(FORMATS))]
     if len(content) > FILE_BYTES_MAX:
         return [Fault(name, "", 0, f"a file of {len(content)} bytes", f"at most {FILE_BYTES_MAX}")]
-    text = _decoded(content)
+    text = decoded(content)
     if suffix == ".dbc" and (faults := faults_in_text(text, name)):
         return faults
     try:
@@ -239,14 +227,6 @@ def _read(name: str, content: bytes) -> tuple[Message, ...] | list[Fault]:
         if not all(isinstance(one, str) and one for one in named):  # cantools asks for it in DBC files alone
             return [Fault(name, "", 0, f"message {message.frame_id:#x} or a signal of it has no name", "a name")]
     return tuple(database.messages)
-
-
-def _decoded(content: bytes) -> str:
-    """DBC files are cp1252 by tradition and UTF-8 by habit; what is valid UTF-8 is hardly ever meant otherwise."""
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("cp1252", errors="replace")
 
 
 def _fault_of(name: str, text: str, error: UnsupportedDatabaseFormatError) -> Fault:

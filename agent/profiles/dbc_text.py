@@ -27,6 +27,14 @@ def faults_in_text(text: str, source: str) -> list[Fault]:
     return [*_faults_of_size(text, source), *_faults_of_multiplexing(text, source)]
 
 
+def decoded(content: bytes) -> str:
+    """DBC files are cp1252 by tradition and UTF-8 by habit; what is valid UTF-8 is hardly ever meant otherwise."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
+
+
 def line_of(text: str, message: str, signal: str | None = None) -> int:
     """Line (from 1) on which a message or one of its signals is defined; 0 if it is not found."""
     for found in _MESSAGE.finditer(text):

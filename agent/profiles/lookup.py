@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from agent.profiles.database import MessageDatabase
+from agent.faults import Fault
 from agent.profiles.findings import Findings, expected_of
-from agent.profiles.message_spec import MessageSpec, SignalSpec
+from agent.profiles.message_spec import Messages, MessageSpec, SignalSpec
 from agent.profiles.toml_model import NAME_PATTERN, BusTable
 from agent.profiles.toml_reading import is_plain_name
 
 Place = tuple[str | int, ...]
+
+Load = Callable[[Mapping[str, bytes]], Messages | list[Fault]]
+"""The messages of all files of a bus (content by name), or what is wrong with the files."""
 
 
 class Lookup:
@@ -22,16 +25,18 @@ class Lookup:
     Nothing is said of names on a bus whose files cannot be read: that fault is told already.
     """
 
-    def __init__(self, buses: Mapping[str, BusTable | None], files: Mapping[str, bytes], findings: Findings) -> None:
+    def __init__(
+        self, buses: Mapping[str, BusTable | None], files: Mapping[str, bytes], findings: Findings, load: Load
+    ) -> None:
         self._buses = buses
         self._findings = findings
         self._odd: dict[tuple[str, str], bool] = {}
-        self._databases: dict[str, MessageDatabase | None] = {}
+        self._databases: dict[str, Messages | None] = {}
         for name, bus in buses.items():
             if not re.match(NAME_PATTERN, name):
                 expected = "lower-case letters, digits and _, beginning with a letter"
                 findings.add(("buses", name), f"{name!r} cannot be the name of a bus", expected)
-            self._databases[name] = self._load(name, bus, files) if bus is not None else None
+            self._databases[name] = self._load(name, bus, files, load) if bus is not None else None
 
     @property
     def findings(self) -> Findings:
@@ -41,7 +46,7 @@ class Lookup:
         """The bus's table; None if it is faulty."""
         return self._buses[bus]
 
-    def database(self, bus: str) -> MessageDatabase | None:
+    def database(self, bus: str) -> Messages | None:
         return self._databases[bus]
 
     def bus(self, name: str | None, place: Place) -> str | None:
@@ -98,7 +103,7 @@ class Lookup:
             self._odd[key] = bool(oddities)
         return self._odd[key]
 
-    def _load(self, name: str, bus: BusTable, files: Mapping[str, bytes]) -> MessageDatabase | None:
+    def _load(self, name: str, bus: BusTable, files: Mapping[str, bytes], load: Load) -> Messages | None:
         named = {}
         for index, file in enumerate(bus.dbc):
             place = ("buses", name, "dbc", index)
@@ -108,7 +113,7 @@ class Lookup:
                 self._findings.add(place, f"there is no file {file!r} beside the profile", expected_of(files, file))
             else:
                 named[file] = files[file]
-        loaded = MessageDatabase.load(named)
+        loaded = load(named)
         if isinstance(loaded, list):
             for fault in loaded:
                 self._findings.add_fault(replace(fault, source=self._findings.beside(fault.source)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from agent.model.frame import BitField
+from agent.model.reading import Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,33 @@ class MessageSpec:
             values for signal in self.signals.values() for name, values in signal.selections if name == multiplexer
         )
         return frozenset(self.signals[multiplexer].names).union(*selecting)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a payload cannot be made; `signal` is the name the value was given under."""
+
+    signal: str
+    text: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.signal}: {self.text}; expected {self.expected}"
+
+
+class Messages(Protocol):
+    """Where the messages of one bus are looked up, and payloads of them made: see `MessageDatabase`."""
+
+    @property
+    def messages(self) -> Mapping[str, MessageSpec]: ...
+
+    def message(self, name: str) -> MessageSpec | None: ...
+
+    def oddities(self, message: str) -> tuple[str, ...]: ...
+
+    def encode_request(
+        self, message: str, values: Mapping[str, Value], computed: Iterable[str] = ()
+    ) -> bytes | list[Problem]: ...
 
 
 def raw_range(field: BitField) -> tuple[int, int]:

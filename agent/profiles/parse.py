@@ -8,15 +8,15 @@ from dataclasses import replace
 
 from agent.faults import Fault
 from agent.profiles import vss
-from agent.profiles.derived import compile_derived
+from agent.profiles.assembly import assemble
+from agent.profiles.database import MessageDatabase
 from agent.profiles.findings import Findings
 from agent.profiles.lookup import Lookup, Place
 from agent.profiles.message_rules import MessageRules, Rules, compile_rules, freshness_s
 from agent.profiles.message_spec import MessageSpec
-from agent.profiles.recipes import compile_actions
-from agent.profiles.schema import BusPlan, MessagePlan, Profile, Selection, SignalPlan
+from agent.profiles.schema import MessagePlan, Profile, Selection, SignalPlan
 from agent.profiles.signals import compile_signal
-from agent.profiles.toml_model import ProfileTable, SignalTable
+from agent.profiles.toml_model import SignalTable
 from agent.profiles.toml_reading import named_files, read_tables
 
 __all__ = ["named_files", "parse_profile"]
@@ -33,33 +33,11 @@ def parse_profile(profile_text: str, files: Mapping[str, bytes], *, source: str)
         return findings.listed()
     if tables.vss != vss.RELEASE:
         findings.add(("vss",), f"VSS {tables.vss!r}", f"{vss.RELEASE!r}, the release this agent knows")
-    lookup = Lookup(tables.buses, files, findings)
+    lookup = Lookup(tables.buses, files, findings, MessageDatabase.load)
     rules = compile_rules(tables.messages, lookup)
     messages = _messages(tables.signals, rules, lookup)
-    derived = compile_derived(tables, messages, lookup)
-    actions = compile_actions(tables, rules, messages, derived, lookup)
-    if findings:
-        return findings.listed()
-    return Profile(
-        name=tables.name,
-        title=tables.title,
-        vss_release=tables.vss,
-        buses=_buses(tables),
-        messages=messages,
-        recipes=actions.recipes,
-        send_list=actions.send_list,
-        unsupported=actions.unsupported,
-        return_conditions=actions.return_conditions,
-        derived=derived,
-    )
-
-
-def _buses(tables: ProfileTable) -> tuple[BusPlan, ...]:
-    return tuple(
-        BusPlan(name, bus.bitrate_bps, bus.fd, bus.silent_after_s, bus.listen_only)
-        for name, bus in tables.buses.items()
-        if bus is not None
-    )
+    profile = assemble(tables, rules, messages, lookup)
+    return findings.listed() or profile
 
 
 def _messages(tables: Sequence[SignalTable | None], rules: Rules, lookup: Lookup) -> tuple[MessagePlan, ...]:

@@ -10,7 +10,8 @@ from cantools.database.can import Message
 from agent.faults import Fault
 from agent.model.frame import BitField
 from agent.model.reading import Value
-from agent.profiles.database import MessageDatabase, Problem
+from agent.profiles.database import MessageDatabase
+from agent.profiles.message_spec import Problem
 from tests.support.small_car import DBC
 
 

@@ -1,0 +1,110 @@
+"""The vehicle's profile from its folder: compiled, or at most starts recalled from what was compiled before.
+
+The plan kept is one file beside the stores, which the agent's own user alone may write; what it may say and what not:
+`profiles.recall`. Whatever is wrong with it, the profile is compiled, which takes a second or two more, and it is
+written anew.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent import __version__
+from agent.adapters.files import PLAN_FILE, read_own, read_profile_texts, replace_file
+from agent.adapters.journal import write_log
+from agent.errors import ConfigurationError
+from agent.model.effects import Level, Log
+
+if TYPE_CHECKING:
+    from agent.faults import Fault
+    from agent.profiles.recall import Program, Sources
+    from agent.profiles.schema import Profile
+
+PLAN_BYTES_MAX = 4 << 20
+"""A signal takes some 300 bytes; a profile's text has room for a few thousand."""
+
+_PLAN_MODE = 0o600
+
+
+def load_profile(directory: Path) -> Profile:
+    """The profile in a folder; raises ConfigurationError listing every fault."""
+    return _compiled(*read_profile_texts(directory), directory)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A profile, and what to do once the stores are open and their folder is this agent's alone."""
+
+    profile: Profile
+    plan: Path
+    sources: Sources
+    program: Program
+    is_recalled: bool
+
+    def keep(self) -> None:
+        """Write down what was compiled, for the next start. Never raises: without it that start takes longer."""
+        if self.is_recalled:
+            return
+        from agent.profiles.recall import sealed
+
+        content = sealed(self.profile, self.sources, self.program)
+        if isinstance(content, bytes) and len(content) > PLAN_BYTES_MAX:
+            content = f"it has {len(content)} bytes, more than {PLAN_BYTES_MAX}"
+        try:
+            if isinstance(content, bytes):
+                replace_file(self.plan, content, _PLAN_MODE)
+                return
+            self.plan.unlink(missing_ok=True)
+        except OSError as error:
+            content = str(error)
+        write_log(Log(Level.NOTICE, "plan_not_kept", {"file": str(self.plan), "reason": content}))
+
+
+def load_for_run(directory: Path, store: Path, secret: bytes) -> Loaded:
+    """The profile in a folder, from the plan kept in `store` if that fits; ConfigurationError listing every fault.
+
+    `secret` is the car's own key: only who has it can have written a plan that fits.
+    """
+    # Not for `status` and other commands that load no profile.
+    from agent.profiles.recall import Program, Sources, recalled
+
+    sources = Sources(*read_profile_texts(directory))
+    plan, program = store / PLAN_FILE, Program(_program(), secret)
+    try:
+        found: Profile | str = recalled(read_own(plan, PLAN_BYTES_MAX), sources, program)
+    except FileNotFoundError:
+        found = "there is none yet"
+    except OSError as error:
+        found = str(error)
+    if not isinstance(found, str):
+        return Loaded(found, plan, sources, program, is_recalled=True)
+    write_log(Log(Level.INFO, "profile_compiled", {"plan": str(plan), "reason": found}))
+    return Loaded(_compiled(sources.profile_text, sources.files, directory), plan, sources, program, is_recalled=False)
+
+
+def listed(faults: Sequence[Fault]) -> str:
+    """Faults for a person, with their number."""
+    count = f"{len(faults)} fault" + ("s" if len(faults) != 1 else "")
+    return "\n".join([count, *(f"  {fault}" for fault in faults)])
+
+
+def _compiled(text: str, files: Mapping[str, bytes], directory: Path) -> Profile:
+    from agent.profiles.parse import parse_profile  # pulls in cantools, which most starts need not wait for
+
+    profile = parse_profile(text, files, source=str(directory / "profile.toml"))
+    if isinstance(profile, list):
+        raise ConfigurationError(listed(profile))
+    return profile
+
+
+def _program() -> str:
+    """Version, interpreter, and the code that compiles: a checkout is changed without a new version."""
+    code = sha256()
+    for path in sorted((Path(__file__).parent / "profiles").glob("*.py")):
+        code.update(path.name.encode() + b"\0" + path.read_bytes())
+    return f"{__version__} {sys.version} {code.hexdigest()}"
