@@ -58,3 +58,24 @@ def write_profile(folder: Path, *, buses: int, is_reporting: bool) -> Path:
 def _signal(path: str, bus: str, message: int, signal: str, report: str) -> list[str]:
     keys = (f'path = "{path}"', f'bus = "{bus}"', f'message = "M{message:02d}"', f'signal = "{signal}"')
     return ["", "[[signals]]", *keys, "freshness_s = 1.0", report]
+
+
+LARGE_MESSAGES = 500
+LARGE_SIGNALS = 8
+"""In each message, a byte each: the size of a maker's whole bus."""
+
+
+def large_profile() -> tuple[str, dict[str, bytes]]:
+    """A profile's text and its DBC of 500 messages, of which the twelve signals of `WANTED` are wanted."""
+    lines = ['VERSION ""', "NS_ :", "BS_:", "BU_: Car Agent"]
+    for number in range(LARGE_MESSAGES):
+        lines += ["", f"BO_ {FIRST_ID + number} M{number:02d}: {LARGE_SIGNALS} Car"]
+        for byte in range(LARGE_SIGNALS):
+            name, unit = f"{chr(ord('A') + byte)}{number:02d}", "VA"[byte] if byte < 2 else ""
+            lines.append(f' SG_ {name} : {8 * byte}|8@1+ (1,0) [0|0] "{unit}" Agent')
+    profile = ["format = 1", 'name = "large"', 'title = "Large"', 'vss = "6.0"', "", "[buses.bus0]"]
+    profile += ['dbc = ["bus0.dbc"]', "bitrate_bps = 500_000", "silent_after_s = 2.0"]
+    for number, (volts, amperes) in enumerate(WANTED):
+        for path, signal in ((volts, f"A{number:02d}"), (amperes, f"B{number:02d}")):
+            profile += _signal(path, "bus0", number, signal, "report = { interval_s = 1.0 }")
+    return "\n".join([*profile, ""]), {"bus0.dbc": "\n".join([*lines, ""]).encode()}

@@ -4,9 +4,9 @@
     python -m tests.benchmarks.bus_programs agent CONFIG [--marks]
 
 Each says `ready` once it listens, and with `--marks` when it had its first value (the agent also when it could be given
-commands), as `mark NAME SECONDS` by the monotonic clock. On SIGUSR1 the agent writes how many seconds its event loop
-has been at work: of a process that is awake for a thousandth of the time the kernel's own count, by ticks, says too
-little.
+commands), as `mark NAME SECONDS LIBRARIES` by the monotonic clock, with those it had imported by then. On SIGUSR1 the
+agent writes how many seconds its event loop has been at work: of a process that is awake for a thousandth of the time
+the kernel's own count, by ticks, says too little.
 """
 
 # ruff: noqa: T201 - a command's own output
@@ -24,6 +24,8 @@ from time import monotonic, perf_counter
 from typing import Any
 
 WANTED_IDS = tuple(range(0x100, 0x106))
+LIBRARIES = ("asyncio", "sqlite3", "ssl", "can", "cantools", "aiomqtt", "pydantic", "cryptography", "cbor2")
+"""Those whose share of a start is told."""
 
 
 async def naive(channel: str, dbc: Path, *, is_filtered: bool, broker_port: int | None) -> None:
@@ -82,7 +84,8 @@ def mark(name: str) -> None:
     """Say once that this was reached."""
     if name not in _marked:
         _marked.add(name)
-        print(f"mark {name} {monotonic():.6f}", flush=True)
+        imported = ",".join(library for library in LIBRARIES if library in sys.modules)
+        print(f"mark {name} {monotonic():.6f} {imported}", flush=True)
 
 
 _marked: set[str] = set()
@@ -94,13 +97,22 @@ def _mark_agent() -> None:
     from agent.model.events import BrokerUp, LinkEvent
     from agent.model.frame import Frame
 
-    receive_frame, receive_link = Engine.receive_frame, Engine.receive_link
+    receive_frame, receive_change = Engine.receive_frame, Engine.receive_change
+    receive_link = Engine.receive_link
+
+    def first_heard() -> None:
+        mark("first_reading")
+        Engine.receive_frame, Engine.receive_change = receive_frame, receive_change  # type: ignore[method-assign]
 
     def marked_frame(self: Engine, frame: Frame, now_s: float) -> bool:
         is_news = receive_frame(self, frame, now_s)
         if is_news:
-            mark("first_reading")
-            Engine.receive_frame = receive_frame  # type: ignore[method-assign]
+            first_heard()
+        return is_news
+
+    def marked_change(self: Engine, frame: Frame, now_s: float) -> bool:
+        is_news = receive_change(self, frame, now_s)
+        first_heard()
         return is_news
 
     def marked_link(self: Engine, event: LinkEvent, now_s: float) -> None:
@@ -109,6 +121,7 @@ def _mark_agent() -> None:
             mark("commands")
 
     Engine.receive_frame = marked_frame  # type: ignore[method-assign]
+    Engine.receive_change = marked_change  # type: ignore[method-assign]
     Engine.receive_link = marked_link  # type: ignore[method-assign]
 
 
