@@ -50,7 +50,7 @@ from agent.model.frame import Frame
 from agent.model.records import OutboxStored
 from agent.supervision import Supervision
 from agent.uplink.wire import Topics, presence_document
-from agent.wiring import Identity, broker_settings, bus_status, can_buses, installed_trust, subscriptions
+from agent.wiring import Identity, broker_settings, bus_status, buses_begun, can_buses, installed_trust, subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -142,7 +142,7 @@ class App:
         try:
             async with asyncio.TaskGroup() as group:
                 background = [
-                    group.create_task(self._broker.run(), name="broker"),
+                    group.create_task(self._broker.run(partial(buses_begun, self._buses)), name="broker"),
                     group.create_task(self._watch_clock(), name="clock"),
                     group.create_task(self._supervision.watch_store(self._stores), name="store"),
                     group.create_task(self._supervision.feed_watchdog(), name="watchdog"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from agent.model.frame import Frame
     from agent.model.records import Recovered
     from agent.profiles.schema import MessagePlan, Profile
+
+BUSES_FIRST_S = 3.0
+"""A serial adapter is given two seconds to boot; a car whose adapter hangs is to be reached all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,14 @@ def can_buses(
         )
         for plan in profile.buses
     }
+
+
+async def buses_begun(buses: Mapping[str, CanBus]) -> None:
+    """Every bus has been opened, or could not be, or takes too long: what is done first must not wait for it."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(BUSES_FIRST_S):
+            for bus in buses.values():
+                await bus.has_begun.wait()
 
 
 def bus_status(buses: Mapping[str, CanBus]) -> dict[str, object]:

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import random
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,10 +122,15 @@ class Broker:
         """QoS 0 deliveries dropped because too many came at once."""
         return self._dropped_before + (self._link.dropped_count if self._link else 0)
 
-    async def run(self) -> None:
-        """Connect and serve until cancelled, again and again; each failure and each end is told as `BrokerDown`."""
+    async def run(self, begin: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Connect and serve until cancelled, again and again; each failure and each end is told as `BrokerDown`.
+
+        `begin` is waited for first: loading the broker's library would hold up whatever comes to be meanwhile.
+        """
         loop = asyncio.get_running_loop()
         failures = 0
+        if begin is not None:
+            await begin()
         while True:
             began_s = loop.time()
             end = LinkEnd.LOST
@@ -274,7 +279,7 @@ class Broker:
 
 
 def _link_type() -> type[MqttLink]:
-    """The library takes longer to load than all else at start, and the car's bus need not wait for it."""
+    """The library is the largest that a first value does not need."""
     from agent.adapters.mqtt_link import MqttLink
 
     return MqttLink

@@ -91,6 +91,7 @@ class CanBus:
         if watching is not None and interface == "socketcan":
             room = receive_buffer_bytes(bitrate_bps, is_fd=is_fd)
             self._reception = Reception(bus, watching, self._wanted, self.counts, buffer_bytes=room)
+        self.has_begun = asyncio.Event()  # it was opened once, or could not be
         self._state: BusState | None = None
         self._bus: can.BusABC | None = None
         self._source: Source | None = None
@@ -294,6 +295,7 @@ class CanBus:
         self._on_frame(Frame(self._name, arbitration_id, data, at_s, is_extended_id, message.is_fd))
 
     def _tell_state(self, state: BusState) -> None:
+        self.has_begun.set()
         if state is not self._state:
             self._state = state
             self._on_state(state)
