@@ -84,13 +84,32 @@ def test_a_wrong_number_of_rounds_is_wrong_use(main: object, capsys: pytest.Capt
     assert "--rounds" in capsys.readouterr().err
 
 
-def test_the_share_of_a_library_is_its_time_and_memory() -> None:
-    assert start_up.share("pass")["mb"] > 1
+def test_the_share_of_a_library_is_its_time_and_memory(tmp_path: Path) -> None:
+    assert start_up.share("pass", tmp_path)["mb"] > 1
     document = {
         "programs": {
             "naive_whole": {"first_reading_ms": 100.0, "mb": 30.0},
+            "agent_first": {"first_reading_ms": 120.0, "commands_ms": 170.0, "mb": 52.0},
             "agent_whole": {"first_reading_ms": 90.0, "commands_ms": 150.0, "mb": 50.0},
         },
         "libraries": {"can": {"ms": 5.0, "mb": 20.0}},
+        "imported": {"can": "before the first value"},
+        "profile": {"messages": 500, "plan_bytes": 3000, "compiled_ms": 900.0, "recalled_ms": 1.5},
     }
-    assert "wanted: 200" in start_up.table(document)
+    told = start_up.table(document)
+    assert "wanted: 200" in told
+    assert re.search(r"can +5 +20.0  before the first value\n", told)
+    assert "compiled 900.0 ms, recalled 1.5 ms" in told
+
+
+def test_a_large_profile_is_compiled_and_recalled_in_one_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start_up.main(["--profile-only", "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)["profile"]
+    assert row["messages"] == 500
+    assert row["compiled_ms"] > row["recalled_ms"] >= 0
+
+
+def test_the_installed_code_has_its_bytecode_beside_it(tmp_path: Path) -> None:
+    code = start_up.installed_code(tmp_path / "code")
+    assert list((code / "agent" / "__pycache__").glob("cli.*.pyc"))
+    assert list((code / "tests" / "benchmarks" / "__pycache__").glob("bus_programs.*.pyc"))

@@ -13,15 +13,11 @@ from hypothesis import strategies as st
 
 from agent.decode.decoder import Decoder
 from agent.model.frame import Frame
-from agent.profiles import vss
 from agent.profiles.database import MessageDatabase
 from agent.profiles.parse import parse_profile
 from agent.profiles.schema import MessagePlan
 from tests.support.cantools_oracle import FOLDERS, Vehicle, compare, load, vehicle_of
-from tests.support.random_dbc import RandomMessage, random_messages
-
-NUMBER_PATHS = [path for path, entry in vss.PATHS.items() if entry.datatype in ("float", "double")]
-
+from tests.support.random_dbc import RandomMessage, random_messages, random_profile
 
 VEHICLES = {folder.name: load(folder) for folder in FOLDERS}
 
@@ -89,12 +85,7 @@ def test_every_chosen_unit_of_every_profile_equals_cantools(name: str) -> None:
 
 
 def random_vehicle(message: RandomMessage) -> Vehicle:
-    paths = dict(zip([signal.name for signal in message.signals], NUMBER_PATHS, strict=False))
-    dbc = message.dbc({name: vss.PATHS[path].unit or "" for name, path in paths.items()})
-    text = 'format = 1\nname = "random"\ntitle = "Random"\nvss = "6.0"\n[buses.body]\ndbc = ["random.dbc"]\n'
-    text += "bitrate_bps = 500_000\nfd = true\nsilent_after_s = 1.0\n"
-    for name, path in paths.items():
-        text += f'[[signals]]\npath = "{path}"\nmessage = "Message"\nsignal = "{name}"\nfreshness_s = 1.0\n'
+    text, dbc = random_profile(message)
     profile = parse_profile(text, {"random.dbc": dbc.encode()}, source="profile.toml")
     assert not isinstance(profile, list), "\n".join([*map(str, profile), dbc])
     database = cantools.database.load_string(dbc, "dbc")

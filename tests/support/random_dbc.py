@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
+from agent.profiles import vss
+
+NUMBER_PATHS = [path for path, entry in vss.PATHS.items() if entry.datatype in ("float", "double")]
+
 CAN_FD_LENGTHS = (12, 16, 20, 24, 32, 48, 64)
 
 _SCALES = ("1", "0.1", "0.01", "0.5", "2", "-1", "0.03125", "1e-3", "0.005", "12.5", "-0.25", "1e-07")
@@ -70,6 +74,17 @@ class RandomMessage:
             if signal.is_float:
                 lines.append(f"SIG_VALTYPE_ {dbc_id} {signal.name} : {1 if signal.length == 32 else 2};")
         return "\n".join(lines) + "\n"
+
+
+def random_profile(message: RandomMessage) -> tuple[str, str]:
+    """A profile that wants every signal of the message, and its DBC, `random.dbc`."""
+    paths = dict(zip([signal.name for signal in message.signals], NUMBER_PATHS, strict=False))
+    dbc = message.dbc({name: vss.PATHS[path].unit or "" for name, path in paths.items()})
+    text = 'format = 1\nname = "random"\ntitle = "Random"\nvss = "6.0"\n[buses.body]\ndbc = ["random.dbc"]\n'
+    text += "bitrate_bps = 500_000\nfd = true\nsilent_after_s = 1.0\n"
+    for name, path in paths.items():
+        text += f'[[signals]]\npath = "{path}"\nmessage = "Message"\nsignal = "{name}"\nfreshness_s = 1.0\n'
+    return text, dbc
 
 
 def _ranges(pages: list[int]) -> str:
