@@ -88,6 +88,11 @@ def _link(plan: Path) -> None:
     plan.symlink_to(plan.with_name("elsewhere"))
 
 
+def _pipe(plan: Path) -> None:
+    plan.unlink()
+    os.mkfifo(plan, 0o600)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -98,7 +103,7 @@ def _link(plan: Path) -> None:
         (lambda plan: os.truncate(plan, PLAN_BYTES_MAX + 1), f"it is larger than {PLAN_BYTES_MAX} bytes"),
         (lambda plan: plan.chmod(0o640), "others may read or change it (mode 0640)"),
         (_link, "Too many levels of symbolic links"),
-        (lambda plan: (plan.unlink(), os.mkfifo(plan, 0o600)), "it is not a plain file"),
+        (_pipe, "it is not a plain file"),
     ],
 )
 def test_a_plan_that_does_not_fit_is_made_anew(
