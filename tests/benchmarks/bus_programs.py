@@ -94,7 +94,7 @@ _marked: set[str] = set()
 def _mark_agent() -> None:
     """Have the agent say when it reached what a user waits for."""
     from agent.engine import Engine
-    from agent.model.events import BrokerUp, LinkEvent
+    from agent.model.events import BrokerUp, BusChanged, LinkEvent
     from agent.model.frame import Frame
 
     receive_frame, receive_change = Engine.receive_frame, Engine.receive_change
@@ -117,6 +117,8 @@ def _mark_agent() -> None:
 
     def marked_link(self: Engine, event: LinkEvent, now_s: float) -> None:
         receive_link(self, event, now_s)
+        if isinstance(event, BusChanged):
+            mark("bus_open")
         if isinstance(event, BrokerUp):
             mark("commands")
 
