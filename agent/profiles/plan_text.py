@@ -14,6 +14,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from agent.model.frame import BitField
 from agent.model.recipe import ChecksumField
 from agent.profiles.checksums import ALGORITHMS, PayloadChecksum
 from agent.profiles.schema import MessagePlan
@@ -124,19 +125,22 @@ def _plan(kind: Any) -> Codec:
 
 
 def _checksum() -> Codec:
-    """By its name: what computes it is the program's, never a file's."""
-    field_type: Any = get_type_hints(ChecksumField)["field"]
-    write_field, read_field = _codec(field_type)
+    """By its name: what computes it is the program's, never a file's. One by parameters, as it has none, is refused."""
+    write_field, read_field = _codec(BitField)
+    write_covered, read_covered = _codec(tuple[int, ...] | None)
 
     def write(checksum: Any) -> object:
-        return [checksum.algorithm, write_field(checksum.field)]
+        computed = _exactly(PayloadChecksum, checksum.compute)
+        if ALGORITHMS.get(checksum.algorithm) is not computed.algorithm:
+            raise ValueError("a checksum by parameters")
+        return [checksum.algorithm, write_field(checksum.field), write_covered(computed.covered)]
 
     def read(given: Any) -> Any:
-        name, field = _exactly(list, given)
+        name, field, covered = _exactly(list, given)
         if (algorithm := ALGORITHMS.get(_exactly(str, name))) is None:
             raise ValueError(f"unknown checksum {name!r:.60}")
         place = read_field(field)
-        return ChecksumField(algorithm.name, place, PayloadChecksum(algorithm, place))
+        return ChecksumField(algorithm.name, place, PayloadChecksum(algorithm, place, read_covered(covered)))
 
     return write, read
 

@@ -151,6 +151,26 @@ def test_a_plan_holds_for_its_program_its_car_and_its_files_alone(
     assert reason in found
 
 
+@pytest.mark.parametrize(
+    ("checksum", "is_kept"),
+    [
+        ('algorithm = "xor8", bytes = [3, 2]', True),
+        ('algorithm = "crc", poly = 0x1D, init = 0xFF, xorout = 0xFF', False),
+    ],
+)
+def test_a_checksum_is_recalled_with_its_coverage_or_there_is_no_plan(checksum: str, is_kept: bool) -> None:
+    vehicle = "demo_hatchback"
+    old = 'algorithm = "crc8_sae_j1850", signal = "MotionCrc"'
+    text = shipped.profile_text(vehicle)
+    assert old in text
+    sources = Sources(text.replace(old, f'{checksum}, signal = "MotionCrc"'), shipped.files(vehicle))
+    profile = compiled(sources)
+    plan = sealed(profile, sources, PROGRAM)
+    assert isinstance(plan, bytes) is is_kept
+    if isinstance(plan, bytes):
+        assert recalled(plan, sources, PROGRAM) == profile
+
+
 @given(random_messages())
 @settings(max_examples=120, deadline=None, suppress_health_check=SLOW)
 def test_any_layout_a_dbc_can_describe_is_recalled_as_compiled(message: RandomMessage) -> None:
