@@ -154,6 +154,7 @@ class Acting:
             command=Action(command.action).name.lower(),
             cid=command.cid.hex(),
             operator=command.operator,
+            bus=self._telemetry.state_of(recipe.bus).value,
         )
 
     def frame_heard(self, frame: Frame, readings: tuple[Reading, ...], now_s: float) -> None:

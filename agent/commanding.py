@@ -22,17 +22,17 @@ from agent.command.replay import (
 )
 from agent.command.trust import BundleRefusal, DocumentKind
 from agent.command.verify import Dropped, KeyRecord, authorise, verify
+from agent.config import sends_on
 from agent.ledger import Key, Ledger, Rejection
 from agent.link_watch import LinkProblem, LinkWatch
 from agent.model.command import STATE_REASONS, Action, Command, ConditionAnswer, Executed, Outcome, Reason, Stage
 from agent.model.effects import Acknowledge, Level
 from agent.model.events import Delivery
-from agent.model.frame import BusState
 from agent.model.reading import Reading
 from agent.model.recipe import Recipe
 from agent.model.records import JournalEntry
 from agent.pending import Pending
-from agent.policy.permits import permit, permit_asleep
+from agent.policy.permits import permit, permit_asleep, permit_bus
 from agent.profiles.schema import Profile
 from agent.returning import Returning
 from agent.session import Session
@@ -199,11 +199,10 @@ class Commanding:
         def read(path: str) -> Reading:
             return self._telemetry.reading(path, now_s)
 
-        state = self._telemetry.state_of(recipe.bus)
-        if state in (BusState.DOWN, BusState.GONE):
-            return Reason.CAN_DOWN, ()
-        if state is BusState.BUS_OFF:
-            return Reason.BUS_OFF, ()
+        for bus in sorted(sends_on(recipe)):
+            state, shown = self._telemetry.state_of(bus), self._telemetry.shown_by(bus)
+            if (reason := permit_bus(recipe.action, state, shown)) is not None:
+                return reason, ()
         if self._telemetry.is_asleep(recipe.bus, now_s):
             if recipe.wake is None:
                 return Reason.BUS_ASLEEP, ()

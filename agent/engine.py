@@ -33,6 +33,7 @@ from agent.model.events import (
     BrokerDown,
     BrokerUp,
     BusChanged,
+    BusLooked,
     ClockSet,
     Delivery,
     Fetched,
@@ -187,6 +188,8 @@ class Engine:
             case BusChanged():
                 self._telemetry.bus_changed(event, now_s)
                 self._acting.bus_changed(event, now_s)
+            case BusLooked():
+                self._telemetry.bus_looked(event, now_s)
             case MessagesSeen():
                 self._telemetry.receive_seen(event, now_s)
             case FramesLost():

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
+from agent.bus_watch import BusWatch
 from agent.chronicle import Chronicle
 from agent.config import Config
 from agent.decode.decoder import Decoder
 from agent.forwarding import Forwarding
-from agent.model.effects import Level
-from agent.model.events import BusChanged, ClockSet, FramesLost, MessagesSeen
-from agent.model.frame import BusState, Frame
+from agent.model.bus import BusHealth
+from agent.model.events import BusChanged, BusLooked, ClockSet, FramesLost, MessagesSeen
+from agent.model.frame import Frame
 from agent.model.reading import Heard, Quality, Reading
 from agent.model.records import OutboxStored, Priority, Recovered
 from agent.model.use import VehicleUse
@@ -76,11 +77,8 @@ class Telemetry:
         )
         self._chronicle = Chronicle(profile, self._tracker, cap, self._forwarding, session)
         self._use = VehicleUse.ASLEEP
-        self._silent_after_s = {bus.name: bus.silent_after_s for bus in profile.buses}
-        self._heard_at_s: dict[str, float] = {}
+        self._buses = BusWatch(profile, self._chronicle, pending, now_s)
         self._messages = {id_of(plan): plan.name for plan in profile.messages}
-        self._bus_state: dict[str, BusState] = {bus.name: BusState.DOWN for bus in profile.buses}
-        self._awake_told: dict[str, bool] = {}
         self._is_connected = False
         self._state_at_s: float | None = None
         self._is_state_due = True
@@ -97,7 +95,7 @@ class Telemetry:
                 self._tracker.seen(message, seen.at_s)
                 self._tracker.fold(settled := self._decoder.seen(message, seen.at_s))
                 self._observe(settled, now_s)
-                self._note_heard(event.bus, seen.at_s)
+                self._buses.heard(event.bus, seen.at_s)
 
     def frames_lost(self, event: FramesLost, now_s: float) -> None:
         """The kernel had no room for what came."""
@@ -109,7 +107,7 @@ class Telemetry:
         Between changes (`is_change`) frames go by unseen.
         """
         at_s = frame.received_at_s
-        self._note_heard(frame.bus, at_s)
+        self._buses.heard(frame.bus, at_s)
         if is_change:
             self._decoder.forget_count(frame)
         heard = self._decoder.hear(frame)
@@ -129,15 +127,12 @@ class Telemetry:
         return message if message is not None and self._decoder.refused_last(message) else None
 
     def bus_changed(self, event: BusChanged, now_s: float) -> None:
-        before = self._bus_state.get(event.bus)
-        if before is event.state:
-            return
-        self._bus_state[event.bus] = event.state
-        level = Level.NOTICE if event.state is BusState.UP else Level.WARNING
-        self._pending.log(level, "bus_changed", bus=event.bus, state=event.state.value)
-        self._is_state_due = True
-        fields = {"state": event.state.value, "before": None if before is None else before.value}
-        self._chronicle.bus("bus", event.bus, fields, now_s)
+        """An interface says that it is in another state."""
+        self._buses.changed(event, now_s)
+
+    def bus_looked(self, event: BusLooked, now_s: float) -> None:
+        """An interface was looked at."""
+        self._buses.looked(event, now_s)
 
     def clock_set(self, event: ClockSet, now_s: float) -> None:
         self._session.clock_offset_s = event.offset_s
@@ -180,7 +175,7 @@ class Telemetry:
             self._sweep_at_s = now_s + SWEEP_INTERVAL_S
             self._sweep(now_s)
         has_events, has_samples = self._tell_due(now_s)
-        self._is_state_due = self._is_state_due or has_samples
+        self._is_state_due = self._is_state_due or has_samples or self._buses.take_news()
         age_s = float("inf") if self._state_at_s is None else now_s - self._state_at_s
         is_time = age_s >= self._reporting.state_interval_s
         self._is_event_due = self._is_event_due or has_events
@@ -207,20 +202,24 @@ class Telemetry:
 
     def is_asleep(self, bus: str, now_s: float) -> bool:
         """No frame for the profile's time of silence: the bus sleeps, or was never heard."""
-        heard_at_s = self._heard_at_s.get(bus)
-        return heard_at_s is None or now_s - heard_at_s > self._silent_after_s[bus]
+        return self._buses.is_asleep(bus, now_s)
 
     def is_any_awake(self, now_s: float) -> bool:
         """Whether a bus of the profile is heard."""
-        return any(not self.is_asleep(name, now_s) for name in self._bus_state)
+        return self._buses.is_any_awake(now_s)
 
     def address(self, operator: int) -> None:
         """Telemetry goes to this operator from now on."""
         self._operator = operator
         self._forwarding.address(self._topics.of(operator, "evt"))
 
-    def state_of(self, bus: str) -> BusState:
-        return self._bus_state[bus]
+    def state_of(self, bus: str) -> BusHealth:
+        """How a bus is, as far as that has stood."""
+        return self._buses.state_of(bus)
+
+    def shown_by(self, bus: str) -> BusHealth:
+        """How a bus is by its last sign alone."""
+        return self._buses.shown_by(bus)
 
     def started(self, fields: Mapping[str, object], now_s: float) -> None:
         """The first word of a run."""
@@ -251,16 +250,14 @@ class Telemetry:
         return {
             **self._forwarding.status(),
             "use": self._use.value,
-            "buses": self._bus_words(now_s),
+            "buses": self._buses.words(now_s),
+            "bus_health": self._buses.status(now_s),
             "frames": {name: asdict(counts) for name, counts in self._decoder.counts.items()},
             "readings": {
                 path: wire.reading_document(reading, now_s, self._tracker.last_known(path))
                 for path, reading in self._tracker.snapshot(now_s).items()
             },
         }
-
-    def _note_heard(self, bus: str, at_s: float) -> None:
-        self._heard_at_s[bus] = max(self._heard_at_s.get(bus, at_s), at_s)
 
     # --- out ----------------------------------------------------------------------------------------------------
 
@@ -278,12 +275,14 @@ class Telemetry:
     def _sweep(self, now_s: float) -> None:
         """What time alone changes: values grow old, buses fall silent, the 12 V battery stays low."""
         self._observe_all(now_s)
-        self._notice_sleep(now_s)
-        is_asleep = all(self.is_asleep(name, now_s) for name in self._bus_state)
         paths = self._profile.paths
         self._use = vehicle_use(
-            lambda path: self._tracker.reading(path, now_s) if path in paths else None, is_asleep=is_asleep
+            lambda path: self._tracker.reading(path, now_s) if path in paths else None,
+            is_asleep=not self._buses.is_any_awake(now_s),
         )
+        # However old: when a bus falls silent every value of it is stale before that is noticed.
+        last_use = vehicle_use(self._tracker.last_known, is_asleep=False)
+        self._buses.handle_time(now_s, is_in_use=last_use is VehicleUse.DRIVING)
         self._reporter.use(self._use)
         self._chronicle.watch_low_voltage(now_s)
 
@@ -299,14 +298,6 @@ class Telemetry:
             if reading.quality is not Quality.UNKNOWN:
                 self._reporter.observe(reading, now_s)
 
-    def _notice_sleep(self, now_s: float) -> None:
-        for name in self._bus_state:
-            is_awake = not self.is_asleep(name, now_s)
-            if self._awake_told.get(name, False) != is_awake:
-                self._awake_told[name] = is_awake
-                self._is_state_due = True
-                self._chronicle.bus("bus_awake" if is_awake else "bus_asleep", name, {}, now_s)
-
     def _publish_state(self, now_s: float) -> None:
         self._state_at_s = now_s
         self._is_state_due = self._is_event_due = False
@@ -317,14 +308,8 @@ class Telemetry:
             self._session.sid,
             readings,
             {path: self._tracker.last_known(path) for path in readings},
-            self._bus_words(now_s),
+            self._buses.words(now_s),
             now_s,
             use=self._use.value,
         )
         self._pending.publish(self._topics.of(self._operator, "state"), payload, is_retained=True)
-
-    def _bus_words(self, now_s: float) -> dict[str, str]:
-        return {
-            name: state.value if state is not BusState.UP else "asleep" if self.is_asleep(name, now_s) else "awake"
-            for name, state in self._bus_state.items()
-        }

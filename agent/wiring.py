@@ -18,7 +18,7 @@ from agent.adapters.files import key_path, read_document
 from agent.adapters.journal import write_log
 from agent.errors import ConfigurationError
 from agent.model.effects import Level, Log
-from agent.model.events import BusChanged
+from agent.model.events import BusChanged, BusLooked
 from agent.profiles.watches import watches
 from agent.trusting import Beginning, beginning
 from agent.uplink.wire import Topics
@@ -81,7 +81,8 @@ def can_buses(
                 if message.bus == plan.name
             ],
             on_frame=on_frame,
-            on_state=lambda state, name=plan.name: on_link(BusChanged(name, state)),  # type: ignore[misc]
+            on_state=lambda state, sign, name=plan.name: on_link(BusChanged(name, state, sign)),  # type: ignore[misc]
+            on_look=lambda look, name=plan.name: on_news(BusLooked(name, look)),  # type: ignore[misc]
             on_progress=partial(on_progress, f"can.{plan.name}"),
             watching=Watching(
                 watches(profile, plan.name) if config.buses[plan.name].reception == "kernel" else (), on_change, on_news
@@ -108,7 +109,10 @@ async def buses_begun(buses: Mapping[str, CanBus]) -> None:
 def bus_status(buses: Mapping[str, CanBus]) -> dict[str, object]:
     """For the local status socket: what became of frames, and what the kernel says of the messages it watches."""
     return {
-        "can": {name: asdict(bus.counts) | {"conflated": dict(bus.conflated)} for name, bus in buses.items()},
+        "can": {
+            name: asdict(bus.counts) | {"conflated": dict(bus.conflated), "back_off_s": bus.back_off_s}
+            for name, bus in buses.items()
+        },
         "watched": {name: bus.statistics() for name, bus in buses.items()},
     }
 

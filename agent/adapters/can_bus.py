@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import can
 
 from agent.adapters.can_conflation import Conflation
-from agent.adapters.can_edge import SendList, controller_state
-from agent.adapters.can_port import bus_error, open_bus, receive_buffer_bytes, shut_down, state_after
+from agent.adapters.can_controller import INTERFACES, Controller
+from agent.adapters.can_edge import SendList, next_back_off_s
+from agent.adapters.can_port import bus_error, open_bus, receive_buffer_bytes, shut_down
 from agent.adapters.can_reception import Reception, Watching
 from agent.adapters.can_sending import (
     SEND_RETRY_S,
@@ -24,6 +25,7 @@ from agent.adapters.can_sending import (
 from agent.adapters.can_source import FrameCounts, Source, source_of
 from agent.adapters.clock import boot_s
 from agent.errors import BusError
+from agent.model.bus import BusLook, BusSign
 from agent.model.command import Reason
 from agent.model.frame import BusState, Frame, SendRule
 from agent.model.reception import MessageId
@@ -37,11 +39,8 @@ FRAMES_BEFORE_SEND = 4096
 # Whatever asks us to, no bus gets more than this from us in any second.
 FRAMES_PER_S_MAX = 50
 
-# A bus on which nothing fails is looked at so often, to show that somebody still does.
-PROGRESS_S = 15.0
-
-BACK_OFF_S_MIN = 1.0
-BACK_OFF_S_MAX = 60.0
+# A bus on which nothing fails is looked at so often, which also shows that somebody still does.
+PROGRESS_S = 5.0
 
 # Interfaces whose time stamps are wall time; others count from when the adapter was plugged in, or not at all.
 _WALL_TIME_INTERFACES = frozenset({"socketcan", "slcan", "virtual"})
@@ -50,9 +49,9 @@ _WALL_TIME_INTERFACES = frozenset({"socketcan", "slcan", "virtual"})
 class CanBus:
     """A bus as python-can's `interface` and `channel`; `run` keeps it open, `send` puts frames on it.
 
-    `on_frame` gets data frames of the `wanted_ids` (id, is extended) in order of arrival, `on_state` each change of
-    what the interface says of itself.  Both are called in the event loop; what they raise ends `run`.  `on_progress` is
-    called at every turn of `run`, with the seconds that are waited on purpose before the next.  Of frames of one of the
+    `on_frame` gets data frames of the `wanted_ids` (id, is extended) in order of arrival; `on_state` and `on_look` as
+    `Controller` has them.  All are called in the event loop; what they raise ends `run`.  `on_progress` is called at
+    every turn of `run`, with the seconds that are waited on purpose before the next.  Of frames of one of the
     `conflatable_ids` that wait together only the newest is given, as long as `may_conflate` says so.
     """
 
@@ -67,7 +66,8 @@ class CanBus:
         send_list: Sequence[SendRule],
         wanted_ids: Sequence[tuple[int, bool]],
         on_frame: Callable[[Frame], None],
-        on_state: Callable[[BusState], None],
+        on_state: Callable[[BusState, BusSign], None],
+        on_look: Callable[[BusLook], None] = lambda look: None,
         on_progress: Callable[[float], None] = lambda pause_s: None,
         conflatable_ids: Sequence[tuple[int, bool]] = (),
         may_conflate: Callable[[], bool] = lambda: True,
@@ -84,7 +84,6 @@ class CanBus:
         self._conflation = Conflation(conflatable_ids)
         self._may_conflate = may_conflate
         self._on_frame = on_frame
-        self._on_state = on_state
         self._on_progress = on_progress
         # Only SocketCAN has a kernel behind it.
         self._reception: Reception | None = None
@@ -92,7 +91,13 @@ class CanBus:
             room = receive_buffer_bytes(bitrate_bps, is_fd=is_fd)
             self._reception = Reception(bus, watching, self._wanted, self.counts, buffer_bytes=room)
         self.has_begun = asyncio.Event()  # it was opened once, or could not be
-        self._state: BusState | None = None
+        self._controller = Controller(
+            INTERFACES / channel if interface == "socketcan" else None,
+            sent=lambda: self.counts.sent,
+            on_state=on_state,
+            on_look=on_look,
+        )
+        self._back_off_s = 0.0
         self._bus: can.BusABC | None = None
         self._source: Source | None = None
         self._failed: asyncio.Future[None] | None = None
@@ -104,9 +109,13 @@ class CanBus:
         counts = self._conflation.counts.items()
         return {f"{number:08X}" if is_extended else f"{number:03X}": count for (number, is_extended), count in counts}
 
+    @property
+    def back_off_s(self) -> float:
+        """How long was waited before the interface was opened again, or is being waited; 0 if it never failed."""
+        return self._back_off_s
+
     async def run(self) -> None:
         """Keep the bus open until cancelled: after a failure it is opened again, at growing intervals."""
-        back_off_s = BACK_OFF_S_MIN
         try:
             while True:
                 opened_at_s = boot_s()
@@ -117,20 +126,20 @@ class CanBus:
                         await self._watched(self._failed)
                 except BusError as error:
                     self._shut()
-                    self._tell_state(state_after(error))
-                if boot_s() - opened_at_s > BACK_OFF_S_MAX:
-                    back_off_s = BACK_OFF_S_MIN
-                self._on_progress(back_off_s)
-                await asyncio.sleep(back_off_s)
-                back_off_s = min(2 * back_off_s, BACK_OFF_S_MAX)
+                    self._controller.failed(error)
+                    self.has_begun.set()
+                self._back_off_s = next_back_off_s(self._back_off_s, boot_s() - opened_at_s)
+                self._on_progress(self._back_off_s)
+                await asyncio.sleep(self._back_off_s)
                 self.counts.reopened += 1
         finally:
             self.close()
 
     async def _watched(self, failed: asyncio.Future[None]) -> None:
-        """Wait for the interface to fail, and raise what it failed with; in between show that somebody does."""
+        """Wait for the interface to fail, and raise what it failed with; in between look at it, and show so."""
         while not failed.done():
             self._on_progress(PROGRESS_S)
+            self._controller.look()
             await asyncio.wait({failed}, timeout=PROGRESS_S)
         failed.result()
 
@@ -168,7 +177,8 @@ class CanBus:
         except BusError:
             self._shut()
             raise
-        self._tell_state(BusState.UP)
+        self._controller.opened()
+        self.has_begun.set()
 
     def send(self, frame: Frame, not_after_s: float, may_leave: Callable[[], bool] = lambda: True) -> float:
         """Put a frame on the bus now, and return the boot time just after; FrameRefused if it did not leave.
@@ -228,7 +238,7 @@ class CanBus:
                 self._fail(error)
             if self._bus is None:
                 raise FrameRefused(Reason.CAN_DOWN, f"{self._name}: the interface is not open")
-            if self._state is BusState.BUS_OFF:
+            if self._controller.state is BusState.BUS_OFF:
                 raise FrameRefused(Reason.BUS_OFF, f"{self._name}: the controller is bus-off")
             now_s = boot_s()
             if now_s > not_after_s:
@@ -276,8 +286,7 @@ class CanBus:
 
     def _accept(self, message: can.Message, at_s: float) -> None:
         if message.is_error_frame:
-            if (state := controller_state(message.arbitration_id, bytes(message.data))) is not None:
-                self._tell_state(state)
+            self._controller.error_frame(message.arbitration_id, bytes(message.data))
             return
         arbitration_id, is_extended_id = message.arbitration_id, message.is_extended_id
         if message.is_remote_frame or (arbitration_id, is_extended_id) not in self._wanted:
@@ -288,17 +297,10 @@ class CanBus:
             # A serial line cut short: the rest of the frame is missing.
             self.counts.garbled += 1
             return
-        if self._state is BusState.BUS_OFF:
-            # Bus-off hears nothing; that something came means the controller has been restarted.
-            self._tell_state(BusState.UP)
+        if self._controller.state is BusState.BUS_OFF:
+            self._controller.heard()
         self.counts.received += 1
         self._on_frame(Frame(self._name, arbitration_id, data, at_s, is_extended_id, message.is_fd))
-
-    def _tell_state(self, state: BusState) -> None:
-        self.has_begun.set()
-        if state is not self._state:
-            self._state = state
-            self._on_state(state)
 
     def _fail(self, error: Exception) -> None:
         """Close at once (a descriptor that failed stays readable and would spin) and let `run` know why."""

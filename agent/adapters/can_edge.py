@@ -1,4 +1,4 @@
-"""What the CAN edge computes: when a frame arrived, what a controller says of itself, and what may be sent.
+"""What the CAN edge computes: when a frame arrived, what a controller says, when to try again, what may be sent.
 
 Pure functions.  The send list here is the second of two (SR-01): it is made from the profile's rules alone and
 shares no code with the engine's check, so that a fault in either does not put a frame on the bus.
@@ -7,19 +7,46 @@ shares no code with the engine's check, so that a fault in either does not put a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from agent.model.bus import BusSign
 from agent.model.frame import BusState, Frame, SendRule
 
 # A wall clock that was set is off by more than this; slewing (500 ppm at most) takes ten seconds to get here.
 CLOCK_STEP_S = 0.005
 
-# linux/can/error.h: classes in the id of an error frame, and bits of its second byte.
+BACK_OFF_S_MIN = 1.0
+BACK_OFF_S_MAX = 60.0
+
+# linux/can/error.h: classes in the id of an error frame, the weightiest first, and bits of its second byte.
 _ERROR_CONTROLLER = 0x004
-_ERROR_BUS_OFF = 0x040
-_ERROR_RESTARTED = 0x100
-_CONTROLLER_PASSIVE = 0x30
-_CONTROLLER_ACTIVE = 0x40
+_CLASSES: tuple[tuple[int, BusSign], ...] = (
+    (0x040, BusSign.CONTROLLER_OFF),
+    (0x100, BusSign.CONTROLLER_RESTARTED),
+    (0x001, BusSign.SEND_TIMEOUT),
+    (0x020, BusSign.NO_ACKNOWLEDGEMENT),
+    (0x08A, BusSign.PROTOCOL_ERROR),  # protocol violation, lost arbitration, bus error
+)
+_CONTROLLER: tuple[tuple[int, BusSign], ...] = (
+    (0x30, BusSign.CONTROLLER_PASSIVE),
+    (0x0C, BusSign.CONTROLLER_WARNING),
+    (0x40, BusSign.CONTROLLER_ACTIVE),
+    (0x03, BusSign.OVERFLOW),
+)
+
+STATE_SHOWN: Mapping[BusSign, BusState] = {
+    BusSign.LINK_UP: BusState.UP,
+    BusSign.LINK_DOWN: BusState.DOWN,
+    BusSign.LINK_GONE: BusState.GONE,
+    BusSign.NO_CARRIER: BusState.BUS_OFF,
+    BusSign.CONTROLLER_OFF: BusState.BUS_OFF,
+    BusSign.CONTROLLER_RESTARTED: BusState.UP,
+    BusSign.CONTROLLER_PASSIVE: BusState.ERROR_PASSIVE,
+    # A level of warning is still error-active.
+    BusSign.CONTROLLER_WARNING: BusState.UP,
+    BusSign.CONTROLLER_ACTIVE: BusState.UP,
+}
+"""The state of the interface that a sign shows, where it shows one whatever was before."""
 
 
 def arrival_s(
@@ -39,18 +66,25 @@ def arrival_s(
     return min(at_s, now_s)
 
 
-def controller_state(error_class: int, data: bytes) -> BusState | None:
-    """What an error frame says of the controller's state; None if it speaks of something else (linux/can/error.h)."""
-    if error_class & _ERROR_BUS_OFF:
-        return BusState.BUS_OFF
-    if error_class & _ERROR_RESTARTED:
-        return BusState.UP
+def next_back_off_s(before_s: float, open_for_s: float) -> float:
+    """How long to wait before an interface is opened again, `before_s` the wait before this try, 0 if there was none.
+
+    One that stayed open for longer than the longest wait has failed for the first time.
+    """
+    if before_s == 0.0 or open_for_s > BACK_OFF_S_MAX:
+        return BACK_OFF_S_MIN
+    return min(2 * before_s, BACK_OFF_S_MAX)
+
+
+def sign_of(error_class: int, data: bytes) -> BusSign | None:
+    """The weightiest thing an error frame says, the controller's state before single faults; None: nothing of use."""
+    classes = (sign for mask, sign in _CLASSES if error_class & mask)
+    first = next(classes, None)
+    if first in (BusSign.CONTROLLER_OFF, BusSign.CONTROLLER_RESTARTED):
+        return first
     if error_class & _ERROR_CONTROLLER and len(data) > 1:
-        if data[1] & _CONTROLLER_PASSIVE:
-            return BusState.ERROR_PASSIVE
-        if data[1] & _CONTROLLER_ACTIVE:
-            return BusState.UP
-    return None
+        return next((sign for mask, sign in _CONTROLLER if data[1] & mask), first)
+    return first
 
 
 class SendList:

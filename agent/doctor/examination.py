@@ -16,6 +16,7 @@ from agent.doctor.asking import NotAskedError
 from agent.doctor.checks.broker import AgentLink, check_allowed, check_connection, check_link, check_own_certificate
 from agent.doctor.checks.bus import BusFacts, HeardFacts, check_bus
 from agent.doctor.checks.finding import Finding, fault, ok, unknown
+from agent.doctor.checks.health import HealthFacts, check_health
 from agent.doctor.checks.machine import check_clock, check_hardware_watchdog, check_store, check_supply
 from agent.doctor.checks.unit import KeyFacts, check_key, check_unit
 from agent.doctor.configured import Configured, Load
@@ -32,6 +33,7 @@ from agent.doctor.system import (
     unit_properties,
 )
 from agent.errors import AgentError
+from agent.model.bus import BusHealth
 from agent.model.events import ClockTrust
 from agent.policy.happenings import LOW_VOLTAGE
 from agent.profiles.schema import BusPlan, Profile
@@ -114,6 +116,7 @@ class _Examined:
         for bus in profile.buses:
             if bus.name in tables:
                 yield from check_bus(self._bus_facts(profile, bus, heard.get(bus.name), self._told(bus.name)))
+                yield check_health(bus.name, self._health(bus.name))
 
     def broker(self) -> Iterator[Finding]:
         facts = broker_facts(self._config.broker, self._directory)
@@ -154,6 +157,18 @@ class _Examined:
         frames = sum(counts.get(name, (0, 0))[0] for name in messages)
         how = f"by the running agent in {self._status['uptime_s']:.0f} s"
         return heard_facts(how, frames, 0, counts, messages)
+
+    def _health(self, bus: str) -> HealthFacts | str:
+        if isinstance(self._status, str):
+            return self._status
+        told = self._status["bus_health"][bus]
+        return HealthFacts(
+            BusHealth(told["state"]),
+            told["cause"] or "",
+            told["age_s"] or 0.0,
+            told["changes"],
+            told["counters"]["errors"],
+        )
 
     def _bus_facts(
         self, profile: Profile, bus: BusPlan, heard: HeardFacts | str | None, told: HeardFacts | str

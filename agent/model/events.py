@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from agent.model.bus import BusLook, BusSign
 from agent.model.command import Reason
 from agent.model.frame import BusState
 from agent.model.reception import Seen
@@ -23,8 +24,19 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class BusChanged:
+    """An interface is in another state, and what showed it; None: nothing is known beyond the state."""
+
     bus: str
     state: BusState
+    sign: BusSign | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BusLooked:
+    """What is counted of a bus, looked at every few seconds and before a `BusChanged`."""
+
+    bus: str
+    look: BusLook
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +148,7 @@ class StopAsked:
 
 LinkEvent = (
     BusChanged
+    | BusLooked
     | MessagesSeen
     | FramesLost
     | FrameSent

@@ -7,13 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from agent.model.bus import BusHealth
 from agent.model.clause import is_met
-from agent.model.command import Reason
+from agent.model.command import Action, Reason
 from agent.model.reading import Quality, Reading, Value
 from agent.model.recipe import Precondition
 
 Verdict = tuple[Reason | None, tuple[Reading, ...]]
 """The reason to refuse, None if allowed; and a reading for each precondition, the decisive one first."""
+
+
+_REFUSED_ON = {
+    BusHealth.UNKNOWN: Reason.CAN_DOWN,
+    BusHealth.BUS_OFF: Reason.BUS_OFF,
+    BusHealth.DOWN: Reason.CAN_DOWN,
+    BusHealth.REMOVED: Reason.CAN_DOWN,
+}
+
+
+def permit_bus(action: Action, state: BusHealth, shown: BusHealth) -> Reason | None:
+    """Refuse at once what a bus cannot carry: `state` as far as it has stood, `shown` by its last sign.
+
+    A lock is tried as soon as it can be sent at all, everything else once the bus has stood (SR-06).  An error-passive
+    controller sends, and to wake a sleeping bus makes one passive: nobody acknowledges the first frames.
+    """
+    return _REFUSED_ON.get(shown if action is Action.LOCK else state)
 
 
 def permit(

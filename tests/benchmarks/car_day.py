@@ -211,7 +211,7 @@ async def live_day(site: Site, plan: Plan, clock: DayClock, card: Card | None) -
             car,
             Traffic(car.body),
             on_frame=app._frame,
-            on_state=lambda state: app._link(BusChanged("body", state)),
+            on_state=lambda state, sign: app._link(BusChanged("body", state, sign)),
         )
         app.watch(bus, count)
         clock.is_busy = lambda: app.is_waiting_for_broker

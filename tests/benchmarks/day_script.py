@@ -17,6 +17,7 @@ from agent.adapters.can_source import FrameCounts
 from agent.adapters.clock import boot_s
 from agent.bench.car import VirtualCar
 from agent.bench.car_body import CarBody, Opening
+from agent.model.bus import BusSign
 from agent.model.command import Reason
 from agent.model.frame import BusState, Frame
 
@@ -113,7 +114,7 @@ class BusInProcess:
         traffic: Traffic,
         *,
         on_frame: Callable[[Frame], None],
-        on_state: Callable[[BusState], None],
+        on_state: Callable[[BusState, BusSign], None],
     ) -> None:
         self.counts = FrameCounts()
         self._car = car
@@ -122,7 +123,7 @@ class BusInProcess:
         self._on_state = on_state
 
     async def run(self) -> None:
-        self._on_state(BusState.UP)
+        self._on_state(BusState.UP, BusSign.LINK_UP)
         while True:
             self._step()
             await asyncio.sleep(IDLE_STEP_S if self._car.is_asleep else CAR_STEP_S)

@@ -28,6 +28,7 @@ from cantools.database.can import Database
 from agent.adapters.can_bus import CanBus
 from agent.decode.decoder import Decoder
 from agent.errors import EXIT_DONE
+from agent.model.bus import BusSign
 from agent.model.frame import BusState, Frame
 from agent.state.tracker import Tracker
 from tests.benchmarks.decoding import BUS, profile
@@ -69,7 +70,7 @@ async def _agent(messages: Sequence[can.Message]) -> float:
     def on_frame(frame: Frame) -> None:
         tracker.hear(decoder.hear(frame), frame.received_at_s)
 
-    def on_state(state: BusState) -> None:
+    def on_state(state: BusState, sign: BusSign) -> None:
         is_up.set()
 
     bus = CanBus(

@@ -20,7 +20,7 @@ NOUNS = {"errors", "faults", "model"}
 SHAPES = NOUNS | {"profiles", "config"}
 STAGES = {"decode", "state", "policy", "uplink", "health"}
 ENGINE = {
-    *("engine", "commanding", "acting", "trusting", "telemetry", "forwarding", "chronicle", "link_watch"),
+    *("engine", "commanding", "acting", "trusting", "telemetry", "bus_watch", "forwarding", "chronicle", "link_watch"),
     *("pending", "ledger", "answers", "replay", "returning", "session"),
 }
 """The engine and the parts it was cut into: the only modules that know more than one stage."""

@@ -13,9 +13,9 @@ import jsonschema
 import pytest
 
 from agent.link_watch import LinkProblem
+from agent.model.bus import BusHealth, BusSign
 from agent.model.command import Action, Executed, Reason, Stage
 from agent.model.events import ClockTrust
-from agent.model.frame import BusState
 from agent.model.reading import Quality
 from agent.model.use import VehicleUse
 from agent.policy.happenings import _WORDS
@@ -111,7 +111,8 @@ def test_words_are_those_of_the_code() -> None:
     assert set(SCHEMAS["reason"]["enum"]) == lower(Reason)
     assert set(SCHEMAS["clockWord"]["enum"]) == lower(ClockTrust)
     assert set(SCHEMAS["clockTrust"]["enum"]) == set(ClockTrust)
-    assert set(SCHEMAS["interfaceState"]["enum"]) == {state.value for state in BusState}
+    assert set(SCHEMAS["busState"]["enum"]) == {state.value for state in BusHealth}
+    assert set(SCHEMAS["busSign"]["enum"]) == {sign.value for sign in BusSign}
     assert set(properties["link"]["problem"]["enum"]) == {problem.value for problem in LinkProblem}
     assert set(properties["command"]["stage"]["enum"]) == {stage.name.lower() for stage in Stage if stage.is_final}
     assert set(properties["command"]["executed"]["enum"]) == lower(Executed)

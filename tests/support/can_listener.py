@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from agent.adapters.can_bus import CanBus
 from agent.adapters.can_reception import Watching
+from agent.model.bus import BusSign
 from agent.model.events import FramesLost, MessagesSeen
 from agent.model.frame import BusState, Frame, SendRule
 from agent.model.reception import Watch
@@ -41,7 +42,7 @@ class CanListener:
         """What the kernel picked out and was not asked for yet."""
         return [self._changes.get_nowait() for _ in range(self._changes.qsize())]
 
-    def on_state(self, state: BusState) -> None:
+    def on_state(self, state: BusState, sign: BusSign) -> None:
         self._states.put_nowait(state)
 
     async def frame(self) -> Frame:
@@ -82,8 +83,9 @@ async def running_bus(
     may_conflate: Callable[[], bool] = lambda: True,
     watches: Sequence[Watch] = (),
     bus: str = "body",
+    first: BusState = BusState.UP,
 ) -> AsyncIterator[CanBus]:
-    """A `CanBus` whose `run` is under way, and which has said that it is up."""
+    """A `CanBus` whose `run` is under way, and which has said that it is up, or what else comes `first`."""
     can_bus = CanBus(
         bus,
         interface=interface,
@@ -100,6 +102,6 @@ async def running_bus(
     )
     async with asyncio.TaskGroup() as group:
         running = group.create_task(can_bus.run(), name="bus")
-        await listener.until(BusState.UP)
+        await listener.until(first)
         yield can_bus
         running.cancel()

@@ -23,7 +23,7 @@ mount -t tmpfs run /run || fail "no tmpfs"
 mkdir -m 1777 /run/tmp
 
 modules=/usr/lib/uml/modules/$(uname -r)
-for module in can can-raw can-bcm can-dev vcan; do # in the order of their dependencies
+for module in can can-raw can-bcm can-dev vcan vxcan; do # in the order of their dependencies
     insmod "$(find "$modules" -name "$module.ko")" || fail "cannot load $module from $modules"
 done
 ip link set lo up && ip link add dev vcan0 type vcan && ip link set vcan0 up || fail "cannot bring up vcan0"

@@ -11,15 +11,17 @@ import pytest
 
 from agent.config import Config, parse_config
 from agent.forwarding import LATE_S, REFUSAL_PAUSE_S, STORE_RETRY_S
+from agent.model.bus import BusHealth, BusLook, BusSign, LinkCounts
 from agent.model.effects import Effect, Fetch, Log, Persist, Publish
-from agent.model.events import BusChanged, ClockSet, ClockTrust, MessagesSeen
+from agent.model.events import BusChanged, BusLooked, ClockSet, ClockTrust, MessagesSeen
 from agent.model.frame import BusState
 from agent.model.reception import MessageId, Seen
 from agent.model.records import OutboxStored, Priority, Recovered, RunNoted, SequenceReserved
 from agent.pending import Pending
 from agent.policy.happenings import LOW_VOLTAGE, LOW_VOLTAGE_OVER_STAND_S, LOW_VOLTAGE_STAND_S
-from agent.profiles.schema import Profile, ReportRule, SettleRule
+from agent.profiles.schema import EVENTS_PER_HOUR_MAX, Profile, ReportRule, SettleRule
 from agent.session import Session
+from agent.state.bus_health import STAND_S
 from agent.telemetry import SWEEP_INTERVAL_S, Telemetry
 from agent.uplink.outbox import IN_FLIGHT_MAX, REMOVALS_MAX, UNWRITTEN_BYTES_MAX
 from tests.support.disk import OutboxDisk
@@ -235,7 +237,7 @@ def test_silence_is_told_as_stale_and_asleep() -> None:
     car = Car()
     car.connect()
     car.telemetry.bus_changed(BusChanged("body", BusState.UP), car.now_s)
-    car.run(2.0, 50, 1)
+    car.run(2.0, 0, 1)
     car.taken("evt")
     car.run(20.0)
     events = car.taken("evt")
@@ -245,7 +247,70 @@ def test_silence_is_told_as_stale_and_asleep() -> None:
     state = car.taken("state")[-1]
     assert state["buses"] == {"body": "asleep"}
     assert state["readings"][SPEED]["value"] is None
-    assert state["readings"][SPEED]["last_value"] == 50
+    assert state["readings"][SPEED]["last_value"] == 0
+
+
+def test_silence_of_a_car_that_was_driving_is_a_fault_and_no_sleep() -> None:
+    """SR-10: told by itself; and what is heard again is no waking."""
+    car = Car()
+    car.connect()
+    car.telemetry.bus_changed(BusChanged("body", BusState.UP), car.now_s)
+    car.run(2.0, 50, 1)
+    car.taken("evt")
+    car.run(20.0)
+    events = [event for event in car.taken("evt") if "bus" in event]
+    assert [(event["kind"], event["state"], event["before"], event["cause"]) for event in events] == [
+        ("bus_health", "silent", "error_active", "silence")
+    ]
+    car.telemetry.report_now(car.now_s)
+    car.perform()
+    assert car.taken("state")[-1]["buses"] == {"body": "silent"}
+    assert car.telemetry.is_asleep("body", car.now_s)  # a command wakes it, or says that it does not wake
+    car.run(STAND_S + 1.0, 0, 1)
+    events = [event for event in car.taken("evt") if "bus" in event]
+    assert [(event["kind"], event["state"], event["cause"]) for event in events] == [
+        ("bus_health", "error_active", "heard")
+    ]
+    car.run(20.0)
+    assert [event["kind"] for event in car.taken("evt") if "bus" in event] == ["bus_asleep"]
+
+
+def test_a_bus_that_cannot_be_heard_is_not_said_to_sleep() -> None:
+    """SR-05: nobody knows."""
+    car = Car()
+    car.connect()
+    car.telemetry.bus_changed(BusChanged("body", BusState.UP), car.now_s)
+    car.run(2.0, 0, 1)
+    car.telemetry.bus_changed(BusChanged("body", BusState.GONE), car.now_s)
+    car.taken("evt")
+    car.run(20.0)
+    assert [event["kind"] for event in car.taken("evt") if "bus" in event] == ["bus_health"]
+    car.telemetry.bus_changed(BusChanged("body", BusState.UP), car.now_s)
+    car.run(STAND_S + 1.0)
+    assert [event["kind"] for event in car.taken("evt") if "bus" in event] == ["bus_health", "bus_asleep"]
+
+
+def test_a_change_of_a_bus_is_told_with_its_cause_and_counters_and_no_oftener_than_the_cap() -> None:
+    """SR-09."""
+    car = Car()
+    car.connect()
+    car.telemetry.bus_changed(BusChanged("body", BusState.UP, BusSign.LINK_UP), car.now_s)
+    look = BusLook({BusSign.CONTROLLER_OFF: 1}, 0, LinkCounts(9, 8, 7, 6, 5, 4))
+    car.telemetry.bus_looked(BusLooked("body", look), car.now_s)
+    car.perform()
+    car.taken("evt")
+    for _ in range(2 * EVENTS_PER_HOUR_MAX):
+        car.telemetry.bus_changed(BusChanged("body", BusState.BUS_OFF, BusSign.CONTROLLER_OFF), car.now_s)
+        car.telemetry.bus_changed(BusChanged("body", BusState.UP, BusSign.CONTROLLER_RESTARTED), car.now_s)
+        car.run(STAND_S + 1.0)
+    told = [event for event in car.taken("evt") if event["kind"] == "bus_health"]
+    link = {"rx_packets": 9, "tx_packets": 8, "rx_errors": 7, "tx_errors": 6, "rx_dropped": 5, "tx_dropped": 4}
+    assert [(event["state"], event["cause"]) for event in told[:2]] == [
+        ("bus_off", "controller_off"),
+        ("error_active", "controller_restarted"),
+    ]
+    assert told[0]["counters"] == {"errors": {"controller_off": 1}, "link": link}
+    assert len(told) == EVENTS_PER_HOUR_MAX - 1
 
 
 def test_frame_that_waited_longer_than_its_freshness_is_told_as_stale() -> None:
@@ -290,13 +355,31 @@ def test_records_carry_the_wall_time_as_far_as_it_is_known() -> None:
     assert clock["session_started_unix_s"] + before["session_ms"] / 1000 == 1e9 + 1000
 
 
+def test_a_bus_of_which_nothing_was_said_is_unknown() -> None:
+    """SR-05: no interface has a state by default."""
+    car = Car()
+    status = car.telemetry.status(car.now_s)
+    assert status["buses"] == {"body": "unknown"}
+    assert status["bus_health"] == {
+        "body": {
+            "state": "unknown",
+            "shown": "unknown",
+            "cause": None,
+            "before": None,
+            "age_s": None,
+            "changes": 0,
+            "counters": {"errors": {}},
+        }
+    }
+
+
 def test_state_of_a_bus_is_logged_once_for_each_change() -> None:
     car = Car()
     for state in (BusState.UP, BusState.UP, BusState.BUS_OFF):
         car.telemetry.bus_changed(BusChanged("body", state), car.now_s)
     car.perform()
-    assert [line.fields["state"] for line in car.logged] == ["up", "bus_off"]
-    assert car.telemetry.state_of("body") is BusState.BUS_OFF
+    assert [line.fields["state"] for line in car.logged] == ["error_active", "bus_off"]
+    assert car.telemetry.state_of("body") is BusHealth.BUS_OFF
     assert car.telemetry.status(car.now_s)["buses"] == {"body": "bus_off"}
 
 

@@ -120,7 +120,7 @@ def _adapter(bus: BusFacts) -> Finding:
     name, adapter = f"can.{bus.name}.link", f"{bus.interface} {bus.channel}"
     if not bus.word:
         return unknown(name, f"{adapter} is opened by the agent, which is not there to be asked")
-    if bus.word in ("awake", "asleep"):
+    if bus.word in ("awake", "asleep", "silent", "error_passive"):
         return ok(name, f"{adapter} is open")
     advice = "See journalctl --unit carshare-agent; the unit must be given the device: drop-ins/uart.conf"
     return fault(name, f"{adapter}: {bus.word}", advice)

@@ -216,7 +216,7 @@ async def test_what_a_listener_raises_ends_run(car: can.BusABC, channel: str) ->
         send_list=[],
         wanted_ids=[(0x123, False)],
         on_frame=refuse,
-        on_state=lambda state: None,
+        on_state=lambda state, sign: None,
     )
     await bus.open()
     car.send(status())
@@ -246,7 +246,7 @@ async def test_an_interface_python_can_does_not_know_is_a_fault_of_the_configura
         send_list=[],
         wanted_ids=[],
         on_frame=lambda frame: None,
-        on_state=lambda state: None,
+        on_state=lambda state, sign: None,
     )
     with pytest.raises(ConfigurationError, match="no_such_interface"):
         await asyncio.wait_for(bus.run(), 10)
@@ -374,7 +374,7 @@ async def test_giving_up_while_an_adapter_boots_leaves_it_closed(adapter: Serial
         send_list=[],
         wanted_ids=[],
         on_frame=lambda frame: None,
-        on_state=lambda state: None,
+        on_state=lambda state, sign: None,
     )
     running = asyncio.create_task(bus.run())
     await asyncio.sleep(0)

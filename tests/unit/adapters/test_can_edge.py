@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.adapters.can_edge import CLOCK_STEP_S, SendList, arrival_s, controller_state
+from agent.adapters.can_edge import CLOCK_STEP_S, STATE_SHOWN, SendList, arrival_s, next_back_off_s, sign_of
+from agent.model.bus import BusSign
 from agent.model.frame import BusState, Frame, SendRule
 
 UNLOCK = SendRule(
@@ -75,7 +76,10 @@ def test_a_stamp_that_is_no_number_counts_as_old() -> None:
         (0x004, bytes([0, 0x10, 0, 0, 0, 0, 0, 0]), BusState.ERROR_PASSIVE),
         (0x004, bytes([0, 0x20, 0, 0, 0, 0, 0, 0]), BusState.ERROR_PASSIVE),
         (0x004, bytes([0, 0x40, 0, 0, 0, 0, 0, 0]), BusState.UP),
-        (0x004, bytes([0, 0x08, 0, 0, 0, 0, 0, 0]), None),  # a warning level: still error-active
+        (0x004, bytes([0, 0x08, 0, 0, 0, 0, 0, 0]), BusState.UP),  # a warning level: still error-active
+        (0x004, bytes([0, 0x14, 0, 0, 0, 0, 0, 0]), BusState.ERROR_PASSIVE),  # one counter passive, the other warns
+        (0x004, bytes([0, 0x01, 0, 0, 0, 0, 0, 0]), None),  # overflow
+        (0x02C, bytes([0, 0x20, 0, 0, 0, 0, 0, 0]), BusState.ERROR_PASSIVE),  # with single faults beside it
         (0x044, bytes([0, 0x10, 0, 0, 0, 0, 0, 0]), BusState.BUS_OFF),
         (0x008, bytes(8), None),  # protocol violation
         (0x080, bytes(8), None),  # bus error
@@ -83,7 +87,43 @@ def test_a_stamp_that_is_no_number_counts_as_old() -> None:
     ],
 )
 def test_error_frames_say_the_controllers_state(error_class: int, data: bytes, state: BusState | None) -> None:
-    assert controller_state(error_class, data) is state
+    sign = sign_of(error_class, data)
+    assert (None if sign is None else STATE_SHOWN.get(sign)) is state
+
+
+@pytest.mark.parametrize(
+    ("error_class", "detail", "sign"),
+    [
+        (0x001, 0, BusSign.SEND_TIMEOUT),
+        (0x002, 0, BusSign.PROTOCOL_ERROR),  # lost arbitration
+        (0x004, 0x00, None),
+        (0x004, 0x01, BusSign.OVERFLOW),
+        (0x004, 0x04, BusSign.CONTROLLER_WARNING),
+        (0x004, 0x10, BusSign.CONTROLLER_PASSIVE),
+        (0x004, 0x40, BusSign.CONTROLLER_ACTIVE),
+        (0x008, 0, BusSign.PROTOCOL_ERROR),
+        (0x010, 0, None),  # the transceiver: nothing is made of it
+        (0x020, 0, BusSign.NO_ACKNOWLEDGEMENT),
+        (0x040, 0, BusSign.CONTROLLER_OFF),
+        (0x080, 0, BusSign.PROTOCOL_ERROR),
+        (0x100, 0, BusSign.CONTROLLER_RESTARTED),
+        (0x140, 0, BusSign.CONTROLLER_OFF),
+        (0x0A8, 0, BusSign.NO_ACKNOWLEDGEMENT),
+    ],
+)
+def test_an_error_frame_says_one_thing_the_weightiest(error_class: int, detail: int, sign: BusSign | None) -> None:
+    assert sign_of(error_class, bytes([0, detail, 0, 0, 0, 0, 0, 0])) is sign
+
+
+def test_an_interface_is_opened_again_after_a_second_then_twice_as_long_up_to_a_minute() -> None:
+    """SR-09, R10."""
+    waits, wait_s = [], 0.0
+    for _ in range(9):
+        wait_s = next_back_off_s(wait_s, open_for_s=0.01)
+        waits.append(wait_s)
+    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
+    assert next_back_off_s(60.0, open_for_s=60.0) == 60.0
+    assert next_back_off_s(60.0, open_for_s=60.1) == 1.0
 
 
 def test_a_frame_on_the_send_list_may_go_with_any_counter_and_checksum() -> None:

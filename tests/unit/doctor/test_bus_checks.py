@@ -58,7 +58,7 @@ def findings(facts: BusFacts) -> dict[str, Finding]:
         (controller(state="ERROR-PASSIVE"), "link", WARNING, "error-passive"),
         (SERIAL, "link", UNKNOWN, "not there to be asked"),
         (replace(SERIAL, word="awake"), "link", OK, "slcan /dev/ttyACM0 is open"),
-        (replace(SERIAL, word="gone"), "link", FAULT, "gone"),
+        (replace(SERIAL, word="removed"), "link", FAULT, "removed"),
         (SHIPPED, "bit_rate", OK, "500 kbit/s"),
         (controller(bitrate_bps=250_000), "bit_rate", FAULT, "has 250 kbit/s, the profile says 500 kbit/s"),
         (controller(bitrate_bps=None), "bit_rate", FAULT, "none set"),

@@ -10,10 +10,11 @@ from dataclasses import replace
 
 import pytest
 
-from agent.model.command import Reason
+from agent.model.bus import BusHealth
+from agent.model.command import Action, Reason
 from agent.model.reading import Quality, Reading, Value
 from agent.model.recipe import Precondition
-from agent.policy.permits import permit, permit_asleep
+from agent.policy.permits import permit, permit_asleep, permit_bus
 
 SPEED, IGNITION, DOOR, SUPPLY, GEAR = (
     "Vehicle.Speed",
@@ -210,3 +211,21 @@ def test_on_a_sleeping_bus_each_rule_is_asked_of_its_own_path() -> None:
     known = {SPEED: ok(SPEED, 0.0), IGNITION: ok(IGNITION, True)}
     found = permit_asleep(DISABLE_DRIVE, known.__getitem__)
     assert found == (Reason.IGNITION_ON, (known[IGNITION], known[SPEED]))
+
+
+@pytest.mark.parametrize("shown", BusHealth)
+@pytest.mark.parametrize("state", BusHealth)
+@pytest.mark.parametrize("action", [action for action in Action if action not in (Action.REPORT, Action.CHECK_RETURN)])
+def test_a_lock_wants_a_bus_that_sends_now_and_all_else_one_that_has_stood_sr_06(
+    action: Action, state: BusHealth, shown: BusHealth
+) -> None:
+    reasons = {
+        BusHealth.UNKNOWN: Reason.CAN_DOWN,
+        BusHealth.ERROR_ACTIVE: None,
+        BusHealth.SILENT: None,
+        BusHealth.ERROR_PASSIVE: None,
+        BusHealth.BUS_OFF: Reason.BUS_OFF,
+        BusHealth.DOWN: Reason.CAN_DOWN,
+        BusHealth.REMOVED: Reason.CAN_DOWN,
+    }
+    assert permit_bus(action, state, shown) is reasons[shown if action is Action.LOCK else state]
