@@ -1,4 +1,4 @@
-"""Recorded logs as frames, in every format python-can reads, plain or compressed."""
+"""Recorded logs as frames: every format python-can reads, CRTD and SavvyCAN's CSV, plain or compressed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Logs that are text: candump's own format by ourselves, the others by python-can, every line counted and bounded.
+"""Logs that are text: candump's, CRTD and SavvyCAN's by ourselves, the others by python-can; every line counted and
+bounded.
 
 python-can's candump reader takes most error frames for data frames (seen in 4.6.1: only bus errors are recognised).
 """
@@ -11,10 +12,13 @@ from typing import BinaryIO, TextIO, cast
 
 import can
 
+from agent.adapters.log_crtd import frames_in_crtd
 from agent.adapters.log_frame import LogFaultError, checked_data, checked_id, frame_of
+from agent.adapters.log_savvycan import frames_in_savvycan, is_savvycan
 from agent.model.frame import Frame
 
-TEXT_SUFFIXES = (".asc", ".csv", ".log", ".trc")
+CRTD_SUFFIXES = (".crt", ".crtd")
+TEXT_SUFFIXES = (".asc", *CRTD_SUFFIXES, ".csv", ".log", ".trc")
 
 # A CAN FD frame takes 400 bytes in the most talkative of the formats, and remarks may be longer.
 LINE_BYTES_MAX = 4096
@@ -38,8 +42,18 @@ class Lines(Iterator[str]):
     def __init__(self, file: BinaryIO) -> None:
         self.number = 0
         self._file = file
+        self._ahead: str | None = None
+
+    def peek(self) -> str:
+        """The next line, which is still the next after this; "" at the end."""
+        if self._ahead is None:
+            self._ahead = next(self, None)
+        return self._ahead or ""
 
     def __next__(self) -> str:
+        if (line := self._ahead) is not None:
+            self._ahead = None
+            return line
         self.number += 1
         raw = self._file.readline(LINE_BYTES_MAX)
         if not raw:
@@ -59,6 +73,12 @@ def frames_in_text(suffix: str, lines: Lines) -> Iterator[Frame]:
     """Frames of a text log in the format of that suffix. Raises LogFaultError, and whatever python-can trips over."""
     if suffix == ".log":
         yield from filter(None, map(candump_frame, filter(None, map(str.strip, lines))))
+        return
+    if suffix in CRTD_SUFFIXES:
+        yield from frames_in_crtd(lines)
+        return
+    if suffix == ".csv" and is_savvycan(lines.peek()):
+        yield from frames_in_savvycan(next(lines), lines)
         return
     file = cast("TextIO", lines)
     reader: can.io.generic.MessageReader

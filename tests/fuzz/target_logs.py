@@ -14,12 +14,16 @@ from typing import Any
 import can
 
 from agent.adapters.log_reader import SUFFIXES, read_log
+from agent.adapters.log_text import CRTD_SUFFIXES
 from agent.errors import ConfigurationError
 from agent.model.frame import Frame
 from tests.fuzz.intake import Intake
 
+FORMATS = (".asc", ".csv", ".log", ".trc", ".blf", ".db", ".crt", ".crtd")
+"""In an order of their own, which the inputs kept in `corpus/` count by: a new format comes last."""
+
 PACKINGS = ("", ".gz", ".xz")
-TEXT_FORMATS = (".asc", ".csv", ".log", ".trc")
+TEXT_FORMATS = (".asc", ".crt", ".crtd", ".csv", ".log", ".trc")
 FRAMES_A_BYTE_MAX = 1.0
 """No format writes a frame in less than some ten bytes; a reader that gives more of them has lost its way."""
 
@@ -29,7 +33,8 @@ TOKENS = (
     b"nan", b"inf", b"-1", b"1e400", b"800", b"20000000", b"FFFFFFFF", b"#", b"##1", b"#R", b",", b"\n", b"\n;",
     b"\r\n", b"CANFD", b"Rx", b"ErrorFrame", b"1.0,0x123,0,0,0,1,AA==\n", b"base dec", b";$FILEVERSION=2.1\n",
     b"LOBJ", b"LOGG", b"\x0a\x00\x00\x00", bytes(4), b"\xff" * 4, b"\x10\x00\x00\x00", b"\x01\x00", b"messages",
-    b"CREATE VIEW", b"\x1f\x8b", b"\xfd7zXZ",
+    b"CREATE VIEW", b"\x1f\x8b", b"\xfd7zXZ", b"\n1.5 2R11 213 0 C0\n", b"\n1.5 T29 1234 0\n", b"CVR 3.1",
+    b"Time Stamp,ID,Extended,Dir,Bus,LEN,D1\n", b"\n1500000,0000021A,false,Rx,0,1,FE,\n", b"\n1.5,21A,true,Tx,1,0,\n",
 )  # fmt: skip
 """What the formats are made of."""
 
@@ -39,7 +44,7 @@ _PACKED_HERE, _AS_IT_IS = range(2)
 
 def run(data: bytes) -> None:
     intake = Intake(data)
-    suffix, packing = SUFFIXES[intake.number() % len(SUFFIXES)], PACKINGS[intake.number() % len(PACKINGS)]
+    suffix, packing = FORMATS[intake.number() % len(FORMATS)], PACKINGS[intake.number() % len(PACKINGS)]
     is_packed_here = intake.number() % 2 == _PACKED_HERE
     content = intake.rest()
     if is_packed_here:
@@ -117,6 +122,8 @@ def _message(after_s: float, arbitration_id: int, **further: Any) -> can.Message
 
 def written(suffix: str) -> bytes:
     """`messages` as python-can writes them in the format of that suffix, as far as it can hold them."""
+    if suffix in CRTD_SUFFIXES:
+        return CRTD
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         path = Path(folder) / f"drive{suffix}"
         with can.Logger(path) as logger:
@@ -143,6 +150,22 @@ TRC_1_0 = b"""     1)  1059.9  0300  8  00 00 00 00 04 00 00 00
      2)  1283.2  FFFFFFFF  4  00 00 00 04
      3)  1283.3  0301  3  RTR
 """
+CRTD = b"""1545334.1 CXX Info Type:crtd; Filter:off;
+1545334.1 CVR 3.1
+1545334.200000 1R11 213 00 c0
+1545334.200 2T11 7DF 2 1 C
+1545334.300000 R29 18daf110 02 01
+1545334.400000 2CER TX_Fail T11 7DF 02 01 0C
+1545334.700000 3R29 00000123
+"""
+SAVVYCAN = b"""Time Stamp,ID,Extended,Dir,Bus,LEN,D1,D2,D3,D4,D5,D6,D7,D8
+166064000,0000021A,false,Rx,0,8,FE,36,12,FE,69,05,07,AD,
+166064250,18DAF110,true,Tx,1,2,02,01,00,00,00,00,00,00,
+"""
+SAVVYCAN_SECONDS = b"""Time Stamp,ID,Extended,Bus,LEN,D1,D2
+166.064000,21A,0,0,2,FE,36
+166.06425,18DAF110,1,1,1,02
+"""
 ASC = b"""date Sat Sep 30 15:06:13.191 2017
 base dec  timestamps relative
 internal events logged
@@ -158,16 +181,21 @@ End TriggerBlock
 
 def seeds() -> Iterator[tuple[str, bytes]]:
     """Every format as python-can writes it, plain and packed, cut off, and older dialects by hand."""
-    for index, suffix in enumerate(SUFFIXES):
+    assert set(FORMATS) == set(SUFFIXES)
+    for index, suffix in enumerate(FORMATS):
         whole = written(suffix)
         name = suffix[1:]
         yield name, bytes([index, 0, _AS_IT_IS]) + whole
         yield f"{name}_cut", bytes([index, 0, _AS_IT_IS]) + whole[:-9]
         for number, packing in enumerate(PACKINGS[1:], 1):
             yield f"{name}_{packing[1:]}", bytes([index, number, _PACKED_HERE]) + whole
-    for name, content in (("trc_1_1", TRC_1_1), ("trc_1_3", TRC_1_3), ("trc_1_0", TRC_1_0), ("asc_dec", ASC)):
-        yield name, bytes([SUFFIXES.index(f".{name[:3]}"), 0, _AS_IT_IS]) + content
+    by_hand = {
+        "trc_1_1": TRC_1_1, "trc_1_3": TRC_1_3, "trc_1_0": TRC_1_0, "asc_dec": ASC,
+        "csv_savvycan": SAVVYCAN, "csv_savvycan_seconds": SAVVYCAN_SECONDS,
+    }  # fmt: skip
+    for name, content in by_hand.items():
+        yield name, bytes([FORMATS.index(f".{name[:3]}"), 0, _AS_IT_IS]) + content
     packed = io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as file:
         file.write(written(".log"))
-    yield "log_gz_cut", bytes([SUFFIXES.index(".log"), 1, _AS_IT_IS]) + packed.getvalue()[:-6]
+    yield "log_gz_cut", bytes([FORMATS.index(".log"), 1, _AS_IT_IS]) + packed.getvalue()[:-6]
