@@ -1,4 +1,4 @@
-"""The command line of the car: run, check, decode, status, doctor, provision, decommission, clock-reset."""
+"""The command line of the car: run, check, decode, status, doctor, profile, provision, decommission, clock-reset."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from agent.errors import EXIT_DONE, EXIT_FAILED, AgentError, ConfigurationError
 from agent.faults import Fault, dotted, toml_line
 from agent.loading import listed, load_for_run, load_profile
 from agent.orders import add_order_commands
+from agent.profile_tools.command import add_profile_command
 from agent.profiles.schema import Profile
 
 if TYPE_CHECKING:
@@ -325,6 +326,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     status.add_argument("--json", action="store_true", help="one line instead of indented")
     add_doctor_command(add, _configured, CONFIG_DEFAULT)
+    add_profile_command(add, load_profile)
     add_enrolment_commands(add, load_profile)
     add_order_commands(add, lambda path: load_config(path)[0], CONFIG_DEFAULT)
     return parser

@@ -37,6 +37,7 @@ CAR = BELOW_THE_EDGE | {
     "acceptance",
     "provisioning",
     "doctor",
+    "profile_tools",
     "cli",
 }
 
@@ -60,6 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app": BELOW_THE_EDGE | {"adapters", "supervision", "wiring"},
     "orders": BELOW_THE_EDGE | {"adapters"},
     "doctor": BELOW_THE_EDGE | {"adapters", "orders"},
+    "profile_tools": BELOW_THE_EDGE | {"adapters", "orders"},
     "cli": CAR,
     "__main__": CAR,
     "backend": BELOW_THE_EDGE | {"cli"},
@@ -84,6 +86,7 @@ IMPORTERS: dict[str, tuple[str, ...]] = {
     "serial": ("agent/adapters/",),
     "aiomqtt": ("agent/adapters/mqtt_link.py", "agent/backend/", "agent/bench/"),
     "paho": ("agent/adapters/mqtt_link.py", "agent/backend/", "agent/bench/"),
+    "matplotlib": ("agent/profile_tools/plot.py",),
     "mqtt5": ("agent/bench/",),
     "sqlite3": ("agent/adapters/",),
 }
