@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -170,13 +170,13 @@ def _draft(options: argparse.Namespace) -> int:
     draft.hear(frame for frame in frames_of(options.log) if options.bus in (None, frame.bus))
     if not draft.ids:
         raise ConfigurationError(f"{options.log}: no frames" + (f" on {options.bus}" if options.bus else ""))
+    if options.dbc is not None and len(draft.buses) > 1:
+        raise ConfigurationError(f"--dbc holds one bus: name it, --bus {' or --bus '.join(draft.buses)}")
     if options.json:
         _write_all(json.dumps(document) for document in documents(draft))
     else:
         _write_all(lines(draft))
     if options.dbc is not None:
-        if len(draft.buses) > 1:
-            raise ConfigurationError(f"--dbc holds one bus: name it, --bus {' or --bus '.join(draft.buses)}")
         try:
             write_new(options.dbc, dbc_text(draft.ids).encode(), 0o644)
         except FileExistsError:
@@ -189,27 +189,26 @@ def _draft(options: argparse.Namespace) -> int:
 
 def _plot(options: argparse.Namespace, load: LoadProfile) -> int:
     from agent.profile_tools.plot import SUFFIXES, draw, series_of
-    from agent.profile_tools.recording import Channels, frames_of
+    from agent.profile_tools.recording import Channels, Span, frames_of
+    from agent.profiles.findings import expected_of
     from agent.replay import Replay
 
     if options.output.suffix.lower() not in SUFFIXES:
         raise ConfigurationError(f"{options.output}: expected a name that ends with {' or '.join(SUFFIXES)}")
     profile = load(options.folder)
-    units = _units(profile)
-    if unknown := [path for path in options.paths if path not in units]:
-        from agent.profiles.findings import expected_of
-
-        hints = "; ".join(f"{path}: expected {expected_of(units, path)}" for path in unknown)
+    plans = {signal.path: signal for message in profile.messages for signal in message.signals}
+    if unknown := [path for path in options.paths if path not in plans]:
+        hints = "; ".join(f"{path}: expected {expected_of(plans, path)}" for path in unknown)
         raise ConfigurationError(f"{profile.name} has no such path: {hints}")
-    replay = Replay(profile, bus=None, is_every_reading=False)
-    channels = Channels(tuple(units_bus.name for units_bus in profile.buses), options.bus, owner=profile.name)
-    told = list(replay.run(frames_of(options.log, channels)))
-    if not told:
+    replay, span = Replay(profile, bus=None, is_every_reading=False), Span()
+    channels = Channels([bus.name for bus in profile.buses], options.bus, owner=profile.name)
+    told = replay.run(span.watched(frames_of(options.log, channels)))
+    series = series_of(told, [plans[path] for path in dict.fromkeys(options.paths)])
+    if not replay.has_readings:
         raise ConfigurationError(f"{options.log}: no frame gave a reading of {profile.name}; is --bus right?")
-    begin_s, end_s = (float(str(told[at]["time_s"])) for at in (0, -1))
-    series = series_of(told, {path: units[path] for path in options.paths})
+    title = f"{profile.title} · {options.log.name}"
     try:
-        draw(series, title=f"{profile.title} · {options.log.name}", end_s=end_s - begin_s, output=options.output)
+        draw(series, title=title, begin_s=span.begin_s, end_s=span.end_s, output=options.output)
     except OSError as error:
         raise ConfigurationError(f"{options.output}: cannot be written: {error.strerror}") from None
     sys.stderr.write(f"wrote {options.output}\n")
@@ -225,10 +224,6 @@ def _heard(profile: Profile, logs: Sequence[Path], buses: Sequence[str]) -> Cove
     for log in logs:
         found.hear(frames_of(log, channels))
     return found
-
-
-def _units(profile: Profile) -> Mapping[str, str | None]:
-    return {signal.path: signal.unit for message in profile.messages for signal in message.signals}
 
 
 def _write_all(lines: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from agent.errors import ConfigurationError
 from agent.model.reading import Value
+from agent.profiles.schema import SignalPlan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,43 +23,64 @@ POINTS_MAX = 200_000
 _WIDTH_INCHES, _NUMBER_INCHES, _WORD_INCHES, _HEAD_INCHES = 11.0, 2.0, 1.0, 1.1
 _DOTS_PER_INCH = 110
 
+_MINUTES_FROM_S, _HOURS_FROM_S = 600.0, 3 * 3600.0
+_SPAN_MIN = 1e-6  # of a log with one frame
+
+_SIGNS = {"Celsius": "°C", "percent": "%"}
+
 # Told apart by people who see few colours too (Okabe and Ito).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 
 
 @dataclass(slots=True)
 class Series:
-    """One path over time: each change with its time; None is a gap (stale, invalid, not known)."""
+    """One path over time: each change with its time; None is a gap (stale, invalid, not known).
+
+    `is_enumerated`: its numbers are names (a gear), with nothing between them.
+    """
 
     path: str
     unit: str | None
+    is_enumerated: bool = False
     times_s: list[float] = field(default_factory=list)
     values: list[Value | None] = field(default_factory=list)
 
     @property
     def is_of_words(self) -> bool:
-        return any(isinstance(value, bool | str) for value in self.values)
+        return self.is_enumerated or any(isinstance(value, bool | str) for value in self.values)
 
 
-def series_of(documents: Iterable[Mapping[str, object]], paths: Mapping[str, str | None]) -> list[Series]:
-    """Readings as `decode` tells them, for these paths (with their units), times from the first one of any path."""
-    found = {path: Series(path, unit) for path, unit in paths.items()}
-    begin_s: float | None = None
+class _Clock:
+    """Times of the log as the picture shows them: from its begin, in a unit that suits its length."""
+
+    def __init__(self, begin_s: float, end_s: float) -> None:
+        self.end_s = end_s
+        self._begin_s = begin_s
+        span_s = end_s - begin_s
+        self._divisor, self.unit = (3600.0, "h") if span_s > _HOURS_FROM_S else (60.0, "min")
+        if span_s <= _MINUTES_FROM_S:
+            self._divisor, self.unit = 1.0, "s"
+
+    def shown(self, at_s: float) -> float:
+        return (at_s - self._begin_s) / self._divisor
+
+
+def series_of(documents: Iterable[Mapping[str, object]], plans: Sequence[SignalPlan]) -> list[Series]:
+    """Readings of these signals, as `decode` tells them."""
+    found = {plan.path: Series(plan.path, plan.unit, plan.choices is not None) for plan in plans}
     for document in documents:
-        at_s = float(document["time_s"])  # type: ignore[arg-type]
-        begin_s = at_s if begin_s is None else begin_s
         series = found.get(str(document["path"]))
-        if series is None or document["reason"] == "never_received":
+        if series is None:
             continue
         if len(series.times_s) >= POINTS_MAX:
             raise ConfigurationError(f"{series.path} changes more than {POINTS_MAX} times; cut the log into pieces")
-        series.times_s.append(at_s - begin_s)
+        series.times_s.append(float(document["time_s"]))  # type: ignore[arg-type]
         series.values.append(document["value"])  # type: ignore[arg-type]
     return list(found.values())
 
 
-def draw(series: Sequence[Series], *, title: str, end_s: float, output: Path) -> None:
-    """Write the picture: numbers of one unit share a field, booleans and words are steps in one of their own."""
+def draw(series: Sequence[Series], *, title: str, begin_s: float, end_s: float, output: Path) -> None:
+    """Write the picture of that time: numbers of one unit share a field, booleans and words are steps in one of their own."""
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
@@ -72,11 +94,12 @@ def draw(series: Sequence[Series], *, title: str, end_s: float, output: Path) ->
     with mpl.rc_context({"svg.hashsalt": "carshare-agent", "svg.fonttype": "none", "font.size": 9}):
         figure = Figure(figsize=(_WIDTH_INCHES, sum(heights) + _HEAD_INCHES), dpi=_DOTS_PER_INCH, layout="constrained")
         axes = figure.subplots(len(fields), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-        divisor, unit = _time_unit(end_s)
+        clock = _Clock(begin_s, end_s)
         for one, group in zip(axes, fields, strict=True):
-            _draw_field(one, group, divisor, end_s)
-        axes[-1].set_xlabel(f"time since the first reading ({unit})")
-        axes[-1].set_xlim(0, max(end_s / divisor, 1e-6))
+            _draw_field(one, group, clock)
+        axes[-1].set_xlabel(f"time since the first frame ({clock.unit})")
+        axes[-1].set_xlim(0, max(clock.shown(end_s), _SPAN_MIN))
+        figure.align_ylabels()
         figure.suptitle(title, fontsize=11)
         figure.savefig(output, metadata={"Date": None} if output.suffix.lower() == ".svg" else None)
 
@@ -89,14 +112,14 @@ def _fields(series: Sequence[Series]) -> list[list[Series]]:
     return list(by_unit.values())
 
 
-def _draw_field(axes: Axes, group: Sequence[Series], divisor: float, end_s: float) -> None:
+def _draw_field(axes: Axes, group: Sequence[Series], clock: _Clock) -> None:
     names = _short_names([each.path for each in group])
     words = _words(group[0]) if group[0].is_of_words else []
     for index, (each, name) in enumerate(zip(group, names, strict=True)):
         heights = [nan if value is None else _height(value, words) for value in each.values]
-        times = [at_s / divisor for at_s in each.times_s]
+        times = [clock.shown(at_s) for at_s in each.times_s]
         if times:
-            times.append(end_s / divisor)
+            times.append(clock.shown(clock.end_s))
             heights.append(heights[-1])
         colour = _COLOURS[index % len(_COLOURS)]
         axes.plot(times, heights, drawstyle="steps-post", color=colour, linewidth=1.3, label=name)
@@ -109,16 +132,18 @@ def _draw_field(axes: Axes, group: Sequence[Series], divisor: float, end_s: floa
         axes.set_ylim(-0.4, max(len(words) - 0.6, 0.4))
     else:
         axes.ticklabel_format(axis="y", useOffset=False, style="plain")
-        axes.set_ylabel(group[0].unit or "")
-    if not any(each.times_s for each in group):
-        axes.text(0.5, 0.5, "never heard", transform=axes.transAxes, ha="center", va="center", color="#888888")
+        axes.set_ylabel(_SIGNS.get(group[0].unit or "", group[0].unit or ""))
+    if not any(value is not None for each in group for value in each.values):
+        axes.text(0.5, 0.5, "no value", transform=axes.transAxes, ha="center", va="center", color="#888888")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, borderaxespad=0.1)
 
 
 def _words(series: Series) -> list[Value]:
-    """The words of a signal from bottom to top: false below true, the others in the order they came."""
+    """The words of a signal from bottom to top: false below true, numbers by size, the others as they came."""
     seen = list(dict.fromkeys(value for value in series.values if value is not None))
-    return [False, True] if all(isinstance(value, bool) for value in seen) else seen
+    if all(isinstance(value, bool) for value in seen):
+        return [False, True]
+    return seen if any(isinstance(value, str) for value in seen) else sorted(seen, key=float)
 
 
 def _height(value: Value, words: Sequence[Value]) -> float:
@@ -126,16 +151,10 @@ def _height(value: Value, words: Sequence[Value]) -> float:
 
 
 def _short_names(paths: Sequence[str]) -> list[str]:
-    """As many of the last parts of the paths as tell them apart, and at least two."""
+    """As many of the last parts of the paths as tell them apart, and at least three: a door needs its row."""
     parts = [path.split(".") for path in paths]
-    for count in range(2, max(map(len, parts)) + 1):
+    for count in range(3, max(map(len, parts)) + 1):
         names = [".".join(each[-count:]) for each in parts]
         if len(set(names)) == len(names):
             return names
     return list(paths)
-
-
-def _time_unit(end_s: float) -> tuple[float, str]:
-    if end_s > 3 * 3600:
-        return 3600.0, "h"
-    return (60.0, "min") if end_s > 600 else (1.0, "s")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from agent.adapters.log_reader import read_log
@@ -67,3 +67,19 @@ def frames_of(log: Path, channels: Channels | None = None) -> Iterator[Frame]:
             known[frame.bus] = channels.bus_of(frame.bus)
         if (bus := known[frame.bus]) is not None:
             yield frame._replace(bus=bus)
+
+
+class Span:
+    """From when to when the frames were that went through `watched`."""
+
+    def __init__(self) -> None:
+        self.begin_s = self.end_s = 0.0
+
+    def watched(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        is_first = True
+        for frame in frames:
+            if is_first:
+                self.begin_s = self.end_s = frame.received_at_s
+                is_first = False
+            self.end_s = max(self.end_s, frame.received_at_s)
+            yield frame
