@@ -134,11 +134,13 @@ def _counts(values: Sequence[int], length: int) -> bool:
 
 
 def _checksum(payloads: Sequence[bytes], masks: Sequence[int]) -> tuple[int, str] | None:
-    """The byte and the first algorithm that fit every payload; from the ends, where checksums mostly are."""
+    """The byte and the first algorithm that fit nearly every payload."""
     distinct = list(dict.fromkeys(payloads))
     if len(distinct) < DISTINCT_MIN:
         return None
-    places = sorted(range(len(masks)), key=lambda byte: min(byte, len(masks) - 1 - byte))
+    # An exclusive or fits at every byte alike, so the usual places are asked first: the last byte, then the first.
+    last = len(masks) - 1
+    places = sorted(range(len(masks)), key=lambda byte: (byte != last, byte))
     for byte in places:
         # What changes in few values is a state; a checksum takes as many as there are payloads, or nearly.
         if not masks[byte] or len({payload[byte] for payload in distinct}) < DISTINCT_MIN / 2:

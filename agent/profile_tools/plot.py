@@ -80,7 +80,7 @@ def series_of(documents: Iterable[Mapping[str, object]], plans: Sequence[SignalP
 
 
 def draw(series: Sequence[Series], *, title: str, begin_s: float, end_s: float, output: Path) -> None:
-    """Write the picture of that time: numbers of one unit share a field, booleans and words are steps in one of their own."""
+    """Write the picture: numbers of one unit share a field, booleans and words are steps in one of their own."""
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure

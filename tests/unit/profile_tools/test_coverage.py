@@ -1,0 +1,201 @@
+"""What of a profile is heard, why values are none, and an id that means something else on this car."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from agent.model.frame import Frame
+from agent.profile_tools.coverage import Coverage
+from agent.profile_tools.coverage_report import document, lines
+from agent.profiles.checksums import ALGORITHMS
+from agent.profiles.parse import parse_profile
+from agent.profiles.schema import Profile
+
+DBC = b"""VERSION ""
+NS_ :
+BS_:
+BU_: Car Agent
+
+BO_ 1495 Journey: 7 Car
+ SG_ Speed : 7|16@0+ (0.01,0) [0|0] "km/h" Agent
+ SG_ Odometer : 23|28@0+ (0.01,0) [0|0] "km" Agent
+
+BO_ 497 Lock: 4 Car
+ SG_ Crc : 0|8@1+ (1,0) [0|0] "" Agent
+ SG_ Counter : 8|4@1+ (1,0) [0|0] "" Agent
+ SG_ Locked : 16|3@1+ (1,0) [0|0] "" Agent
+
+BO_ 800 Battery: 2 Car
+ SG_ Page M : 0|4@1+ (1,0) [0|0] "" Agent
+ SG_ Charge m1 : 8|8@1+ (1,0) [0|0] "%" Agent
+
+BA_DEF_ BO_ "GenMsgCycleTime" INT 0 10000;
+BA_DEF_DEF_ "GenMsgCycleTime" 100;
+VAL_ 497 Locked 0 "Unlocked" 1 "Locked" 7 "NotAvailable" ;
+"""
+
+PROFILE = """format = 1
+name = "my_car"
+title = "My car"
+vss = "6.0"
+
+[buses.body]
+dbc = ["car.dbc"]
+bitrate_bps = 500_000
+silent_after_s = 2.0
+
+[[messages]]
+message = "Lock"
+checksum = { algorithm = "crc8_sae_j1850", signal = "Crc" }
+counter = { signal = "Counter", step_max = 3 }
+
+[[signals]]
+path = "Vehicle.Speed"
+message = "Journey"
+signal = "Speed"
+max = 200.0
+
+[[signals]]
+path = "Vehicle.TraveledDistance"
+message = "Journey"
+signal = "Odometer"
+
+[[signals]]
+path = "Vehicle.Carshare.CentralLock.IsLocked"
+message = "Lock"
+signal = "Locked"
+choices = { Locked = true, Unlocked = false }
+
+[[signals]]
+path = "Vehicle.Powertrain.TractionBattery.StateOfCharge.Current"
+message = "Battery"
+signal = "Charge"
+max = 100.0
+"""
+
+
+def profile() -> Profile:
+    found = parse_profile(PROFILE, {"car.dbc": DBC}, source="profile.toml")
+    assert isinstance(found, Profile), found
+    return found
+
+
+def journey(at_s: float, speed_kmh: float, odometer_km: float) -> Frame:
+    raw = round(speed_kmh * 100) << 40 | round(odometer_km * 100) << 12
+    return Frame("body", 0x5D7, raw.to_bytes(7, "big"), at_s)
+
+
+def cell_voltages(at_s: float, *millivolts: int) -> Frame:
+    """The same id on a battery's bus: four cells of 16 bits."""
+    return Frame("body", 0x5D7, b"".join(each.to_bytes(2, "big") for each in millivolts), at_s)
+
+
+def lock(at_s: float, count: int, state: int, *, is_crc_wrong: bool = False) -> Frame:
+    rest = bytes([count % 16, state, 0])
+    crc = ALGORITHMS["crc8_sae_j1850"].over(rest) ^ is_crc_wrong
+    return Frame("body", 0x1F1, bytes([crc]) + rest, at_s)
+
+
+def covered(*logs: list[Frame]) -> Coverage:
+    found = Coverage(profile())
+    for log in logs:
+        found.hear(log)
+    return found
+
+
+def mismatches(*logs: list[Frame]) -> list[tuple[str, str]]:
+    return [(mismatch.plan.name, mismatch.kind) for mismatch in covered(*logs).mismatches()]
+
+
+def ride(seconds: int = 60, speed_kmh: float = 36.0, begin_km: float = 1000.0) -> list[Frame]:
+    return [journey(tenth / 10, speed_kmh, begin_km + tenth * speed_kmh / 36_000) for tenth in range(seconds * 10)]
+
+
+def test_counts_periods_lengths_and_what_was_never_heard() -> None:
+    found = covered([*ride(10), Frame("body", 0x123, b"\x01\x02", 5.0), Frame("body", 0x123, b"\x01", 5.5)])
+    seen = found.messages["Journey"]
+    assert (seen.rhythm.frames, seen.rhythm.period_s, dict(seen.rhythm.lengths)) == (100, 0.1, {7: 100})
+    assert [plan.name for plan in found.never_heard()] == ["Lock", "Battery"]
+    ((key, rhythm),) = found.unknown.items()
+    assert (str(key), rhythm.frames, rhythm.period_s, dict(rhythm.lengths)) == ("0x123", 2, 0.5, {2: 1, 1: 1})
+    assert found.mismatches() == []
+
+
+def test_values_and_reasons_are_counted_by_path() -> None:
+    """SR-05: what is no value is counted by its reason and never among the values."""
+    frames = [journey(1.0, 50.0, 1000.0), journey(1.1, 655.35, 1000.0)]
+    frames += [lock(1.0 + count / 10, count, state) for count, state in enumerate((1, 0, 7))]
+    found = covered(frames)
+    speed, is_locked = found.signals["Vehicle.Speed"], found.signals["Vehicle.Carshare.CentralLock.IsLocked"]
+    assert (speed.ok, dict(speed.not_ok), speed.low, speed.high) == (1, {"out_of_range": 1}, 50.0, 50.0)
+    assert (is_locked.ok, dict(is_locked.not_ok)) == (2, {"no_meaning": 1})
+    assert list(is_locked.values) == [True, False]
+
+
+def voltages() -> Iterator[Frame]:
+    for tenth in range(600):
+        jitter = tenth // 7 % 5
+        yield cell_voltages(tenth / 10, 3700 + jitter, 3702 - jitter, 3699 + jitter, 3705)
+
+
+def test_cell_voltages_under_the_id_of_speed_and_odometer_are_a_named_mismatch() -> None:
+    """3.7 V read as speed is 37 km/h, and as odometer 151,000 km: all in range, and still no journey."""
+    found = mismatches(list(voltages()))
+    assert ("Journey", "journey") in found
+    assert ("Journey", "length") in found
+
+
+def test_cell_voltages_that_stand_still_are_a_mismatch_too() -> None:
+    frames = [
+        cell_voltages(tenth / 10, 3700, 3701, 3702, 3703)._replace(data=bytes.fromhex("0E740E750E760E"))
+        for tenth in range(600)
+    ]
+    (mismatch,) = covered(frames).mismatches()
+    assert mismatch.kind == "journey"
+    assert "by Vehicle.Speed the car went 616 m, by Vehicle.TraveledDistance 0 m" in mismatch.problem
+
+
+@pytest.mark.parametrize("speed_kmh", [0.0, 5.0, 36.0, 130.0])
+def test_an_honest_ride_is_no_mismatch(speed_kmh: float) -> None:
+    assert mismatches(ride(60, speed_kmh)) == []
+
+
+def test_two_recordings_of_one_car_in_either_order_are_no_mismatch() -> None:
+    assert mismatches(ride(begin_km=5000.0), ride(begin_km=1000.0)) == []
+
+
+def test_stray_frame_is_no_mismatch() -> None:
+    frames = ride()
+    frames[300] = journey(30.0, 12.0, 77.0)
+    assert mismatches(frames) == []
+
+
+MISFITS = {
+    "length": [Frame("body", 0x5D7, b"\x00\x01", tenth / 10) for tenth in range(20)],
+    "checksum": [lock(tenth / 10, tenth, 1, is_crc_wrong=True) for tenth in range(20)],
+    "counter": [lock(tenth / 10, 5, 1) for tenth in range(20)],
+    "multiplexer": [Frame("body", 0x320, bytes([9, 50]), tenth / 10) for tenth in range(20)],
+    "values": [Frame("body", 0x320, bytes([1, 101 + tenth]), tenth / 10) for tenth in range(20)],
+}
+
+
+@pytest.mark.parametrize("kind", MISFITS)
+def test_id_whose_frames_do_not_fit_is_a_mismatch_of_its_kind(kind: str) -> None:
+    assert [each for _, each in mismatches(MISFITS[kind])] == [kind]
+    assert mismatches(MISFITS[kind][:2]) == []  # too few to say
+
+
+def test_state_that_is_not_available_all_the_time_is_no_mismatch() -> None:
+    assert mismatches([lock(tenth / 10, tenth, 7) for tenth in range(50)]) == []
+
+
+def test_report_says_the_same_to_a_person_and_to_a_program() -> None:
+    found = covered(list(voltages()))
+    told = document(found, ["ride.log"])
+    assert (told["profile"], told["frames"]) == ("my_car", 600)
+    assert {(each["id"], each["kind"]) for each in told["mismatches"]} == {("0x5D7", "length"), ("0x5D7", "journey")}  # type: ignore[attr-defined]
+    text = "\n".join(lines(found))
+    assert "MISMATCH (journey) body 0x5D7 Journey: " in text
+    assert "body  0x1F1  Lock     never heard" in text
