@@ -98,4 +98,4 @@ def test_every_vehicle_has_a_line_and_a_table_of_its_signals() -> None:
 
 def test_commands_named_are_those_of_the_agent() -> None:
     commands = set(re.findall(r"carshare-agent ([a-z]+)", README))
-    assert commands == {"check", "decode"}
+    assert commands == {"check", "decode", "profile"}
