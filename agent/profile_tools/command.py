@@ -188,7 +188,7 @@ def _draft(options: argparse.Namespace) -> int:
 
 
 def _plot(options: argparse.Namespace, load: LoadProfile) -> int:
-    from agent.profile_tools.plot import SUFFIXES, draw, series_of
+    from agent.profile_tools.plot import SUFFIXES, draw, fill, series_for
     from agent.profile_tools.recording import Channels, Span, frames_of
     from agent.profiles.findings import expected_of
     from agent.replay import Replay
@@ -196,14 +196,14 @@ def _plot(options: argparse.Namespace, load: LoadProfile) -> int:
     if options.output.suffix.lower() not in SUFFIXES:
         raise ConfigurationError(f"{options.output}: expected a name that ends with {' or '.join(SUFFIXES)}")
     profile = load(options.folder)
-    plans = {signal.path: signal for message in profile.messages for signal in message.signals}
-    if unknown := [path for path in options.paths if path not in plans]:
-        hints = "; ".join(f"{path}: expected {expected_of(plans, path)}" for path in unknown)
+    series = series_for(profile, options.paths)
+    if series is None:
+        unknown = [path for path in options.paths if path not in profile.paths]
+        hints = "; ".join(f"{path}: expected {expected_of(profile.paths, path)}" for path in unknown)
         raise ConfigurationError(f"{profile.name} has no such path: {hints}")
     replay, span = Replay(profile, bus=None, is_every_reading=False), Span()
     channels = Channels([bus.name for bus in profile.buses], options.bus, owner=profile.name)
-    told = replay.run(span.watched(frames_of(options.log, channels)))
-    series = series_of(told, [plans[path] for path in dict.fromkeys(options.paths)])
+    fill(series, replay.run(span.watched(frames_of(options.log, channels))))
     if not replay.has_readings:
         raise ConfigurationError(f"{options.log}: no frame gave a reading of {profile.name}; is --bus right?")
     title = f"{profile.title} · {options.log.name}"

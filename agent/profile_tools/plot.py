@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from agent.errors import ConfigurationError
 from agent.model.reading import Value
-from agent.profiles.schema import SignalPlan
+from agent.profiles.schema import Profile, SignalPlan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,18 +65,28 @@ class _Clock:
         return (at_s - self._begin_s) / self._divisor
 
 
-def series_of(documents: Iterable[Mapping[str, object]], plans: Sequence[SignalPlan]) -> list[Series]:
-    """Readings of these signals, as `decode` tells them."""
-    found = {plan.path: Series(plan.path, plan.unit, plan.choices is not None) for plan in plans}
+def series_for(profile: Profile, paths: Iterable[str]) -> list[Series] | None:
+    """An empty series for each of these paths; None if the profile has no such path."""
+    known = {signal.path: Series(signal.path, signal.unit, signal.choices is not None) for signal in _signals(profile)}
+    known |= {plan.path: Series(plan.path, plan.unit) for plan in profile.derived}
+    wanted = list(dict.fromkeys(paths))
+    return [known[path] for path in wanted] if known.keys() >= set(wanted) else None
+
+
+def _signals(profile: Profile) -> Iterator[SignalPlan]:
+    return (signal for message in profile.messages for signal in message.signals)
+
+
+def fill(series: Sequence[Series], documents: Iterable[Mapping[str, object]]) -> None:
+    """Give each series its readings, as `decode` tells them."""
+    found = {each.path: each for each in series}
     for document in documents:
-        series = found.get(str(document["path"]))
-        if series is None:
+        if (one := found.get(str(document["path"]))) is None:
             continue
-        if len(series.times_s) >= POINTS_MAX:
-            raise ConfigurationError(f"{series.path} changes more than {POINTS_MAX} times; cut the log into pieces")
-        series.times_s.append(float(document["time_s"]))  # type: ignore[arg-type]
-        series.values.append(document["value"])  # type: ignore[arg-type]
-    return list(found.values())
+        if len(one.times_s) >= POINTS_MAX:
+            raise ConfigurationError(f"{one.path} changes more than {POINTS_MAX} times; cut the log into pieces")
+        one.times_s.append(float(document["time_s"]))  # type: ignore[arg-type]
+        one.values.append(document["value"])  # type: ignore[arg-type]
 
 
 def draw(series: Sequence[Series], *, title: str, begin_s: float, end_s: float, output: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -10,8 +11,8 @@ import pytest
 
 from agent.cli import main
 from agent.errors import ConfigurationError
-from agent.profile_tools.plot import Series, draw, series_of
-from tests.support.plans import IS_LOCKED, SPEED, signal_plan
+from agent.profile_tools.plot import Series, draw, fill
+from tests.support.plans import IS_LOCKED, SPEED
 
 ROOT = Path(__file__).resolve().parents[3]
 DEMO = str(ROOT / "dbc" / "demo_hatchback")
@@ -34,6 +35,14 @@ def test_picture_has_title_units_names_and_words(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_derived_state_is_drawn_too(tmp_path: Path) -> None:
+    derived = tomllib.loads((ROOT / "dbc" / "demo_hatchback" / "profile.toml").read_text())["derived"]
+    output = tmp_path / "ride.svg"
+    paths = [table["path"] for table in derived]
+    assert main(["profile", "plot", DEMO, LOG, *paths, "--output", str(output)]) == 0
+    assert "no value" not in words_in(output)
+
+
 def test_same_log_gives_the_same_picture(tmp_path: Path) -> None:
     pictures = [tmp_path / "a.svg", tmp_path / "b.svg"]
     for picture in pictures:
@@ -54,7 +63,8 @@ def test_gap_is_where_nothing_was_known() -> None:
         {"time_s": 2.0, "path": IS_LOCKED, "value": True},
         {"time_s": 3.0, "path": SPEED, "value": None},
     ]
-    (series,) = series_of(told, [signal_plan(SPEED, unit="km/h")])
+    series = Series(SPEED, "km/h")
+    fill([series], told)
     assert (series.times_s, series.values) == ([1.0, 3.0], [50.0, None])
 
 
