@@ -49,6 +49,18 @@ class Series:
     def is_of_words(self) -> bool:
         return self.is_enumerated or any(isinstance(value, bool | str) for value in self.values)
 
+    def heights(self) -> list[float]:
+        """Where each value is drawn: a number at itself, a word at its place among the words, nothing for a gap."""
+        words = self.words() if self.is_of_words else []
+        return [nan if each is None else float(words.index(each) if words else each) for each in self.values]
+
+    def words(self) -> list[Value]:
+        """The words from bottom to top: false below true, numbers by size, the others as they came."""
+        seen = list(dict.fromkeys(value for value in self.values if value is not None))
+        if all(isinstance(value, bool) for value in seen):
+            return [False, True]
+        return seen if any(isinstance(value, str) for value in seen) else sorted(seen, key=float)
+
 
 class _Clock:
     """Times of the log as the picture shows them: from its begin, in a unit that suits its length."""
@@ -124,9 +136,9 @@ def _fields(series: Sequence[Series]) -> list[list[Series]]:
 
 def _draw_field(axes: Axes, group: Sequence[Series], clock: _Clock) -> None:
     names = _short_names([each.path for each in group])
-    words = _words(group[0]) if group[0].is_of_words else []
+    words = group[0].words() if group[0].is_of_words else []
     for index, (each, name) in enumerate(zip(group, names, strict=True)):
-        heights = [nan if value is None else _height(value, words) for value in each.values]
+        heights = each.heights()
         times = [clock.shown(at_s) for at_s in each.times_s]
         if times:
             times.append(clock.shown(clock.end_s))
@@ -146,18 +158,6 @@ def _draw_field(axes: Axes, group: Sequence[Series], clock: _Clock) -> None:
     if not any(value is not None for each in group for value in each.values):
         axes.text(0.5, 0.5, "no value", transform=axes.transAxes, ha="center", va="center", color="#888888")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, borderaxespad=0.1)
-
-
-def _words(series: Series) -> list[Value]:
-    """The words of a signal from bottom to top: false below true, numbers by size, the others as they came."""
-    seen = list(dict.fromkeys(value for value in series.values if value is not None))
-    if all(isinstance(value, bool) for value in seen):
-        return [False, True]
-    return seen if any(isinstance(value, str) for value in seen) else sorted(seen, key=float)
-
-
-def _height(value: Value, words: Sequence[Value]) -> float:
-    return float(words.index(value)) if words else float(value)
 
 
 def _short_names(paths: Sequence[str]) -> list[str]:

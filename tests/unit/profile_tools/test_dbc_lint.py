@@ -125,6 +125,24 @@ def test_what_only_looks_odd_is_read_and_not_spoken_of(line: str) -> None:
     assert isinstance(MessageDatabase.load({"car.dbc": text.encode()}), MessageDatabase)
 
 
+NESTED = """BO_ 257 Paged: 8 Car
+ SG_ Page M : 0|8@1+ (1,0) [0|0] "" Agent
+ SG_ Inner m1M : 8|8@1+ (1,0) [0|0] "" Agent
+ SG_ A m0 : 16|8@1+ (1,0) [0|0] "" Agent
+ SG_ B m1 : {start}|8@1+ (1,0) [0|0] "" Agent
+SG_MUL_VAL_ 257 Inner Page 1-1;
+SG_MUL_VAL_ 257 A Inner 0-0;
+SG_MUL_VAL_ 257 B Inner {values};
+"""
+
+
+def test_overlap_below_nested_multiplexers_is_named() -> None:
+    assert remarks(HEAD + MESSAGE + NESTED.format(start=16, values="1-1")) == []
+    (found,) = remarks(HEAD + MESSAGE + NESTED.format(start=16, values="0-1"))
+    assert found.startswith(f"fault: car.dbc:{BAD_LINE}: Paged: ")
+    assert "overlapping" in found
+
+
 def test_all_faults_are_told_at_once_by_line() -> None:
     found = remarks(HEAD + MESSAGE + "".join(f"{line}\n" for line, _ in list(FAULTS.values())[:8]))
     lines = [int(re.findall(r":(\d+):", each)[0]) for each in found]

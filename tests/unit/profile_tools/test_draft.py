@@ -40,6 +40,12 @@ def test_counter_is_found_though_frames_were_lost() -> None:
     assert findings(kept).counters == (BitRange(0, 0, 4),)
 
 
+def test_state_beside_a_counter_is_no_part_of_it() -> None:
+    assert findings([bytes([number % 16 | (number > 300) << 4]) for number in range(600)]).counters == (
+        BitRange(0, 0, 4),
+    )
+
+
 def test_noise_and_slow_values_are_no_counters() -> None:
     rest = random.Random(2)  # noqa: S311
     assert findings([rest.randbytes(4) for _ in range(500)]).counters == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import tomllib
 from pathlib import Path
@@ -66,6 +67,16 @@ def test_gap_is_where_nothing_was_known() -> None:
     series = Series(SPEED, "km/h")
     fill([series], told)
     assert (series.times_s, series.values) == ([1.0, 3.0], [50.0, None])
+    drawn, gap = series.heights()
+    assert drawn == 50.0
+    assert math.isnan(gap)
+
+
+def test_words_are_steps_in_their_order() -> None:
+    state = Series("Vehicle.LowVoltageSystemState", None, False, [1.0, 2.0, 3.0], ["OFF", "ON", "OFF"])
+    locked = Series(IS_LOCKED, None, False, [1.0, 2.0], [True, False])
+    gear = Series("Vehicle.Powertrain.Transmission.SelectedGear", None, True, [1.0, 2.0, 3.0], [126, -1, 127])
+    assert [each.heights() for each in (state, locked, gear)] == [[0.0, 1.0, 0.0], [1.0, 0.0], [1.0, 0.0, 2.0]]
 
 
 def test_signal_that_was_never_heard_is_said_so_in_its_field(tmp_path: Path) -> None:
