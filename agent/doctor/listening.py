@@ -8,11 +8,12 @@ import struct
 import time
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from agent.decode.decoder import Decoder
 from agent.doctor.checks.bus import HeardFacts
 from agent.model.frame import Frame
+from agent.profile_tools.coverage import Coverage
+from agent.profile_tools.traffic import id_text
 from agent.profiles.schema import Profile
 
 # linux/can.h: flags in the id, and the two frame layouts (id, length, flags, reserved, data).
@@ -38,7 +39,7 @@ class _Ear:
 def listen(channels: Mapping[str, str], profile: Profile, seconds: float) -> dict[str, HeardFacts | str]:
     """Each bus (name → SocketCAN interface) → what was heard, or in words why nothing could be."""
     ears: list[_Ear] = []
-    decoder = Decoder(profile)
+    coverage = Coverage(profile)
     found: dict[str, HeardFacts | str] = {}
     with ExitStack() as opened, selectors.DefaultSelector() as selector:
         for bus, channel in channels.items():
@@ -53,24 +54,38 @@ def listen(channels: Mapping[str, str], profile: Profile, seconds: float) -> dic
         while ears and (left_s := end_s - time.monotonic()) > 0:
             for key, _ in selector.select(left_s):
                 try:
-                    _hear(key.fileobj, key.data, decoder)  # type: ignore[arg-type]
+                    _hear(key.fileobj, key.data, coverage)  # type: ignore[arg-type]
                 except OSError as error:
                     selector.unregister(key.fileobj)
                     ears.remove(key.data)
                     found[key.data.bus] = f"{channels[key.data.bus]} failed while listening: {error.strerror or error}"
+    coverage.end_log()
     for ear in ears:
         messages = [message.name for message in profile.messages if message.bus == ear.bus]
         how = f"listened for {seconds:g} s on {channels[ear.bus]}"
-        found[ear.bus] = heard_facts(how, ear.frames, ear.errors, counts_of(decoder), messages)
+        facts = heard_facts(how, ear.frames, ear.errors, counts_of(coverage), messages)
+        found[ear.bus] = replace(facts, mismatches=mismatches_of(coverage, ear.bus))
     return found
 
 
-def counts_of(decoder: Decoder) -> dict[str, tuple[int, int]]:
+def counts_of(coverage: Coverage) -> dict[str, tuple[int, int]]:
     """Frames that came of each message, and how many of them were refused."""
     return {
-        name: (counts.received, counts.refused_length + counts.refused_checksum + counts.refused_counter)
-        for name, counts in decoder.counts.items()
+        name: (
+            seen.counts.received,
+            seen.counts.refused_length + seen.counts.refused_checksum + seen.counts.refused_counter,
+        )
+        for name, seen in coverage.messages.items()
     }
+
+
+def mismatches_of(coverage: Coverage, bus: str) -> tuple[str, ...]:
+    """In words, the messages of a bus whose id means something else on this car."""
+    return tuple(
+        f"{id_text(plan.arbitration_id, is_extended_id=plan.is_extended_id)} {plan.name}: {mismatch.problem}"
+        for mismatch in coverage.mismatches()
+        if (plan := mismatch.plan).bus == bus
+    )
 
 
 def heard_facts(
@@ -97,7 +112,7 @@ def _open(channel: str) -> socket.socket:
     return can
 
 
-def _hear(can: socket.socket, ear: _Ear, decoder: Decoder) -> None:
+def _hear(can: socket.socket, ear: _Ear, coverage: Coverage) -> None:
     for _ in range(_FRAMES_PER_TURN):
         try:
             raw = can.recv(_FD.size)
@@ -112,4 +127,4 @@ def _hear(can: socket.socket, ear: _Ear, decoder: Decoder) -> None:
         if not identifier & _REMOTE:
             is_extended = bool(identifier & _EXTENDED)
             arbitration_id = identifier & (_ID_EXTENDED if is_extended else _ID_STANDARD)
-            decoder.receive(Frame(ear.bus, arbitration_id, data[:length], time.monotonic(), is_extended, is_fd))
+            coverage.take(Frame(ear.bus, arbitration_id, data[:length], time.monotonic(), is_extended, is_fd))

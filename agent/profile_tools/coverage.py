@@ -101,7 +101,7 @@ class Mismatch:
 
 
 class Coverage:
-    """Takes logs one after another (`hear`); the rest is asked at the end."""
+    """Takes logs one after another (`hear`), or frames as they come; the rest is asked after the end of a log."""
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
@@ -116,27 +116,39 @@ class Coverage:
         self.frames = 0
         self.duration_s = 0.0
         self._journey = Journey(profile)
+        self._decoder = Decoder(profile)
+        self._begin_s: float | None = None
+        self._end_s = 0.0
 
     def hear(self, frames: Iterable[Frame]) -> None:
         """All frames of one log, in its order, on the profile's buses."""
-        decoder = Decoder(self.profile)
-        first_s = last_s = None
         for frame in frames:
-            self.frames += 1
-            last_s = frame.received_at_s
-            first_s = last_s if first_s is None else first_s
-            message = decoder.message_of(frame)
-            rhythm = self._unknown_rhythm(frame) if message is None else self.messages[message].rhythm
-            rhythm.hear(len(frame.data), last_s)
-            if message is not None:
-                self._hear_readings(decoder.receive(frame), frame.data)
-        if first_s is not None and last_s is not None:
-            self.duration_s += max(last_s - first_s, 0.0)
-        for name, counts in decoder.counts.items():
+            self.take(frame)
+        self.end_log()
+
+    def take(self, frame: Frame) -> None:
+        """One frame; `end_log` after the last of them."""
+        self.frames += 1
+        at_s = frame.received_at_s
+        self._begin_s = at_s if self._begin_s is None else self._begin_s
+        self._end_s = at_s
+        message = self._decoder.message_of(frame)
+        rhythm = self._unknown_rhythm(frame) if message is None else self.messages[message].rhythm
+        rhythm.hear(len(frame.data), at_s)
+        if message is not None:
+            self._hear_readings(self._decoder.receive(frame), frame.data)
+
+    def end_log(self) -> None:
+        """What comes next is of another log: its times and counters begin anew."""
+        if self._begin_s is not None:
+            self.duration_s += max(self._end_s - self._begin_s, 0.0)
+        self._begin_s = None
+        for name, counts in self._decoder.counts.items():
             self.messages[name].add(counts)
         for rhythm in (*self.unknown.values(), *(seen.rhythm for seen in self.messages.values())):
             rhythm.end_log()
         self._journey.end_log()
+        self._decoder = Decoder(self.profile)
 
     def mismatches(self) -> list[Mismatch]:
         """By message in the order of the profile."""

@@ -60,7 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "supervision": {"model", "health", "adapters"},
     "app": BELOW_THE_EDGE | {"adapters", "supervision", "wiring"},
     "orders": BELOW_THE_EDGE | {"adapters"},
-    "doctor": BELOW_THE_EDGE | {"adapters", "orders"},
+    "doctor": BELOW_THE_EDGE | {"adapters", "orders", "profile_tools"},
     "profile_tools": BELOW_THE_EDGE | {"adapters", "orders"},
     "cli": CAR,
     "__main__": CAR,

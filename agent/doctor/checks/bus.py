@@ -37,7 +37,8 @@ class LinkFacts:
 class HeardFacts:
     """Frames of one bus. `how` says who listened and how long; `frames` counts all of them, whosever they are.
 
-    `believed` are the messages of the profile of which a frame was taken, `refused` those of which none was.
+    `believed` are the messages of the profile of which a frame was taken, `refused` those of which none was;
+    `mismatches` says in words whose frames are not what the profile says.
     """
 
     how: str
@@ -45,6 +46,7 @@ class HeardFacts:
     errors: int
     believed: frozenset[str]
     refused: frozenset[str]
+    mismatches: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,13 @@ def _profile(bus: BusFacts, heard: HeardFacts | None) -> Finding:
             name,
             f"{_listed(bus, refused)}: heard, and refused every time for length, checksum or counter, {heard.how}",
             "This is another model, year or bus than the profile describes, or the profile is wrong: see candump",
+        )
+    if heard.mismatches:
+        return fault(
+            name,
+            f"mismatch: {'; '.join(heard.mismatches[:_NAMES_MAX])}, {heard.how}",
+            "These ids mean something else on this car, or the profile is wrong: record the bus, and see "
+            "carshare-agent profile coverage",
         )
     if missing and len(missing) == count:
         return fault(

@@ -84,6 +84,12 @@ def findings(facts: BusFacts) -> dict[str, Finding]:
             FAULT,
             "MotionStatus (0x101): heard, and refused",
         ),
+        (
+            heard(mismatches=("0x101 MotionStatus: its odometer leaps",)),
+            "profile",
+            FAULT,
+            "mismatch: 0x101 MotionStatus: its odometer leaps, listened for 5 s",
+        ),
         (heard(frames=0), "profile", UNKNOWN, "nothing was heard"),
         (NOT_HEARD, "profile", UNKNOWN, "cannot be listened to"),
     ],

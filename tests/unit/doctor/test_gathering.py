@@ -13,8 +13,10 @@ from agent.doctor.checks.broker import AllowList
 from agent.doctor.checks.bus import Controller
 from agent.doctor.checks.unit import KeyFacts
 from agent.doctor.links import INTERFACES, controller_in, link_facts
-from agent.doctor.listening import heard_facts
+from agent.doctor.listening import counts_of, heard_facts, mismatches_of
 from agent.doctor.system import allow_list, key_facts, store_facts, unit_properties
+from agent.profile_tools.coverage import Coverage
+from tests.support.journey_car import profile, voltages
 
 
 def interface(folder: Path, name: str, *, kind: int, flags: int) -> None:
@@ -178,3 +180,13 @@ def test_message_counts_as_heard_once_a_frame_of_it_was_believed() -> None:
     counts = {"A": (9, 0), "B": (9, 8), "C": (9, 9), "D": (0, 0), "Elsewhere": (9, 0)}
     facts = heard_facts("listened", 36, 0, counts, ["A", "B", "C", "D", "Missing"])
     assert (facts.believed, facts.refused) == (frozenset("AB"), frozenset("C"))
+
+
+def test_id_that_means_something_else_is_a_named_mismatch_of_its_bus() -> None:
+    """Cell voltages under the id of speed and odometer: every value in range, and no journey."""
+    coverage = Coverage(profile())
+    coverage.hear(voltages())
+    (told,) = {word.partition(":")[0] for word in mismatches_of(coverage, "body")}
+    assert told == "0x5D7 Journey"
+    assert mismatches_of(coverage, "other") == ()
+    assert counts_of(coverage)["Journey"] == (600, 0)
