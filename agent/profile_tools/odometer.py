@@ -22,7 +22,7 @@ SPEED_MAX_M_S = 100.0
 GAP_MAX_S = 2.0
 """Over a longer gap between two speeds nothing is known of the way."""
 
-WAY_MIN_M = 200.0
+WAY_MIN_M = 50.0
 """Shorter ways are too short to be told from rounding, whatever the odometer's steps."""
 
 _KMH = 3.6
