@@ -25,11 +25,14 @@ FRAMES_MIN = 3
 MISFIT_SHARE = 0.5
 """When more than half of what was heard cannot be, it is the profile that is wrong and not the frames."""
 
+SETTLING_MIN = 50
+"""Readings that still had to stand, and never one that had: no state or slow value of a car changes with each frame."""
+
 VALUES_MAX = 12
 """Words of one signal that are listed; a signal with more of them is a number."""
 
-NO_MEANING = "no_meaning"
-MISFIT_REASONS = frozenset({"out_of_range", NO_MEANING, "jump"})
+NO_MEANING, SETTLING = "no_meaning", "settling"
+MISFIT_REASONS = frozenset({"out_of_range", "jump"})
 """Reasons that speak against the profile; a marker for "not known" or a missing condition does not."""
 
 
@@ -83,12 +86,15 @@ class SignalSeen:
 
     @property
     def misfits(self) -> dict[str, int]:
-        """Readings by reason that speak against the profile. One raw value without a meaning is "not available"."""
-        return {
-            reason: count
-            for reason, count in self.not_ok.items()
-            if reason in MISFIT_REASONS and (reason != NO_MEANING or len(self.meaningless) > 1)
-        }
+        """Readings by reason that speak against the profile."""
+        return {reason: count for reason, count in self.not_ok.items() if self._is_misfit(reason, count)}
+
+    def _is_misfit(self, reason: str, count: int) -> bool:
+        if reason == NO_MEANING:
+            return len(self.meaningless) > 1  # one raw value alone is "not available"
+        if reason == SETTLING:
+            return not self.ok and count >= SETTLING_MIN
+        return reason in MISFIT_REASONS
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from agent.profile_tools.dbc_lint import lint_dbc
 from agent.profile_tools.remark import Remark, Severity
 from agent.profile_tools.traffic import id_text
 from agent.profiles.database import MessageDatabase
-from agent.profiles.schema import Profile, SignalPlan
+from agent.profiles.schema import MessagePlan, Profile, SignalPlan
 
 _NUMBERS = ("float", "int", "uint")
 
@@ -44,21 +44,18 @@ def lint_profile(source: str, text: str, profile: Profile) -> list[Remark]:
 
 def lint_heard(source: str, text: str, found: Coverage) -> list[Remark]:
     """Remarks on a profile and recordings of its car: ids that are never heard, and those that are something else."""
-    remarks = []
     places = _places(text)
-    for plan in found.never_heard():
+
+    def remark(severity: Severity, plan: MessagePlan, problem: str, expected: str) -> Remark:
         key = f"{plan.bus} {id_text(plan.arbitration_id, is_extended_id=plan.is_extended_id)} {plan.name}"
         line = min((places[signal.path] for signal in plan.signals if signal.path in places), default=0)
-        fault = Fault(
-            source, key, line, "never heard in the log", "another id or bus, or a log of that state of the car"
-        )
-        remarks.append(Remark(Severity.WARNING, fault))
+        return Remark(severity, Fault(source, key, line, problem, expected))
+
+    state = "another id or bus, or a log of that state of the car"
+    remarks = [remark(Severity.WARNING, plan, "never heard in the log", state) for plan in found.never_heard()]
     for mismatch in found.mismatches():
-        plan = mismatch.plan
-        key = f"{plan.bus} {id_text(plan.arbitration_id, is_extended_id=plan.is_extended_id)} {plan.name}"
-        line = min((places[signal.path] for signal in plan.signals if signal.path in places), default=0)
         problem = f"mismatch ({mismatch.kind}): {mismatch.problem}"
-        remarks.append(Remark(Severity.FAULT, Fault(source, key, line, problem, "frames of this car")))
+        remarks.append(remark(Severity.FAULT, mismatch.plan, problem, "frames of this car"))
     return remarks
 
 
@@ -71,7 +68,8 @@ def _places(text: str) -> dict[str, int]:
 def _is_unbounded(signal: SignalPlan) -> bool:
     if signal.choices is not None or not signal.datatype.startswith(_NUMBERS) or signal.field.length == 1:
         return False
-    return signal.minimum is None and signal.maximum is None and not signal.invalid_raw
+    has_limits = signal.minimum is not None or signal.maximum is not None
+    return not (has_limits or signal.invalid_raw or signal.invalid_ranges)
 
 
 def _lint_other(source: str, name: str, content: bytes) -> list[Remark]:

@@ -93,6 +93,17 @@ def test_id_whose_frames_do_not_fit_is_a_mismatch_of_its_kind(kind: str) -> None
     assert mismatches(MISFITS[kind][:2]) == []  # too few to say
 
 
+@pytest.mark.parametrize(
+    ("keys", "reason"), [("settle_s = 0.5", "settling"), ("settle_s = 0.5\nmax_step = 100.0", "jump")]
+)
+def test_slow_value_that_changes_with_each_frame_is_a_mismatch(keys: str, reason: str) -> None:
+    found = Coverage(profile(keys))
+    stands = [journey(tenth / 10, 0.0, 1000.0) for tenth in range(7 if reason == "jump" else 0)]
+    found.hear([*stands, *(journey(1 + tenth / 10, 0.0, 1500.0 + tenth % 2 * 500) for tenth in range(100))])
+    assert reason in found.signals["Vehicle.TraveledDistance"].not_ok
+    assert [mismatch.kind for mismatch in found.mismatches()] == ["values"]
+
+
 def test_state_that_is_not_available_all_the_time_is_no_mismatch() -> None:
     assert mismatches([lock(tenth / 10, tenth, 7) for tenth in range(50)]) == []
 
