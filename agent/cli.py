@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ from agent.faults import Fault, dotted, toml_line
 from agent.loading import listed, load_for_run, load_profile
 from agent.orders import add_order_commands
 from agent.profile_tools.command import add_profile_command
-from agent.profiles.schema import Profile
+from agent.profile_tools.decode_command import add_decode_command
 
 if TYPE_CHECKING:
     from agent.app import App
@@ -238,29 +238,6 @@ def _file_problems(config: Config, directory: Path, is_elsewhere: Callable[[Path
     return problems
 
 
-def _decode(options: argparse.Namespace) -> int:
-    profile = load_profile(options.profile)
-    for document in _readings(profile, options):
-        print(json.dumps(document, ensure_ascii=False), flush=sys.stdout.isatty())
-    return EXIT_DONE
-
-
-def _readings(profile: Profile, options: argparse.Namespace) -> Iterator[dict[str, object]]:
-    from agent.adapters.log_reader import read_log
-    from agent.replay import Replay
-
-    replay = Replay(profile, bus=options.bus, is_every_reading=options.all)
-    if options.latest:
-        for _ in replay.run(read_log(options.log)):
-            pass
-        yield from replay.latest()
-    else:
-        yield from replay.run(read_log(options.log))
-        yield from replay.never_received()
-    if not replay.has_readings:
-        print(f"carshare-agent: no frame in {options.log} gave a reading of {profile.name}", file=sys.stderr)
-
-
 def _status(options: argparse.Namespace) -> int:
     from agent.adapters.status_socket import read_status
 
@@ -304,20 +281,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--config", type=Path, metavar="FILE")
     check.add_argument("profiles", type=Path, nargs="*", metavar="PROFILE_DIR")
 
-    decode = add(
-        "decode",
-        _decode,
-        "Decode a recorded log to readings, one JSON object a line.",
-        "carshare-agent decode dbc/demo_hatchback dbc/demo_hatchback/drive.log",
-    )
-    decode.add_argument("profile", type=Path, metavar="PROFILE_DIR")
-    decode.add_argument("log", type=Path, metavar="LOG", help="any format python-can reads, plain, .gz or .xz")
-    decode.add_argument("--bus", metavar="NAME", help="the profile's bus of all frames (default: the log's channel)")
-    which = decode.add_mutually_exclusive_group()
-    which.add_argument(
-        "--latest", action="store_true", help="only the last reading of each path, at the end of the log"
-    )
-    which.add_argument("--all", action="store_true", help="every reading, not only changes")
+    add_decode_command(add, load_profile)
 
     status = add("status", _status, "Show what a running agent knows.", "carshare-agent status --config agent.toml")
     status.add_argument("--config", type=Path, default=Path(CONFIG_DEFAULT), metavar="FILE")
