@@ -91,6 +91,21 @@ RESOLUTION: Mapping[str, float] = {
 """How finely a path is told, in its unit; 0.1 where nothing stands here."""
 
 
+OPENINGS = (
+    "Vehicle.Cabin.Door.Row1.DriverSide.IsOpen",
+    "Vehicle.Cabin.Door.Row1.PassengerSide.IsOpen",
+    "Vehicle.Cabin.Door.Row2.DriverSide.IsOpen",
+    "Vehicle.Cabin.Door.Row2.PassengerSide.IsOpen",
+    "Vehicle.Body.Trunk.Rear.IsOpen",
+)
+
+# What follows from one message, by the profile's words and not by its code; speed as finely as the car tells it.
+DERIVED: Mapping[str, tuple[tuple[str, ...], Callable[..., Value]]] = {
+    "Vehicle.IsMoving": (("Vehicle.Speed",), lambda speed_kmh: round(speed_kmh, 2) >= 0.5),
+    "Vehicle.Carshare.Doors.IsAllClosed": (OPENINGS, lambda *are_open: not any(are_open)),
+}
+
+
 def is_true(path: str, value: Value | None, truth: Value | None) -> bool:
     """Whether `value` is `truth` as finely as the car can tell it."""
     if value is None or truth is None or isinstance(value, bool | str) or isinstance(truth, bool | str):
@@ -154,7 +169,12 @@ class RememberedMessages(CarMessages):
 
 def _truth(message: str, values: Mapping[str, Value], *, is_measured: bool) -> Truth:
     meanings = ((MEANINGS[message, name], value) for name, value in values.items() if (message, name) in MEANINGS)
-    return {path: meaning(value) if is_measured else None for (path, meaning), value in meanings}
+    truth = {path: meaning(value) if is_measured else None for (path, meaning), value in meanings}
+    for path, (inputs, rule) in DERIVED.items():
+        if all(each in truth for each in inputs):
+            values_of = [truth[each] for each in inputs]
+            truth[path] = None if None in values_of else rule(*values_of)
+    return truth
 
 
 @cache

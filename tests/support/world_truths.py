@@ -12,7 +12,7 @@ from agent.model.command import Evidence
 from agent.model.frame import Frame
 from agent.model.reading import Quality, Value
 from tests.support.pair import vehicle
-from tests.support.world_car import Truth, is_true, remembered_messages
+from tests.support.world_car import DERIVED, Truth, is_true, remembered_messages
 from tests.support.world_trace import BrokenRuleError
 
 # Documents and results give times in whole milliseconds.
@@ -50,6 +50,9 @@ class Truths:
         profile, _ = vehicle()
         self._freshness_s = {
             signal.path: signal.freshness_s for message in profile.messages for signal in message.signals
+        }
+        self._freshness_s |= {
+            path: min(self._freshness_s[each] for each in inputs) for path, (inputs, _) in DERIVED.items()
         }
         self._messages = remembered_messages()
         self._pages: dict[str, str] = {}
