@@ -127,7 +127,7 @@ class Acting:
         )
         self._ledger.begin(intent)
         if command.action in (Action.LOCK, Action.UNLOCK):
-            self._telemetry.lock_asked(Asked(command.operator, command.cid, command.action == Action.LOCK))
+            self._telemetry.chronicle.lock_asked(Asked(command.operator, command.cid, command.action == Action.LOCK))
         # Before anything can leave: what decides about the command is received frame by frame until it has ended.
         self._pending.add(Attend(attended(self._profile, recipe)))
 
@@ -293,7 +293,7 @@ class Acting:
             reason=outcome.reason.name.lower(),
             executed=outcome.executed.name.lower(),
         )
-        self._telemetry.command_ended(
+        self._telemetry.chronicle.command_ended(
             {
                 "command": Action(intent.action).name.lower(),
                 "operator": intent.operator,

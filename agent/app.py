@@ -23,12 +23,14 @@ from agent.model.effects import (
     Attend,
     Effect,
     Fetch,
+    Leave,
     Level,
     Log,
     Notify,
     Persist,
     Publish,
     Reconnect,
+    RequestPowerOff,
     SendFrame,
     Stop,
     Subscribe,
@@ -48,9 +50,19 @@ from agent.model.events import (
 )
 from agent.model.frame import Frame
 from agent.model.records import OutboxStored
+from agent.power_off import PowerOff
 from agent.supervision import Supervision
 from agent.uplink.wire import Topics, presence_document
-from agent.wiring import Identity, broker_settings, bus_status, buses_begun, can_buses, installed_trust, subscriptions
+from agent.wiring import (
+    Identity,
+    broker_settings,
+    bus_status,
+    buses_begun,
+    can_buses,
+    installed_trust,
+    log_refusal,
+    subscriptions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -130,11 +142,10 @@ class App:
             subscriptions=self._subscriptions(self._engine.operators),
             on_delivery=self._delivery,
             on_event=self._link,
-            on_refused=lambda kind, reason: write_log(
-                Log(Level.WARNING, "publish_refused", {"type": kind, "reason": reason})
-            ),
+            on_refused=log_refusal,
             on_progress=partial(self._supervision.progress, "broker"),
         )
+        self._power_off = PowerOff(config.power.supervisor, self._link, self._supervisor)
         self._status = StatusSocket(directory / config.status.socket, self._status_document)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -147,10 +158,11 @@ class App:
                     group.create_task(self._supervision.watch_store(self._stores), name="store"),
                     group.create_task(self._supervision.feed_watchdog(), name="watchdog"),
                     group.create_task(self._status.run(), name="status"),
+                    group.create_task(self._power_off.listen(), name="power"),
                     *(group.create_task(bus.run(), name=f"can.{name}") for name, bus in self._buses.items()),
                 ]
                 performer = group.create_task(self._perform_all(), name="engine")
-                stopper = group.create_task(stop.wait(), name="stop")
+                stopper = group.create_task(self._power_off.wanted_or(stop), name="stop")
                 await asyncio.wait([performer, stopper], return_when=asyncio.FIRST_COMPLETED)
                 if not performer.done():
                     await self._wind_down()
@@ -159,12 +171,15 @@ class App:
                 for task in (*background, performer, stopper):
                     task.cancel()
         finally:
-            self._supervisor.notify("STOPPING=1")
+            self._power_off.ending()
             # In a thread, and not waited for without limit: closing syncs, and the card may stall (H92).
-            if not await asyncio.to_thread(self._stores.close):
+            is_closed = await asyncio.to_thread(self._stores.close)
+            if not is_closed:
                 write_log(Log(Level.ERROR, "store_not_closed", {"waited_s": CLOSE_WAIT_S}))
         if self._stopped is not None:
             raise StoreError(self._stopped.reason)
+        if is_closed:
+            await self._power_off.carry_out(stop)
 
     # --- what the edge tells ------------------------------------------------------------------------------------
 
@@ -264,6 +279,10 @@ class App:
                 self._broker.subscribe_to(self._subscriptions(operators))
             case Reconnect(reason):
                 self._broker.reconnect(reason)
+            case Leave():
+                self._broker.leave()
+            case RequestPowerOff():
+                self._power_off.want(effect)
             case Notify(status, is_ready):
                 self._supervisor.notify(f"STATUS={status}")
                 if is_ready:

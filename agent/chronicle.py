@@ -10,7 +10,7 @@ from agent.model.events import ClockSet, FramesLost
 from agent.model.records import Priority
 from agent.policy.clock_watch import ClockWatch
 from agent.policy.event_cap import EventCap
-from agent.policy.happenings import LOW_VOLTAGE, Asked, LockWatch, LowVoltageWatch, happening
+from agent.policy.happenings import Asked, LockWatch, happening
 from agent.policy.reporting import Change
 from agent.profiles.schema import EVENTS_PER_HOUR_MAX, Profile
 from agent.session import Session
@@ -37,20 +37,18 @@ class Chronicle:
         self._forwarding = forwarding
         self._session = session
         self._context_paths = tuple(path for path in (_ODOMETER, *_CHARGE) if path in profile.paths)[:2]
-        self._has_low_voltage = LOW_VOLTAGE in profile.paths
         self._locks = LockWatch()
-        self._low_voltage = LowVoltageWatch()
         self._clock = ClockWatch()
         self._lost: dict[str, int] = {}
 
-    def tell(self, kind: str, fields: Mapping[str, object], now_s: float, priority: Priority = Priority.EVENT) -> None:
-        """Put an event into the outbox. A value of its context that is stale says so and is none (SR-05)."""
+    def tell(self, kind: str, fields: Mapping[str, object], now_s: float, priority: Priority = Priority.EVENT) -> int:
+        """Put an event into the outbox and return its number. A value of its context that is stale is none (SR-05)."""
         context = {
             path: wire.reading_document(reading, now_s, self._tracker.last_known(path))
             for path in self._context_paths
             if (reading := self._tracker.reading(path, now_s)).reason != "never_received"
         }
-        self._forwarding.tell(kind, {**fields, "context": context} if context else fields, now_s, priority)
+        return self._forwarding.tell(kind, {**fields, "context": context} if context else fields, now_s, priority)
 
     def started(self, fields: Mapping[str, object], now_s: float) -> None:
         """The first word of a run."""
@@ -102,14 +100,15 @@ class Chronicle:
         }
         self.tell("clock", fields, now_s)
 
-    def watch_low_voltage(self, now_s: float) -> None:
-        """The 12 V battery warns by itself, for nobody is told of it by a frame."""
-        if not self._has_low_voltage:
-            return
-        reading = self._tracker.reading(LOW_VOLTAGE, now_s)
-        if (word := self._low_voltage.observe(reading, now_s)) is not None:
-            fields = {"vss": self._vss_release, "readings": wire.reading_rows((reading,), now_s)}
-            self.tell(word, fields, now_s)
+    def supervisor(self, fields: Mapping[str, object], now_s: float) -> int | None:
+        """The power supervisor said something; returns the record's number if it is within its cap."""
+        if not self._cap.allows("supervisor", EVENTS_PER_HOUR_MAX, now_s):
+            return None
+        return self.tell("supervisor", fields, now_s)
+
+    def is_announced(self, sequence: int) -> bool:
+        """Whether the event of this number is durable, and with the broker too if there is a link."""
+        return self._forwarding.is_announced(sequence)
 
     def tell_suppressed(self, now_s: float, *, is_last: bool) -> None:
         """How much was held back of which input."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import replace
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -178,6 +179,22 @@ class EndOfRentalTable(_Table):
     energy_percent_min: float | None = Field(default=None, ge=0.0, le=100.0)
 
 
+class PowerTable(_Table):
+    """The ladder of the 12 V battery (R7): volts below which each step down is due, after so many seconds, and those at
+    which all is well. A serial port with a power supervisor on it can measure the voltage and cut the power."""
+
+    warn_v: float = Field(default=12.4, ge=6.0, le=32.0)
+    warn_s: float = Field(default=180.0, ge=10.0, le=3600.0)
+    shed_v: float = Field(default=12.3, ge=6.0, le=32.0)
+    shed_s: float = Field(default=180.0, ge=10.0, le=3600.0)
+    off_v: float = Field(default=12.2, ge=6.0, le=32.0)
+    off_s: float = Field(default=240.0, ge=10.0, le=3600.0)
+    resume_v: float = Field(default=12.8, ge=6.0, le=32.0)
+    resume_s: float = Field(default=60.0, ge=10.0, le=3600.0)
+    supervisor: str | None = Field(default=None, min_length=1)
+    off_after_s: float = Field(default=60.0, ge=10.0, le=600.0)
+
+
 class StatusTable(_Table):
     socket: str = Field(default="/run/carshare-agent/status.sock", min_length=1)
 
@@ -193,6 +210,7 @@ class Config(_Table):
     store: StoreTable = StoreTable()
     reporting: ReportingTable = ReportingTable()
     end_of_rental: list[EndOfRentalTable] = Field(default=[], max_length=16)
+    power: PowerTable = PowerTable()
     status: StatusTable = StatusTable()
 
 
@@ -265,6 +283,7 @@ def sends_on(recipe: Recipe) -> set[str]:
 
 
 def _cross_checks(config: Config, findings: Findings) -> None:
+    _check_descent(config.power, findings)
     broker = config.broker
     if (broker.certificate_file is None) != (broker.key_file is None):
         findings.add(("broker",), "certificate_file and key_file go together", "both or none")
@@ -311,6 +330,14 @@ def _check_end_of_rental(config: Config, findings: Findings) -> None:
         if table.energy_percent_min is not None and "energy" not in (table.conditions or ["energy"]):
             problem = "a minimum of what is not asked for"
             findings.add(("end_of_rental", index, "energy_percent_min"), problem, '"energy" among the conditions')
+
+
+def _check_descent(power: PowerTable, findings: Findings) -> None:
+    descent = {"resume_v": power.resume_v, "warn_v": power.warn_v, "shed_v": power.shed_v, "off_v": power.off_v}
+    for (above, above_v), (name, volts) in pairwise(descent.items()):
+        if volts >= above_v:
+            problem = f"{volts:g} V is not below {above} = {above_v:g}"
+            findings.add(("power", name), problem, "resume_v > warn_v > shed_v > off_v")
 
 
 def _add(findings: Findings, detail: ErrorDetails) -> None:

@@ -48,9 +48,12 @@ from agent.model.events import (
     StoreFailed,
 )
 from agent.model.frame import Frame
+from agent.model.power import IgnitionLine, PowerFails, SupervisorFound, SupplyMeasured, Woken
 from agent.model.reception import MessageId
 from agent.model.records import Recovered, SessionStarted
 from agent.pending import Pending
+from agent.power import Power
+from agent.presence import AnnouncedEnd, Presence
 from agent.profiles.schema import Profile
 from agent.returning import Returning
 from agent.session import Session
@@ -110,13 +113,23 @@ class Engine:
         self._commanding = Commanding(
             profile, car, self._trusting, *shared, self._acting, self._link_watch, returning, now_s
         )
+        self._presence = Presence(car, self._session, self._pending)
+        self._power = Power(
+            profile,
+            config.power,
+            self._pending,
+            self._telemetry,
+            self._link_watch,
+            lambda: self.is_commanding,
+            now_s,
+        )
         self._has_failed = False
         self._is_degraded = recovered.is_degraded
         self._pending.persist(SessionStarted(sid))
         for note in (*recovered.notes, *(() if trust is None else trust.notes)):
             self._pending.log(Level.WARNING, "store_note", note=note)
             self._telemetry.tell("store", {"note": note}, now_s)
-        self._telemetry.started({"interrupted": self._acting.interrupted_count}, now_s)
+        self._telemetry.chronicle.started({"interrupted": self._acting.interrupted_count}, now_s)
         self._pending.add(Notify("running; broker not connected yet", is_ready=True))
 
     def receive_change(self, frame: Frame, now_s: float) -> bool:
@@ -166,21 +179,20 @@ class Engine:
             case Fetched(token, records):
                 self._telemetry.fetched(token, records, now_s)
             case Published(token, refusal):
-                if not self._telemetry.published(token, refusal, now_s) and not self._link_watch.published(
-                    token, refusal, now_s
-                ):
-                    self._result_published(token, refusal, now_s)
+                self._published(token, refusal, now_s)
             case BrokerUp(refused):
                 if refused:
                     self._pending.log(Level.WARNING, "subscriptions_refused", refused=", ".join(refused))
                 self._link_watch.connected(refused, now_s)
                 self._commanding.connected(now_s)
                 self._answers.connected()
+                self._presence.connected()
                 self._telemetry.connected(now_s)
                 lacking = f", {len(refused)} subscriptions refused" if refused else ""
                 self._pending.add(Notify(f"running; broker connected{lacking}"))
             case BrokerDown(detail, end):
                 self._link_watch.disconnected(end, detail, now_s)
+                self._presence.disconnected()
                 self._telemetry.disconnected()
                 self._answers.disconnected()
                 self._pending.log(Level.WARNING, "broker_down", detail=detail)
@@ -196,12 +208,15 @@ class Engine:
                 self._telemetry.frames_lost(event, now_s)
             case ClockSet():
                 self._telemetry.clock_set(event, now_s)
+            case SupervisorFound() | SupplyMeasured() | IgnitionLine() | PowerFails() | Woken():
+                self._power.heard(event, now_s)
             case StopAsked(is_final):
                 self._commanding.refuse_all(Reason.SHUTTING_DOWN)
                 self._acting.stop(now_s, is_final=is_final)
                 if is_final:
                     self._trusting.keep_floor(now_s)
                     self._telemetry.end(now_s)
+                    self._presence.leave(AnnouncedEnd.ASLEEP if self._power.is_going_off else AnnouncedEnd.STOPPED)
 
     def may_send(self, token: int, now_s: float) -> bool:
         """Whether the frame of this `SendFrame` may still leave, now that all that came before it is known (SR-06)."""
@@ -212,6 +227,7 @@ class Engine:
         self._acting.handle_timer(now_s)
         self._answers.handle_timer(now_s)
         self._link_watch.handle_timer(now_s)
+        self._power.handle_timer(now_s)
         self._telemetry.handle_timer(now_s)
         self._trusting.handle_timer(now_s, is_awake=self._telemetry.is_any_awake(now_s))
 
@@ -263,6 +279,7 @@ class Engine:
             },
             "store": {"is_degraded": self._is_degraded},
             "link": self._link_watch.status(),
+            "power": self._power.status(now_s),
             **self._telemetry.status(now_s),
         }
 
@@ -277,7 +294,13 @@ class Engine:
         named = self._config.reporting.operator
         return named if named in self._trusting.operators and named is not None else self._trusting.operators[0]
 
-    def _result_published(self, token: int, refusal: str | None, now_s: float) -> None:
+    def _published(self, token: int, refusal: str | None, now_s: float) -> None:
+        if (
+            self._telemetry.published(token, refusal, now_s)
+            or self._link_watch.published(token, refusal, now_s)
+            or self._presence.published(token, refusal)
+        ):
+            return
         if (key := self._answers.published(token, refusal, now_s)) is not None:
             self._pending.persist(self._ledger.delivered(key))
 

@@ -34,5 +34,9 @@ class BusError(AgentError):
     """A CAN interface cannot be opened or has gone."""
 
 
+class SupervisorError(AgentError):
+    """The power supervisor cannot be reached, does not answer, or refuses."""
+
+
 class LinkError(AgentError):
     """The broker refused, or the connection to it failed."""

@@ -208,6 +208,10 @@ class Forwarding:
         self._persist((removed, noted) if removed else (noted,))
         self.pump(now_s)
 
+    def is_announced(self, sequence: int) -> bool:
+        """Whether a record is durable, and with the broker too if there is a link."""
+        return not self._outbox.holds(sequence) or not (self._is_connected or self._outbox.is_unwritten(sequence))
+
     def status(self) -> dict[str, object]:
         """For the local status socket."""
         return {

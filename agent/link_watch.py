@@ -21,6 +21,9 @@ ECHO_IN_USE_S = 60.0
 ECHO_IDLE_S = 300.0
 """How often an echo is sent while a bus is awake, and while the car sleeps (requirement R13)."""
 
+ECHO_SHED_S = 1200.0
+"""While load is shed; keep-alive, which the connection began with, is all that is sent in between."""
+
 ECHO_WAIT_S = 15.0
 """An echo that takes longer is a miss: a bad mobile link needs seconds, a command that took longer would be late."""
 
@@ -80,6 +83,7 @@ class LinkWatch:
         self._outstanding: set[bytes] = set()
         self._is_echo_refused = False
         self._is_in_use = False
+        self._is_shedding = False
         self._short_ends_s: deque[float] = deque(maxlen=FLAPS_MIN)
         self._refused: tuple[str, ...] = ()
         self._untold: Counter[LinkProblem] = Counter()
@@ -150,6 +154,10 @@ class LinkWatch:
         # Should the edge not do it, it is asked again, and not at every turn.
         self._echo_at_s = now_s
 
+    def shed(self, *, is_shedding: bool) -> None:
+        """Send fewer echoes from now on, or as many as before."""
+        self._is_shedding = is_shedding
+
     def next_timer(self) -> float:
         return float("inf") if self._connected_at_s is None else self._due_at_s()
 
@@ -178,7 +186,8 @@ class LinkWatch:
     def _due_at_s(self) -> float:
         if self._outstanding:
             return self._echo_at_s + ECHO_WAIT_S
-        return self._echo_at_s + (ECHO_IN_USE_S if self._is_in_use else ECHO_IDLE_S)
+        interval_s = ECHO_SHED_S if self._is_shedding else ECHO_IN_USE_S if self._is_in_use else ECHO_IDLE_S
+        return self._echo_at_s + interval_s
 
     def _send_echo(self, now_s: float) -> None:
         self._echo_at_s = now_s

@@ -55,9 +55,9 @@ class Pending:
         """Queue a publication whose fate is of no further interest: it is sent again by other means if lost."""
         self._effects.append(Publish(topic, payload, is_retained, expiry_s))
 
-    def publish_tracked(self, topic: str, payload: bytes) -> int:
+    def publish_tracked(self, topic: str, payload: bytes, *, is_retained: bool = False) -> int:
         """Queue a publication and return the token of the broker's answer."""
-        self._effects.append(Publish(topic, payload, token=self._next_token()))
+        self._effects.append(Publish(topic, payload, is_retained, token=self._next_token()))
         return self._token
 
     def log(self, level: Level, event: str, **fields: object) -> None:

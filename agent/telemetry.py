@@ -18,7 +18,6 @@ from agent.model.records import OutboxStored, Priority, Recovered
 from agent.model.use import VehicleUse
 from agent.pending import Pending
 from agent.policy.event_cap import EventCap
-from agent.policy.happenings import Asked
 from agent.policy.reporting import Reporter
 from agent.policy.vehicle_use import vehicle_use
 from agent.profiles.schema import Profile
@@ -75,9 +74,11 @@ class Telemetry:
             boot_id=boot_id,
             now_s=now_s,
         )
-        self._chronicle = Chronicle(profile, self._tracker, cap, self._forwarding, session)
-        self._use = VehicleUse.ASLEEP
-        self._buses = BusWatch(profile, self._chronicle, pending, now_s)
+        self.chronicle = Chronicle(profile, self._tracker, cap, self._forwarding, session)
+        self.use = VehicleUse.ASLEEP
+        self._is_shedding = False
+        self._power: Mapping[str, str] = {"step": "normal", "supply": "unknown"}
+        self._buses = BusWatch(profile, self.chronicle, pending, now_s)
         self._messages = {id_of(plan): plan.name for plan in profile.messages}
         self._is_connected = False
         self._state_at_s: float | None = None
@@ -99,7 +100,7 @@ class Telemetry:
 
     def frames_lost(self, event: FramesLost, now_s: float) -> None:
         """The kernel had no room for what came."""
-        self._chronicle.frames_lost(event, now_s)
+        self.chronicle.frames_lost(event, now_s)
 
     def receive_frame(self, frame: Frame, now_s: float, *, is_change: bool = False) -> Heard:
         """Fold one frame into the state; returns what it told. Of what it did not change there is nothing to report.
@@ -137,14 +138,13 @@ class Telemetry:
     def clock_set(self, event: ClockSet, now_s: float) -> None:
         self._session.clock_offset_s = event.offset_s
         self._session.clock_trust = event.trust
-        self._chronicle.clock(event, now_s)
+        self.chronicle.clock(event, now_s)
 
     def connected(self, now_s: float) -> None:
-        """The link is up: say who is here, what this car can do, how it is, then what waited."""
+        """The link is up: say what this car can do, how it is, then what waited."""
         self._is_connected = True
-        publish = self._pending.publish
-        publish(self._topics.presence, wire.presence_document(self._session.sid, is_online=True), is_retained=True)
-        publish(self._topics.of(self._operator, "caps"), capabilities_of(self._profile), is_retained=True)
+        caps = capabilities_of(self._profile)
+        self._pending.publish(self._topics.of(self._operator, "caps"), caps, is_retained=True)
         self._publish_state(now_s)
         self._forwarding.connected(now_s)
 
@@ -180,7 +180,7 @@ class Telemetry:
         is_time = age_s >= self._reporting.state_interval_s
         self._is_event_due = self._is_event_due or has_events
         is_event_time = self._is_event_due and age_s >= min(EVENT_STATE_INTERVAL_S, self._reporting.state_interval_s)
-        is_heartbeat = age_s >= self._reporting.table(self._use).heartbeat_s
+        is_heartbeat = age_s >= self._reporting.table(self._pace_use).heartbeat_s
         if self._is_connected and (is_event_time or (self._is_state_due and is_time) or is_heartbeat):
             self._publish_state(now_s)
         self._forwarding.handle_timer(now_s)
@@ -221,21 +221,17 @@ class Telemetry:
         """How a bus is by its last sign alone."""
         return self._buses.shown_by(bus)
 
-    def started(self, fields: Mapping[str, object], now_s: float) -> None:
-        """The first word of a run."""
-        self._chronicle.started(fields, now_s)
+    def tell(self, name: str, fields: Mapping[str, object], now_s: float) -> int:
+        """Put an event of the agent's own into the outbox; returns its number."""
+        return self.chronicle.tell(name, fields, now_s)
 
-    def tell(self, name: str, fields: Mapping[str, object], now_s: float) -> None:
-        """Put an event of the agent's own into the outbox."""
-        self._chronicle.tell(name, fields, now_s)
+    def shed(self, *, is_shedding: bool) -> None:
+        """Tell no oftener than of a sleeping car from now on, or as the car is used again."""
+        self._is_shedding, self._is_event_due = is_shedding, True
 
-    def lock_asked(self, asked: Asked) -> None:
-        """A command that locks or unlocks is about to be carried out."""
-        self._chronicle.lock_asked(asked)
-
-    def command_ended(self, fields: Mapping[str, object], now_s: float) -> None:
-        """A command has its result."""
-        self._chronicle.command_ended(fields, now_s)
+    def power_is(self, power: Mapping[str, str]) -> None:
+        """Where on the ladder the car stands, for the next snapshot."""
+        self._power = power
 
     def state_wanted(self) -> None:
         """Publish the snapshot soon; however often this is asked, no oftener than events make it."""
@@ -249,7 +245,7 @@ class Telemetry:
         """For the local status socket."""
         return {
             **self._forwarding.status(),
-            "use": self._use.value,
+            "use": self.use.value,
             "buses": self._buses.words(now_s),
             "bus_health": self._buses.status(now_s),
             "frames": {name: asdict(counts) for name, counts in self._decoder.counts.items()},
@@ -259,32 +255,35 @@ class Telemetry:
             },
         }
 
+    @property
+    def _pace_use(self) -> VehicleUse:
+        return VehicleUse.ASLEEP if self._is_shedding else self.use
+
     # --- out ----------------------------------------------------------------------------------------------------
 
     def _tell_due(self, now_s: float, *, is_last: bool = False) -> tuple[bool, bool]:
         """Tell what is due (all that waits, if it is the last time); returns whether there were events, and samples."""
         due = self._reporter.flush(now_s) if is_last else self._reporter.due(now_s)
         for change in due.events:
-            self._chronicle.changed(change, now_s)
+            self.chronicle.changed(change, now_s)
         if due.samples:
             fields = {"vss": self._profile.vss_release, "readings": wire.reading_rows(due.samples, now_s)}
             self._forwarding.tell("readings", fields, now_s, Priority.SAMPLE)
-        self._chronicle.tell_suppressed(now_s, is_last=is_last)
+        self.chronicle.tell_suppressed(now_s, is_last=is_last)
         return bool(due.events), bool(due.samples)
 
     def _sweep(self, now_s: float) -> None:
-        """What time alone changes: values grow old, buses fall silent, the 12 V battery stays low."""
+        """What time alone changes: values grow old, buses fall silent."""
         self._observe_all(now_s)
         paths = self._profile.paths
-        self._use = vehicle_use(
+        self.use = vehicle_use(
             lambda path: self._tracker.reading(path, now_s) if path in paths else None,
             is_asleep=not self._buses.is_any_awake(now_s),
         )
         # However old: when a bus falls silent every value of it is stale before that is noticed.
         last_use = vehicle_use(self._tracker.last_known, is_asleep=False)
         self._buses.handle_time(now_s, is_in_use=last_use is VehicleUse.DRIVING)
-        self._reporter.use(self._use)
-        self._chronicle.watch_low_voltage(now_s)
+        self._reporter.use(self._pace_use)
 
     def _observe(self, changed: Iterable[Reading], now_s: float) -> None:
         """As it stands now: what waited in the kernel's buffer for long may be stale already (SR-05)."""
@@ -310,6 +309,7 @@ class Telemetry:
             {path: self._tracker.last_known(path) for path in readings},
             self._buses.words(now_s),
             now_s,
-            use=self._use.value,
+            use=self.use.value,
+            power=self._power,
         )
         self._pending.publish(self._topics.of(self._operator, "state"), payload, is_retained=True)

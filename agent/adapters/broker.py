@@ -78,7 +78,8 @@ class _OtherWishesError(Exception):
 class Broker:
     """Keeps one connection to the broker; `run` does the work and calls `on_delivery` and `on_event`.
 
-    `will` is (topic, payload), retained: the broker publishes it however the connection ends, also when we end it.
+    `will` is (topic, payload), retained: the broker publishes it however the connection ends, also when we end it,
+    unless `leave` was called.
     Deliveries are acknowledged by `acknowledge` alone.  `jitter` gives numbers from 0 to 1.
     `on_refused` is told the type (last level) of a topic on which a publication without a token was refused, and
     why, once a type and connection; `refused_counts` has how many there were of each type since start.
@@ -175,6 +176,11 @@ class Broker:
         """End the connection, if there is one, as if it were lost; `run` makes another."""
         if self._link is not None:
             self._link.give_up(reason)
+
+    def leave(self) -> None:
+        """The will has nothing to add any more: closed in order, this connection ends without it."""
+        if self._link is not None:
+            self._link.is_leaving = True
 
     async def flush(self, within_s: float) -> bool:
         """Wait until all that was handed over is answered; False if that took longer or the connection ended."""

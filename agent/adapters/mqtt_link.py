@@ -97,6 +97,7 @@ class MqttLink(aiomqtt.Client):
         self.is_settled = asyncio.Event()
         self.is_settled.set()
         self.dropped_count = 0
+        self.is_leaving = False
         self._wire = PahoSocket(connection, PACKET_BYTES_MAX)
         self._client._create_socket = lambda: self._wire  # type: ignore[method-assign]
         self._client.manual_ack_set(True)
@@ -196,11 +197,12 @@ class MqttLink(aiomqtt.Client):
         return [effect.token for effect in (*self._under_way.values(), *self._waiting) if effect.token is not None]
 
     async def end(self) -> None:
-        """Close the connection, in order if it still stands; the broker publishes the will in any case."""
+        """Close the connection, in order if it still stands; the broker publishes the will unless `is_leaving`."""
         try:
             await asyncio.sleep(0)  # the loop must have begun to watch the socket before it can stop
             if self._is_open() and not self._disconnected.done():
-                self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message"))
+                words = "Normal disconnection" if self.is_leaving else "Disconnect with will message"
+                self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, words))
                 await asyncio.wait({self._disconnected}, timeout=_DISCONNECT_WAIT_S)
         finally:
             # aiomqtt leaves the socket open after an error, and the broker then takes us to be there still.

@@ -110,8 +110,9 @@ def report_document(report: Report, received_at_unix_s: float) -> dict[str, obje
             return {**document, "type": "state", "car": car, "is_retained": is_retained, "document": told}
         case EventReport(car, told):
             return {**document, "type": "event", "car": car, "document": told}
-        case PresenceReport(car, is_online, sid):
-            return {**document, "type": "presence", "car": car, "is_online": is_online, "sid": sid.hex()}
+        case PresenceReport(car, is_online, sid, end):
+            word = {} if end is None else {"end": end}
+            return {**document, "type": "presence", "car": car, "is_online": is_online, "sid": sid.hex(), **word}
         case ResultReport(car, result):
             return {
                 **document,

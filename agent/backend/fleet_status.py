@@ -53,6 +53,8 @@ class CarStatus:
     use: VehicleUse | None = None
     values: dict[str, object] = field(default_factory=dict)
     is_online: bool | None = None
+    end: str | None = None
+    """Of a car that is not connected: the end it announced, `asleep` or `stopped`; None if it was lost."""
     online_since_s: float | None = None
     seen_at_s: float | None = None
     """When we first knew whether it is connected."""
@@ -85,7 +87,7 @@ class CarStatus:
             "old image": self.is_old_image,
             "missing": self.missing_count > 0,
             "command": self.is_command_bad,
-            "offline": self.is_online is False,
+            "offline": self.is_online is False and self.end != "asleep",
             "silent": self.is_silent(now_s),
             "12 V": self.is_low,
             "unreadable": self.unreadable_count > 0,
@@ -130,7 +132,8 @@ class FleetStatus:
 
 def _take(car: CarStatus, report: Report, now_s: float, unix_s: float) -> tuple[Notice, ...]:
     match report:
-        case PresenceReport(_, is_online):
+        case PresenceReport(_, is_online, _, end):
+            car.end = end
             if car.is_online is not None and car.is_online is not is_online:
                 car.online_since_s = now_s
             car.is_online = is_online

@@ -137,7 +137,8 @@ def _link(car: CarStatus, now_s: float) -> str:
     since = "" if car.online_since_s is None else f" {span(now_s - car.online_since_s)}"
     if car.is_online:
         return f"{'SILENT' if car.is_silent(now_s) else 'online'}{since}"
-    return f"OFFLINE{since}"
+    word = {"asleep": "asleep", "stopped": "STOPPED"}.get(car.end or "", "OFFLINE")
+    return f"{word}{since}"
 
 
 def _missing(car: CarStatus) -> str:

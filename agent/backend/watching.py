@@ -41,11 +41,13 @@ class EventReport:
 
 @dataclass(frozen=True, slots=True)
 class PresenceReport:
-    """Whether the car is connected, by its birth message or its last will; `sid` is the session it speaks of."""
+    """Whether the car is connected, by its birth message, the end it announced (`end`: `asleep` if it switches its
+    computer off, `stopped`), or its last will; `sid` is the session it speaks of."""
 
     car: str
     is_online: bool
     sid: bytes
+    end: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +130,13 @@ def parse_report(
         return StateReport(car, document, is_retained)
     if kind == "evt":
         return EventReport(car, document)
-    is_online, sid = document.get("online"), document.get("sid")
+    is_online, sid, end = document.get("online"), document.get("sid"), document.get("end")
     if not isinstance(is_online, bool) or not isinstance(sid, str):
         return None
+    # A word this version does not know is no word; and a car that is there has not ended.
+    known_end = end if end in ("asleep", "stopped") and not is_online else None
     try:
-        return PresenceReport(car, is_online, bytes.fromhex(sid))
+        return PresenceReport(car, is_online, bytes.fromhex(sid), known_end)
     except ValueError:
         return None
 

@@ -196,6 +196,12 @@ _NOT_IN_WORDS = frozenset(
 )
 
 
+def _presence_words(is_online: bool, end: str | None) -> str:
+    if end == "asleep":
+        return "asleep, its computer switched off for the sake of the 12 V battery"
+    return "online" if is_online else "stopped by somebody" if end == "stopped" else "OFFLINE"
+
+
 class ReportWords:
     """Reports as lines; a reading is shown when it differs from what was shown of it before."""
 
@@ -209,8 +215,8 @@ class ReportWords:
                 return [f"{car} {line} [as last told; may be old]" for line in self._document_lines(car, document)]
             case StateReport(car, document) | EventReport(car, document):
                 return [f"{car} {line}" for line in self._document_lines(car, document)]
-            case PresenceReport(car, is_online, sid):
-                return [f"{car} is {'online' if is_online else 'OFFLINE'}, session {sid.hex()}"]
+            case PresenceReport(car, is_online, sid, end):
+                return [f"{car} is {_presence_words(is_online, end)}, session {sid.hex()}"]
             case ResultReport(car, result):
                 head = f"{car} command {result.cid.hex()[:8]} {_STAGE_WORDS[result.stage]}"
                 head += _because(result.stage, result.reason)

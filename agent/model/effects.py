@@ -60,6 +60,19 @@ class Reconnect:
 
 
 @dataclass(frozen=True, slots=True)
+class Leave:
+    """The end of this connection has been announced: close it, when it is closed, without the last will."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPowerOff:
+    """End the process in order, and once the store is closed have the supervisor cut the power `after_s` later."""
+
+    after_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Persist:
     """Make the records durable, all or none, before the next effect. Answered by `Stored` or `StoreFailed`."""
 
@@ -122,6 +135,8 @@ Effect = (
     | Publish
     | Acknowledge
     | Reconnect
+    | Leave
+    | RequestPowerOff
     | Persist
     | Fetch
     | Subscribe

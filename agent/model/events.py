@@ -8,6 +8,7 @@ from enum import IntEnum, StrEnum
 from agent.model.bus import BusLook, BusSign
 from agent.model.command import Reason
 from agent.model.frame import BusState
+from agent.model.power import IgnitionLine, PowerFails, SupervisorFound, SupplyMeasured, Woken
 from agent.model.reception import Seen
 from agent.model.records import OutboxStored
 
@@ -161,4 +162,9 @@ LinkEvent = (
     | Published
     | ClockSet
     | StopAsked
+    | SupervisorFound
+    | SupplyMeasured
+    | IgnitionLine
+    | PowerFails
+    | Woken
 )

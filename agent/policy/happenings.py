@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.model.reading import Quality, Reading, Value
+from agent.model.reading import Value
 from agent.policy.vehicle_use import IGNITION_ON, LOW_VOLTAGE_SYSTEM
 
 # The lock reports a command's effect up to so long after its result: the feedback needs fewer frames than an event.
@@ -16,10 +16,9 @@ COMMAND_ECHO_S = 3.0
 # Cars lock themselves again when nobody opened a door after an unlock (R22); after this it is somebody else.
 RELOCK_WATCH_S = 45.0
 
-# R7: the 12 V battery by its resting voltage, with hysteresis.
+# The 12 V battery at rest, and below what it needs charging (R7); a car's own ladder is in its `agent.toml`.
 LOW_VOLTAGE = "Vehicle.LowVoltageBattery.CurrentVoltage"
-LOW_VOLTAGE_V, LOW_VOLTAGE_STAND_S = 12.4, 180.0
-LOW_VOLTAGE_OVER_V, LOW_VOLTAGE_OVER_STAND_S = 12.8, 60.0
+LOW_VOLTAGE_V = 12.4
 
 _WORDS: tuple[tuple[str, str, str], ...] = (
     # Ending of the path → the word if it became true, and if it became false; the first that fits.
@@ -93,27 +92,3 @@ class LockWatch:
         if is_locked and unlocked_at_s is not None and now_s - unlocked_at_s <= RELOCK_WATCH_S:
             return {"by": "relock"}
         return {"by": "key"}
-
-
-class LowVoltageWatch:
-    """Warns once when the 12 V battery has been low for long, and says once that it is over."""
-
-    def __init__(self) -> None:
-        self._is_low = False
-        self._since_s: float | None = None
-
-    def observe(self, reading: Reading, now_s: float) -> str | None:
-        """The word if there is something to tell. What is not known is neither low nor over (SR-05)."""
-        value = reading.value
-        if reading.quality is not Quality.OK or not isinstance(value, int | float):
-            self._since_s = None
-            return None
-        is_beyond = value >= LOW_VOLTAGE_OVER_V if self._is_low else value < LOW_VOLTAGE_V
-        if not is_beyond:
-            self._since_s = None
-            return None
-        self._since_s = now_s if self._since_s is None else self._since_s
-        if now_s - self._since_s < (LOW_VOLTAGE_OVER_STAND_S if self._is_low else LOW_VOLTAGE_STAND_S):
-            return None
-        self._is_low, self._since_s = not self._is_low, None
-        return "low_voltage" if self._is_low else "low_voltage_over"

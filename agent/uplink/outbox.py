@@ -192,6 +192,10 @@ class Outbox:
     def holds(self, sequence: int) -> bool:
         return any(sequence in held for held in self._held.values())
 
+    def is_unwritten(self, sequence: int) -> bool:
+        """The store has not said yet what became of it."""
+        return sequence in self._new
+
     def is_under_way(self, sequence: int) -> bool:
         return sequence in self._under_way
 

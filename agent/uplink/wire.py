@@ -109,8 +109,10 @@ def state_document(
     now_s: float,
     *,
     use: str,
+    power: Mapping[str, str],
 ) -> bytes:
-    """The retained snapshot: every path with value, unit, age and quality, how each bus is, and how the car is used."""
+    """The retained snapshot: every path with value, unit, age and quality, how each bus is, how the car is used, and
+    where on the ladder of its 12 V battery it stands."""
     return encode(
         {
             "v": PAYLOAD_VERSION,
@@ -120,6 +122,7 @@ def state_document(
             "vss": vss,
             "buses": dict(buses),
             "use": use,
+            "power": dict(power),
             "readings": {
                 path: reading_document(reading, now_s, last_known.get(path)) for path, reading in readings.items()
             },
@@ -127,9 +130,13 @@ def state_document(
     )
 
 
-def presence_document(sid: bytes, *, is_online: bool) -> bytes:
-    """Birth message and last will carry the same session id, so that one can be told from another's."""
-    return encode({"v": PAYLOAD_VERSION, "kind": "presence", "online": is_online, "sid": sid.hex()})
+def presence_document(sid: bytes, *, is_online: bool, end: str | None = None) -> bytes:
+    """Birth message and last will carry the same session id, so that one can be told from another's.
+
+    `end` is the word of an end that was announced; the will has none.
+    """
+    word = {} if end is None else {"end": end}
+    return encode({"v": PAYLOAD_VERSION, "kind": "presence", "online": is_online, "sid": sid.hex(), **word})
 
 
 def capabilities_document(

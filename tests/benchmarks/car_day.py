@@ -125,7 +125,7 @@ class WatchedApp(App):
 
     @property
     def use(self) -> VehicleUse:
-        return self._engine._telemetry._use
+        return self._engine._telemetry.use
 
     @property
     def is_waiting_for_broker(self) -> bool:

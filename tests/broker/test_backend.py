@@ -243,7 +243,17 @@ async def test_a_watcher_gets_what_the_broker_keeps_and_then_what_happens(broker
     presence = f"v1/all/{CAR.id.hex()}/presence"
     async with connected(car, "127.0.0.1", broker.port) as client:
         await client.publish(presence, wire.presence_document(car.sid, is_online=True), qos=1, retain=True)
-        state = wire.state_document(moment, "6.0", car.sid, {}, {}, {"body": "awake"}, 0.0, use="awake")
+        state = wire.state_document(
+            moment,
+            "6.0",
+            car.sid,
+            {},
+            {},
+            {"body": "awake"},
+            0.0,
+            use="awake",
+            power={"step": "normal", "supply": "ok"},
+        )
         await client.publish(topic("state"), state, qos=1, retain=True)
         async with contextlib.aclosing(backend.watch("demo")) as reports:
             first, second = await next_of(reports), await next_of(reports)

@@ -21,7 +21,7 @@ SHAPES = NOUNS | {"profiles", "config"}
 STAGES = {"decode", "state", "policy", "uplink", "health"}
 ENGINE = {
     *("engine", "commanding", "acting", "trusting", "telemetry", "bus_watch", "forwarding", "chronicle", "link_watch"),
-    *("pending", "ledger", "answers", "replay", "returning", "session"),
+    *("pending", "power", "presence", "ledger", "answers", "replay", "returning", "session"),
 }
 """The engine and the parts it was cut into: the only modules that know more than one stage."""
 
@@ -31,6 +31,7 @@ CAR = BELOW_THE_EDGE | {
     "supervision",
     "wiring",
     "loading",
+    "power_off",
     "app",
     "orders",
     "enrolment",
@@ -58,7 +59,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "wiring": BELOW_THE_EDGE | {"adapters"},
     "loading": BELOW_THE_EDGE | {"adapters"},
     "supervision": {"model", "health", "adapters"},
-    "app": BELOW_THE_EDGE | {"adapters", "supervision", "wiring"},
+    "power_off": {"model", "errors", "adapters"},
+    "app": BELOW_THE_EDGE | {"adapters", "power_off", "supervision", "wiring"},
     "orders": BELOW_THE_EDGE | {"adapters"},
     "doctor": BELOW_THE_EDGE | {"adapters", "orders", "profile_tools"},
     "profile_tools": BELOW_THE_EDGE | {"adapters", "orders"},

@@ -16,9 +16,13 @@ from agent.link_watch import LinkProblem
 from agent.model.bus import BusHealth, BusSign
 from agent.model.command import Action, Executed, Reason, Stage
 from agent.model.events import ClockTrust
+from agent.model.power import Wake
 from agent.model.reading import Quality
 from agent.model.use import VehicleUse
 from agent.policy.happenings import _WORDS
+from agent.policy.power import Step
+from agent.power import KINDS, LOAD_RESTORED
+from agent.presence import AnnouncedEnd
 from agent.uplink import wire
 from tests.support import contract
 from tests.support.asyncapi_schema import published_schema
@@ -91,7 +95,7 @@ def test_kinds_of_the_code_are_those_of_the_contract() -> None:
     """A kind that nothing makes, or that is in no contract, is seen here; whether its fields fit, in every test."""
     modules = [*(ROOT / "agent").glob("*.py"), *(ROOT / "agent" / "uplink").glob("*.py")]
     made = set().union(*(kinds_in(path.read_text()) for path in modules))
-    made |= {"low_voltage", "low_voltage_over"}  # words of LowVoltageWatch
+    made |= {*KINDS.values(), LOAD_RESTORED}
     described = {
         kind for direction in contract.sent_by_car().values() if direction.is_json for kind in direction.messages
     }
@@ -117,6 +121,9 @@ def test_words_are_those_of_the_code() -> None:
     assert set(properties["command"]["stage"]["enum"]) == {stage.name.lower() for stage in Stage if stage.is_final}
     assert set(properties["command"]["executed"]["enum"]) == lower(Executed)
     assert set(properties["state"]["use"]["enum"]) == {use.value for use in VehicleUse}
+    assert set(properties["state"]["power"]["properties"]["step"]["enum"]) == {step.value for step in Step}
+    assert set(SCHEMAS["supervisor"]["properties"]["wake"]["enum"]) == {wake.value for wake in Wake}
+    assert set(SCHEMAS["presence"]["properties"]["end"]["enum"]) == {end.value for end in AnnouncedEnd}
 
 
 def test_right_message_passes() -> None:

@@ -209,9 +209,9 @@ def watch(file: Path | None = None) -> None:
         note(topic, payload, is_retained=is_retained, expiry_s=expiry_s)
         publish(self, topic, payload, is_retained=is_retained, expiry_s=expiry_s)
 
-    def watched_tracked(self: Pending, topic: str, payload: bytes) -> int:
-        note(topic, payload, is_retained=False)
-        return publish_tracked(self, topic, payload)
+    def watched_tracked(self: Pending, topic: str, payload: bytes, *, is_retained: bool = False) -> int:
+        note(topic, payload, is_retained=is_retained)
+        return publish_tracked(self, topic, payload, is_retained=is_retained)
 
     def watched_begin(self: Broker, *arguments: Any, will: tuple[str, bytes], **others: Any) -> None:
         note(*will, is_retained=True)

@@ -18,7 +18,6 @@ from agent.model.frame import BusState
 from agent.model.reception import MessageId, Seen
 from agent.model.records import OutboxStored, Priority, Recovered, RunNoted, SequenceReserved
 from agent.pending import Pending
-from agent.policy.happenings import LOW_VOLTAGE, LOW_VOLTAGE_OVER_STAND_S, LOW_VOLTAGE_STAND_S
 from agent.profiles.schema import EVENTS_PER_HOUR_MAX, Profile, ReportRule, SettleRule
 from agent.session import Session
 from agent.state.bus_health import STAND_S
@@ -183,7 +182,7 @@ def test_connection_begins_with_who_is_here_what_it_can_do_and_how_it_is() -> No
     car = Car()
     car.connect()
     topics = [publish.topic for publish in car.published]
-    assert topics == [f"v1/all/{CAR}/presence", f"v1/1/{CAR}/caps", f"v1/1/{CAR}/state"]
+    assert topics == [f"v1/1/{CAR}/caps", f"v1/1/{CAR}/state"]
     assert all(publish.is_retained for publish in car.published)
     (state,) = car.taken("state")
     assert {path: reading["quality"] for path, reading in state["readings"].items()} == {
@@ -220,16 +219,6 @@ def test_input_that_flaps_is_told_up_to_its_cap_and_then_how_often_it_was_held_b
     assert (
         flaps + sum(entry["capped"] + entry["bounced"] for entry in held_back) == 199
     )  # the first value changes nothing
-
-
-def test_low_battery_is_told_with_its_voltage_and_so_is_its_end() -> None:
-    """R7: nobody sends a frame to say that the 12 V battery is low."""
-    car = Car(profile=profile_of(message_plan(signal_plan(LOW_VOLTAGE, unit="V", freshness_s=5.0))))
-    car.connect()
-    car.run(LOW_VOLTAGE_STAND_S + 1.0, 12)
-    car.run(LOW_VOLTAGE_OVER_STAND_S + 1.0, 13)
-    told = [(row["kind"], row["readings"][0]["value"]) for row in car.taken("evt") if row["kind"].startswith("low")]
-    assert told == [("low_voltage", 12), ("low_voltage_over", 13)]
 
 
 def test_silence_is_told_as_stale_and_asleep() -> None:
@@ -546,7 +535,7 @@ def test_what_was_given_up_outlives_a_power_cut() -> None:
         car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     car.start(sequence_next=1001)
-    car.telemetry.started({"interrupted": 0}, car.now_s)
+    car.telemetry.chronicle.started({"interrupted": 0}, car.now_s)
     car.perform()
     car.connect()
     car.run(2.0)
@@ -727,7 +716,7 @@ def test_start_says_how_the_last_run_ended(run: RunNoted | None, cause: str) -> 
     car = Car()
     car.disk.run = run
     car.start()
-    car.telemetry.started({"interrupted": 0}, car.now_s)
+    car.telemetry.chronicle.started({"interrupted": 0}, car.now_s)
     car.perform()
     assert car.disk.run == RunNoted("boot 1", has_ended=False, running_s=run.running_s if run else 0)
     car.connect()
@@ -741,7 +730,7 @@ def test_numbers_that_a_restart_skipped_are_told_once() -> None:
     car.telemetry.tell("trust", TRUST, car.now_s)
     car.perform()
     car.start(sequence_next=1001)
-    car.telemetry.started({"interrupted": 0}, car.now_s)
+    car.telemetry.chronicle.started({"interrupted": 0}, car.now_s)
     car.perform()
     car.connect()
     car.run(1.0)
@@ -754,7 +743,7 @@ def test_numbers_that_a_restart_skipped_are_told_once() -> None:
 def test_lost_outbox_says_from_where_on_nobody_knows() -> None:
     car = Car()
     car.start(sequence_next=1001)
-    car.telemetry.started({"interrupted": 0}, car.now_s)
+    car.telemetry.chronicle.started({"interrupted": 0}, car.now_s)
     car.perform()
     assert car.disk.spans == ()
     car.connect()

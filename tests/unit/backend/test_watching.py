@@ -23,7 +23,17 @@ MOMENT = wire.Moment(5000, None, 0)
 
 
 def test_what_the_agent_writes_is_read() -> None:
-    state = wire.state_document(MOMENT, "6.0", b"session1", {}, {}, {"body": "awake"}, 0.0, use="awake")
+    state = wire.state_document(
+        MOMENT,
+        "6.0",
+        b"session1",
+        {},
+        {},
+        {"body": "awake"},
+        0.0,
+        use="awake",
+        power={"step": "normal", "supply": "ok"},
+    )
     event = wire.named_record("started", 1, MOMENT, {"version": "0.1.0"})
     presence = wire.presence_document(b"session1", is_online=False)
     assert isinstance(parse_report("state", "demo", state), StateReport)

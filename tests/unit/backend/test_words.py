@@ -162,6 +162,7 @@ def state(now: Reading, last_known: Reading | None = None) -> StateReport:
         {"body": "awake"},
         100.0,
         use="awake",
+        power={"step": "normal", "supply": "ok"},
     )
     return StateReport("demo", json.loads(document))
 

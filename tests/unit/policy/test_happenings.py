@@ -1,19 +1,15 @@
-"""Words for what happened: doors, locks with who, ignition, charging, the 12 V battery."""
+"""Words for what happened: doors, locks with who, ignition, charging."""
 
 from __future__ import annotations
 
 import pytest
 
-from agent.model.reading import Quality, Reading, Value
+from agent.model.reading import Value
 from agent.policy.happenings import (
     COMMAND_ECHO_S,
-    LOW_VOLTAGE,
-    LOW_VOLTAGE_OVER_STAND_S,
-    LOW_VOLTAGE_STAND_S,
     RELOCK_WATCH_S,
     Asked,
     LockWatch,
-    LowVoltageWatch,
     happening,
 )
 from agent.profiles.vss import PATHS
@@ -103,39 +99,3 @@ def test_lock_long_after_an_unlock_or_after_a_door_was_somebodys() -> None:
 
 def test_other_events_have_nobody() -> None:
     assert LockWatch().note("door_closed", 1.0) == {}
-
-
-# --- the 12 V battery ---------------------------------------------------------------------------------------------
-
-
-def volts(value: float | None) -> Reading:
-    if value is None:
-        return Reading(LOW_VOLTAGE, None, "V", 0.0, Quality.STALE, "not_received")
-    return Reading(LOW_VOLTAGE, value, "V", 0.0, Quality.OK)
-
-
-def words_of(watch: LowVoltageWatch, value: float | None, seconds: range) -> list[tuple[int, str]]:
-    return [(at_s, word) for at_s in seconds if (word := watch.observe(volts(value), at_s)) is not None]
-
-
-def test_low_battery_is_told_once_it_has_been_low_for_its_time_and_over_once_it_has_been_high() -> None:
-    watch = LowVoltageWatch()
-    assert words_of(watch, 12.39, range(1000)) == [(int(LOW_VOLTAGE_STAND_S), "low_voltage")]
-    assert words_of(watch, 12.6, range(1000, 2000)) == []
-    over = words_of(watch, 12.8, range(2000, 3000))
-    assert over == [(2000 + int(LOW_VOLTAGE_OVER_STAND_S), "low_voltage_over")]
-
-
-def test_dip_while_a_motor_turns_is_no_warning() -> None:
-    watch = LowVoltageWatch()
-    for begin in range(0, 3000, 200):
-        assert words_of(watch, 11.0, range(begin, begin + 150)) == []
-        assert words_of(watch, 12.6, range(begin + 150, begin + 200)) == []
-
-
-def test_voltage_that_is_not_known_is_neither_low_nor_over() -> None:
-    """SR-05: what was low before the car slept says nothing of now."""
-    watch = LowVoltageWatch()
-    assert words_of(watch, 12.0, range(100)) == []
-    assert words_of(watch, None, range(100, 1000)) == []
-    assert words_of(watch, 12.0, range(1000, 1100)) == []

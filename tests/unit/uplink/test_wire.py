@@ -178,7 +178,17 @@ def test_snapshot_has_every_path_and_every_bus() -> None:
     readings = {SPEED: stale(), IS_LOCKED: Reading(IS_LOCKED, True, None, 10.0, Quality.OK)}
     last_known = {SPEED: ok(50), IS_LOCKED: None}
     document = loaded(
-        wire.state_document(MOMENT, "6.0", SID, readings, last_known, {"body": "awake"}, 70.0, use="awake")
+        wire.state_document(
+            MOMENT,
+            "6.0",
+            SID,
+            readings,
+            last_known,
+            {"body": "awake"},
+            70.0,
+            use="awake",
+            power={"step": "normal", "supply": "ok"},
+        )
     )
     assert document["kind"] == "state"
     assert (document["sid"], document["vss"], document["buses"]) == (SID.hex(), "6.0", {"body": "awake"})
