@@ -64,6 +64,7 @@ class CarBody:
     battery_current_a: float = 0.0
     cell_temperature_c: float = 19.0
     outside_temperature_c: float = 12.5
+    resting_v: float = 12.6  # of the 12 V battery, which nothing here empties but who says so
     openings: dict[Opening, bool] = field(default_factory=lambda: dict.fromkeys(Opening, False))
     destination_m: float | None = None
     cruise_ms: float = 0.0
@@ -151,7 +152,7 @@ class CarBody:
     @property
     def low_voltage_v(self) -> float:
         """The 12 V battery at rest, or fed by the converter."""
-        return 14.2 if self.ignition is Ignition.ON or self.is_charging else 12.6
+        return 14.2 if self.ignition is Ignition.ON or self.is_charging else self.resting_v
 
     def advance(self, elapsed_s: float) -> None:
         """Let physical time pass, in whole ticks; the rest is kept for the next call."""

@@ -154,3 +154,19 @@ def test_a_day_of_four_hours_driving_is_below_a_megabyte_at_the_default_pace() -
         "bus_asleep",
     }
     assert total < 1_000_000, f"{len(records)} records, {snapshots} snapshots of {snapshot_bytes}, {total} bytes"
+
+
+def test_car_whose_load_is_shed_tells_as_seldom_as_one_that_sleeps() -> None:
+    """R7: the same hour with a value that changes every five seconds, at the paces a car is shipped with."""
+    counts = []
+    for is_shedding in (False, True):
+        life = Life(PROFILE, is_broker_there=True)
+        life.telemetry.shed(is_shedding=is_shedding)
+        for _ in range(HOUR_S // 5):
+            life.now_s += 5
+            life.telemetry.receive_frame(frame_of(0, life.now_s // 5 % 250, 1, at_s=life.now_s), life.now_s)
+            life.telemetry.handle_timer(life.now_s)
+            life.perform()
+        samples = [each for each in life.published if b'"kind":"readings"' in each.payload]
+        counts.append(len(samples))
+    assert counts == [60, 6]
