@@ -12,6 +12,7 @@ from agent.policy.power import Ladder, Limits, Step
 LIMITS = Limits(
     warn_v=12.4, warn_s=30.0, shed_v=12.3, shed_s=30.0, off_v=12.2, off_s=40.0, resume_v=12.8, resume_s=10.0
 )
+HASTY = Limits(warn_v=12.4, warn_s=45.0, shed_v=12.3, shed_s=9.0, off_v=12.2, off_s=2.0, resume_v=12.8, resume_s=30.0)
 RUNGS = list(Step)
 
 # Seconds for which a voltage stands (or is not known), and whether the car is fed meanwhile.
@@ -25,13 +26,16 @@ COURSES = st.lists(
 )
 
 
+Volts = list[tuple[float | None, bool, int]]
+
+
 class Course:
     """What a ladder did of a course, second by second, and what it was shown."""
 
-    def __init__(self, course: list[tuple[float | None, bool, int]]) -> None:
+    def __init__(self, course: Volts, limits: Limits) -> None:
         self.shown: list[tuple[float | None, bool]] = []
         self.taken: list[tuple[int, Step, Step]] = []
-        ladder = Ladder(LIMITS)
+        ladder = Ladder(limits)
         for volts, is_fed, seconds in course:
             for _ in range(seconds):
                 self._second(ladder, volts, is_fed=is_fed)
@@ -49,15 +53,13 @@ class Course:
         return self.shown[max(0, until_s - int(seconds)) : until_s + 1]
 
 
-@given(COURSES)
-def test_down_goes_rung_by_rung_each_after_its_voltage_stood_for_its_time(
-    course: list[tuple[float | None, bool, int]],
-) -> None:
-    lived = Course(course)
+@given(COURSES, st.sampled_from([LIMITS, HASTY]))
+def test_down_goes_rung_by_rung_each_after_its_voltage_stood_for_its_time(course: Volts, limits: Limits) -> None:
+    lived = Course(course, limits)
     spans = {
-        Step.WARNED: (LIMITS.warn_v, LIMITS.warn_s),
-        Step.SHEDDING: (LIMITS.shed_v, LIMITS.shed_s),
-        Step.POWER_OFF: (LIMITS.off_v, LIMITS.off_s),
+        Step.WARNED: (limits.warn_v, limits.warn_s),
+        Step.SHEDDING: (limits.shed_v, limits.shed_s),
+        Step.POWER_OFF: (limits.off_v, limits.off_s),
     }
     for at_s, before, step in lived.taken:
         if RUNGS.index(step) > RUNGS.index(before):
@@ -69,30 +71,28 @@ def test_down_goes_rung_by_rung_each_after_its_voltage_stood_for_its_time(
             assert step is Step.WARNED or not any(is_fed for _, is_fed in stood)
 
 
-@given(COURSES)
-def test_up_goes_only_by_a_battery_that_is_well_or_fed_for_its_time(
-    course: list[tuple[float | None, bool, int]],
-) -> None:
-    lived = Course(course)
+@given(COURSES, st.sampled_from([LIMITS, HASTY]))
+def test_up_goes_only_by_a_battery_that_is_well_or_fed_for_its_time(course: Volts, limits: Limits) -> None:
+    lived = Course(course, limits)
     for at_s, before, step in lived.taken:
         if RUNGS.index(step) < RUNGS.index(before):
-            stood = lived.stood(at_s, LIMITS.resume_s)
-            assert len(stood) == LIMITS.resume_s + 1
+            stood = lived.stood(at_s, limits.resume_s)
+            assert len(stood) == limits.resume_s + 1
             if step is Step.NORMAL:
-                assert all(volts is not None and volts >= LIMITS.resume_v for volts, _ in stood)
+                assert all(volts is not None and volts >= limits.resume_v for volts, _ in stood)
             else:
                 assert step is Step.WARNED and all(is_fed for _, is_fed in stood)
 
 
-@given(COURSES)
-def test_nothing_flaps(course: list[tuple[float | None, bool, int]]) -> None:
+@given(COURSES, st.sampled_from([LIMITS, HASTY]))
+def test_nothing_flaps(course: Volts, limits: Limits) -> None:
     """Up again costs the time of resuming, and the next way down begins with that of a warning."""
-    lived = Course(course)
+    lived = Course(course, limits)
     for (first_s, _, first), (then_s, before, then) in pairwise(lived.taken):
         assert before is first and then is not first
         if RUNGS.index(then) < RUNGS.index(first):
             assert then_s - first_s >= 0
         elif first is Step.NORMAL:
-            assert then_s - first_s >= LIMITS.warn_s
+            assert then_s - first_s >= limits.warn_s
     returns = [at_s for at_s, _, step in lived.taken if step is Step.NORMAL]
-    assert all(then_s - first_s >= LIMITS.warn_s + LIMITS.resume_s for first_s, then_s in pairwise(returns))
+    assert all(then_s - first_s >= limits.warn_s + limits.resume_s for first_s, then_s in pairwise(returns))
