@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agent.bench.car import CarFault
 from agent.bench.car_body import CarBody
 from agent.model.command import Action, Reason, Stage
 from agent.model.effects import Effect, Persist, Publish, RequestPowerOff
@@ -241,28 +242,24 @@ def test_car_that_is_fed_and_not_well_has_its_load_back_and_stays_warned() -> No
 
 
 def test_power_is_asked_off_once_and_only_after_the_running_command() -> None:
-    """No power is cut while a command runs (SR-02): the request comes after its end."""
-    pair = Pair()
-    pair.car.body.resting_v = 12.1
-    pair.engine.receive_link(SupervisorFound(is_there=True), pair.now_s)
-    pair.run(239.0)
-    assert requests(pair) == []
-    pair.store_delay_s = 0.0
+    """No power is cut while a command runs: it is wanted meanwhile, and asked for after the end of the command."""
+    pair = asleep()
+    for volts in (12.1,) * 24:
+        feed(pair, volts, MEASURED_EVERY_S)
+    pair.car.set_fault(CarFault.LOCK_IGNORES, pair.now_s, is_on=True)
+    pair.car.set_fault(CarFault.WAKE_DEAF, pair.now_s, is_on=True)
     pair.deliver("cmd", pair.command(Action.UNLOCK))
-    order: list[str] = []
-
-    def look(looked: Pair, effect: Effect) -> None:
-        if isinstance(effect, RequestPowerOff):
-            order.append("busy" if looked.engine.is_commanding else "request")
-
-    pair.before_effect = look
-    for _ in range(40):
-        pair.run(0.5)
-        if pair.final_results() and "ended" not in order:
-            order.append("ended")
-    assert order == ["ended", "request"]
+    was_wanted_while_busy = False
+    while pair.engine.is_commanding:
+        pair.engine.receive_link(SupplyMeasured(12.1, pair.now_s), pair.now_s)
+        pair.run(0.1)
+        if pair.engine.is_commanding:
+            was_wanted_while_busy |= power(pair)["step"] == "power_off"
+            assert requests(pair) == []
+    assert was_wanted_while_busy
+    pair.run(1.0)
     assert requests(pair) == [RequestPowerOff(60.0, "low_voltage")]
-    pair.run(600.0)
+    feed(pair, 12.1, 600.0)
     assert len(requests(pair)) == 1
 
 

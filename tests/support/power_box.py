@@ -23,6 +23,7 @@ class PowerBox:
         self.refuses: str | None = None
         self.is_deaf = False
         self.lost_answers = 0
+        self.was_greeted = asyncio.Event()
         self.was_asked = asyncio.Event()
         self._on_off = on_off
         self._rest = b""
@@ -64,5 +65,4 @@ class PowerBox:
         if verb == "off" and not is_refused:
             self._on_off(int(rest[0]))
         self.say(f"no {number} {self.refuses}" if is_refused else f"ok {number}")
-        if verb == "off":
-            self.was_asked.set()
+        (self.was_asked if verb == "off" else self.was_greeted).set()
