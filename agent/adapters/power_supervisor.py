@@ -2,7 +2,7 @@
 
     it says     ok N            to request number N: done, or about to be
                 no N WORDS      to request number N: not done, for this reason
-                supply VOLTS    measured at its own 12 V terminal, from 1 to 60 s apart
+                supply VOLTS    measured at its own 12 V terminal, from 1 to 20 s apart
                 ignition on|off the ignition wire, when it changes
                 woke WORD       why it switched the computer on (`Wake`), once after `hello`
                 fails           its supply is gone; what it has left lasts for some seconds

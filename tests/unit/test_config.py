@@ -181,6 +181,8 @@ def test_faults_are_bounded() -> None:
         ("[reporting]", "outbox_age_s_max", 3600, 2_592_000, 1),
         ("[reporting]", "outbox_records_max", 100, 10_000, 1),
         ("[reporting]", "outbox_bytes_max", 65_536, 67_108_864, 1),
+        ("[power]", "warn_s", 10.0, 3600.0, 0.001),
+        ("[power]", "off_after_s", 10.0, 600.0, 0.001),
     ],
 )
 def test_limits_are_inclusive(table: str, name: str, least: float, most: float, step: float) -> None:
@@ -191,6 +193,25 @@ def test_limits_are_inclusive(table: str, name: str, least: float, most: float, 
     for value in (least - step, most + step):
         (fault,) = refused(text.replace(table, f"{table}\n{name} = {value}"))
         assert fault.key.endswith(name)
+
+
+def test_ladder_of_the_battery_goes_down() -> None:
+    """R7: thresholds that do not descend would skip a step, or flap; each that is wrong is told."""
+    config = accepted(MINIMAL)
+    assert (config.power.warn_v, config.power.shed_v, config.power.off_v, config.power.resume_v) == (
+        12.4,
+        12.3,
+        12.2,
+        12.8,
+    )
+    assert (config.power.warn_s, config.power.shed_s, config.power.off_s, config.power.resume_s) == (180, 180, 240, 60)
+    assert config.power.supervisor is None
+    accepted(MINIMAL + "[power]\nwarn_v = 24.8\nshed_v = 24.6\noff_v = 24.4\nresume_v = 25.6\n")
+    faults = refused(MINIMAL + "[power]\nwarn_v = 12.9\nshed_v = 12.3\noff_v = 12.3\n")
+    assert [(fault.key, fault.problem, fault.expected) for fault in faults] == [
+        ("power.warn_v", "12.9 V is not below resume_v = 12.8", "resume_v > warn_v > shed_v > off_v"),
+        ("power.off_v", "12.3 V is not below shed_v = 12.3", "resume_v > warn_v > shed_v > off_v"),
+    ]
 
 
 @pytest.mark.parametrize("name", ["batch_s", "state_interval_s"])

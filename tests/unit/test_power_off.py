@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import uuid
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from agent.adapters.files import read_key_file
 from agent.app import App
 from agent.bench.broker import BenchBroker
 from agent.cli import load_config, load_profile
+from agent.model.effects import RequestPowerOff
 from agent.wiring import new_identity
 from tests.support.installation import Installation, install
 from tests.support.power_box import PowerBox
@@ -135,3 +137,26 @@ async def test_agent_that_is_lost_is_told_by_the_will_without_a_word(tmp_path: P
             assert "end" not in await presence(broker, installed.car, is_online=False)
             running.cancel()
             await asyncio.wait({running})
+
+
+async def test_power_is_not_cut_from_a_card_that_has_not_come_to_its_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SR-07: what is not synced yet would be torn; the process ends without asking, and is begun anew."""
+    monkeypatch.setattr("agent.app.STOP_GRACE_S", 0.1)
+    monkeypatch.setattr("agent.app.FLUSH_S", 0.1)
+    card = threading.Event()
+    async with BenchBroker() as broker:
+        installed = at(tmp_path / "bench", broker)
+        with PowerBox() as box:
+            app = app_in(installed, box.device)
+            running = asyncio.create_task(app.run(asyncio.Event()))
+            await presence(broker, installed.car, is_online=True)
+            await asyncio.wait_for(box.was_greeted.wait(), WAIT_S)
+            app._stores._writer.submit(card.wait)
+            app._power_off.want(RequestPowerOff(10.0, "power_fails"))
+            await asyncio.wait_for(running, WAIT_S)
+            assert not [line for line in box.heard if line.startswith("off")]
+        card.set()
+        assert app._stores.close()
+    assert "store_not_closed" in capsys.readouterr().err

@@ -74,6 +74,20 @@ def test_what_may_be_long_past_stands_in_brackets_sr_05() -> None:
     assert "SILENT" not in row(status, "car-9", 101.0 + SILENT_S), "a car that sleeps may be silent"
 
 
+def test_a_car_that_announced_its_sleep_is_apart_from_one_that_was_lost() -> None:
+    """R14: no trouble, and its values are those of then; a car that somebody stopped is trouble."""
+    rows = {}
+    for end in ("asleep", "stopped", None):
+        status = fleet(state("car-9"), online("car-9"), PresenceReport("car-9", False, b"session1", end))
+        rows[end] = row(status, "car-9")
+        assert "(locked)" in rows[end]
+        assert status.cars["car-9"].troubles(100.0) == (() if end == "asleep" else ("offline",))
+    assert ["asleep" in rows["asleep"], "STOPPED" in rows["stopped"], "OFFLINE" in rows[None]] == [True] * 3
+    assert "OFFLINE" not in rows["asleep"] + rows["stopped"]
+    status.take(online("car-9"), 100.0, UNIX_S)
+    assert "online" in row(status, "car-9")
+
+
 def test_a_value_that_is_not_good_any_more_is_not_shown_sr_05() -> None:
     stale = {"path": LOCKED, **reading(value=None, quality="stale")}
     status = fleet(online("car-9"), state("car-9"), event("car-9", 1, "readings", readings=[stale]))

@@ -43,6 +43,22 @@ def test_what_the_agent_writes_is_read() -> None:
     assert parse_report("presence", "demo", presence) == PresenceReport("demo", is_online=False, sid=b"session1")
 
 
+@pytest.mark.parametrize(
+    ("is_online", "told", "known"),
+    [
+        (False, "asleep", "asleep"),
+        (False, "stopped", "stopped"),
+        (False, None, None),
+        (False, "dreaming", None),
+        (True, "asleep", None),
+    ],
+)
+def test_an_end_that_was_announced_is_told_from_the_will(is_online: bool, told: str | None, known: str | None) -> None:
+    """R14; a word of a later version, or of a car that is there, is none."""
+    presence = wire.presence_document(b"session1", is_online=is_online, end=told)
+    assert parse_report("presence", "demo", presence) == PresenceReport("demo", is_online, b"session1", known)
+
+
 @pytest.mark.parametrize("kind", ["state", "evt", "presence"])
 @pytest.mark.parametrize(
     "payload",

@@ -203,6 +203,18 @@ def test_an_event_of_the_car_is_told_by_its_word_and_who_did_it() -> None:
             {"type": "presence", "car": "demo", "is_online": False, "sid": "73657373696f6e31"},
         ),
         (
+            PresenceReport("demo", is_online=False, sid=b"session1", end="asleep"),
+            [
+                "demo is asleep, its computer switched off for the sake of the 12 V battery, session 73657373696f6e31",
+            ],
+            {"type": "presence", "car": "demo", "is_online": False, "sid": "73657373696f6e31", "end": "asleep"},
+        ),
+        (
+            PresenceReport("demo", is_online=False, sid=b"session1", end="stopped"),
+            ["demo is stopped by somebody, session 73657373696f6e31"],
+            {"type": "presence", "car": "demo", "is_online": False, "sid": "73657373696f6e31", "end": "stopped"},
+        ),
+        (
             ResultReport("demo", replace(SIGNED, conditions=(CLOSED, IN_ZONE))),
             [
                 "demo command 00010203 failed: the car reports its state, and that did not change (no_state_change)",
