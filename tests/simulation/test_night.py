@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from agent.link_watch import ECHO_IDLE_S
 from agent.model.command import Action, Stage
 from agent.model.effects import Effect, Publish, SendFrame
 from tests.support.pair import Pair
@@ -15,6 +14,9 @@ NIGHT_S = 10 * 3600.0
 ASKED_AT_S = {2.5 * 3600.0: Action.UNLOCK, 6.0 * 3600.0: Action.LOCK}
 
 TURN_S = 5.0
+
+ECHO_S, HEARTBEAT_S = 300.0, 600.0
+"""What a sleeping car sends: requirement R13, and the heartbeat of the pair's configuration."""
 
 COMMAND_S = 20.0
 """A command from sleep has its result within this: wake call, settling, and the lock's own time."""
@@ -69,9 +71,9 @@ def test_ten_hours_of_sleep_have_no_frame_but_those_of_two_commands_sr_08() -> N
     assert [second for second in night.frames_s if not is_asked(second)] == []
     assert all(any(at_s <= second <= at_s + COMMAND_S for second in night.frames_s) for at_s in ASKED_AT_S)
     assert pair.car.is_asleep, "nothing keeps it awake"
-    # From half an hour after the lock on, what a sleeping car tells; the pair's configuration has a heartbeat of 600 s.
+    # From half an hour after the lock on, what a sleeping car tells.
     rest_s = NIGHT_S - 6.5 * 3600.0
     rest = [(second, kind) for second, kind in night.messages_s if second > NIGHT_S - rest_s]
-    assert Counter(kind for _, kind in rest) == {"echo": rest_s // ECHO_IDLE_S, "state": rest_s // 600.0}
+    assert Counter(kind for _, kind in rest) == {"echo": rest_s // ECHO_S, "state": rest_s // HEARTBEAT_S}
     echoes_s = [second for second, kind in rest if kind == "echo"]
-    assert all(then_s - first_s >= ECHO_IDLE_S for first_s, then_s in pairwise(echoes_s))
+    assert all(then_s - first_s >= ECHO_S for first_s, then_s in pairwise(echoes_s))
