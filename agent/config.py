@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import replace
-from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
+from agent.config_table import PowerTable
+from agent.config_table import Table as _Table
 from agent.faults import Fault, shown, syntax_fault, toml_line
 from agent.model.command import Action
 from agent.model.recipe import Recipe
@@ -40,10 +41,6 @@ ConditionWord = Literal[
 ]
 
 ACTIONS = {action.name.lower(): action for action in Action}
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class CarTable(_Table):
@@ -179,22 +176,6 @@ class EndOfRentalTable(_Table):
     energy_percent_min: float | None = Field(default=None, ge=0.0, le=100.0)
 
 
-class PowerTable(_Table):
-    """The ladder of the 12 V battery (R7): volts below which each step down is due, after so many seconds, and those at
-    which all is well. A serial port with a power supervisor on it can measure the voltage and cut the power."""
-
-    warn_v: float = Field(default=12.4, ge=6.0, le=32.0)
-    warn_s: float = Field(default=180.0, ge=10.0, le=3600.0)
-    shed_v: float = Field(default=12.3, ge=6.0, le=32.0)
-    shed_s: float = Field(default=180.0, ge=10.0, le=3600.0)
-    off_v: float = Field(default=12.2, ge=6.0, le=32.0)
-    off_s: float = Field(default=240.0, ge=10.0, le=3600.0)
-    resume_v: float = Field(default=12.8, ge=6.0, le=32.0)
-    resume_s: float = Field(default=60.0, ge=10.0, le=3600.0)
-    supervisor: str | None = Field(default=None, min_length=1)
-    off_after_s: float = Field(default=60.0, ge=10.0, le=600.0)
-
-
 class StatusTable(_Table):
     socket: str = Field(default="/run/carshare-agent/status.sock", min_length=1)
 
@@ -283,7 +264,8 @@ def sends_on(recipe: Recipe) -> set[str]:
 
 
 def _cross_checks(config: Config, findings: Findings) -> None:
-    _check_descent(config.power, findings)
+    for name, problem in config.power.faults():
+        findings.add(("power", name), problem, "resume_v > warn_v > shed_v > off_v")
     broker = config.broker
     if (broker.certificate_file is None) != (broker.key_file is None):
         findings.add(("broker",), "certificate_file and key_file go together", "both or none")
@@ -330,14 +312,6 @@ def _check_end_of_rental(config: Config, findings: Findings) -> None:
         if table.energy_percent_min is not None and "energy" not in (table.conditions or ["energy"]):
             problem = "a minimum of what is not asked for"
             findings.add(("end_of_rental", index, "energy_percent_min"), problem, '"energy" among the conditions')
-
-
-def _check_descent(power: PowerTable, findings: Findings) -> None:
-    descent = {"resume_v": power.resume_v, "warn_v": power.warn_v, "shed_v": power.shed_v, "off_v": power.off_v}
-    for (above, above_v), (name, volts) in pairwise(descent.items()):
-        if volts >= above_v:
-            problem = f"{volts:g} V is not below {above} = {above_v:g}"
-            findings.add(("power", name), problem, "resume_v > warn_v > shed_v > off_v")
 
 
 def _add(findings: Findings, detail: ErrorDetails) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from agent.config import PowerTable
+from agent.config_table import PowerTable
 from agent.link_watch import LinkWatch
 from agent.model.effects import Level, RequestPowerOff
 from agent.model.power import IgnitionLine, PowerFails, SupervisorFound, SupervisorNews, SupplyMeasured, Woken

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 AGENT = ROOT / "agent"
 
 NOUNS = {"errors", "faults", "model"}
-SHAPES = NOUNS | {"profiles", "config"}
+SHAPES = NOUNS | {"profiles", "config", "config_table"}
 STAGES = {"decode", "state", "policy", "uplink", "health"}
 ENGINE = {
     *("engine", "commanding", "acting", "trusting", "telemetry", "bus_watch", "forwarding", "chronicle", "link_watch"),
@@ -47,7 +47,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "faults": set(),
     "model": set(),
     "profiles": NOUNS,
-    "config": NOUNS | {"profiles"},
+    "config_table": set(),
+    "config": NOUNS | {"profiles", "config_table"},
     **dict.fromkeys(STAGES, SHAPES),
     # A later version runs signature check, journal and CAN transmission in a process of its own: this is the cut.
     "command": {"model"},

@@ -91,7 +91,7 @@ def test_voltage_that_falls_over_hours_is_told_step_by_step_and_nothing_is_lost(
     ]
     assert ladder_of(pair)[2]["will_be_asked"] is False
     assert requests(pair) == [], "there is nobody to be asked"
-    numbers = [event["seq"] for event in pair.events()]
+    numbers = [int(str(event["seq"])) for event in pair.events()]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     assert power(pair)["step"] == "normal"
 
