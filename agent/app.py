@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from agent.adapters.broker import Broker, Subscription
 from agent.adapters.can_sending import FrameRefused
 from agent.adapters.clock import boot_id, boot_s, unix_offset
-from agent.adapters.journal import write_log
+from agent.adapters.journal import log_refusal, write_log
 from agent.adapters.status_socket import StatusSocket
 from agent.adapters.store import CLOSE_WAIT_S, Stores
 from agent.adapters.supervisor import Supervisor
@@ -53,16 +53,7 @@ from agent.model.records import OutboxStored
 from agent.power_off import PowerOff
 from agent.supervision import Supervision
 from agent.uplink.wire import Topics, presence_document
-from agent.wiring import (
-    Identity,
-    broker_settings,
-    bus_status,
-    buses_begun,
-    can_buses,
-    installed_trust,
-    log_refusal,
-    subscriptions,
-)
+from agent.wiring import Identity, broker_settings, bus_status, buses_begun, can_buses, installed_trust, subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

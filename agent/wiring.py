@@ -169,11 +169,6 @@ def subscriptions(config: Config, operators: Sequence[int], *, is_rooted: bool) 
     return [*wanted, Subscription(topics.of("all", "echo"))]
 
 
-def log_refusal(kind: str, reason: str) -> None:
-    """The broker refused a publication of this type that nobody waits for."""
-    write_log(Log(Level.WARNING, "publish_refused", {"type": kind, "reason": reason}))
-
-
 def broker_settings(config: Config, directory: Path) -> BrokerSettings:
     """Where the broker is and how it is spoken to; an unencrypted network is allowed, but not without a warning."""
     table = config.broker

@@ -136,3 +136,8 @@ def _shown(name: str, value: object, depth: int) -> object:
 
 
 _process_journal = Journal(lambda: sys.stderr, has_priorities=is_journal_stream(os.environ))
+
+
+def log_refusal(kind: str, reason: str) -> None:
+    """The broker refused a publication of this type that nobody waits for."""
+    write_log(Log(Level.WARNING, "publish_refused", {"type": kind, "reason": reason}))
