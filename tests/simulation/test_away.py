@@ -151,6 +151,7 @@ def test_a_day_of_four_hours_driving_is_below_a_megabyte_at_the_default_pace() -
         "event",
         "readings",
         "bus_awake",
+        "bus_health",
         "bus_asleep",
     }
     assert total < 1_000_000, f"{len(records)} records, {snapshots} snapshots of {snapshot_bytes}, {total} bytes"
