@@ -38,6 +38,7 @@ from agent.model.events import (
     ClockSet,
     Delivery,
     Fetched,
+    FrameEchoed,
     FrameNotSent,
     FrameSent,
     LinkEvent,
@@ -284,7 +285,13 @@ class App:
         if (bus := self._buses.get(frame.bus)) is None:
             return FrameNotSent(token, Reason.INTERNAL)
         try:
-            return FrameSent(token, bus.send(frame, not_after_s, lambda: self._engine.may_send(token, boot_s())))
+            sent_at_s = bus.send(
+                frame,
+                not_after_s,
+                lambda: self._engine.may_send(token, boot_s()),
+                lambda at_s: self._link(FrameEchoed(token, at_s)),
+            )
+            return FrameSent(token, sent_at_s, bus.echoes.are_due)
         except FrameRefused as refusal:
             return FrameNotSent(token, refusal.reason)
 

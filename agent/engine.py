@@ -36,6 +36,7 @@ from agent.model.events import (
     ClockSet,
     Delivery,
     Fetched,
+    FrameEchoed,
     FrameNotSent,
     FrameSent,
     FramesLost,
@@ -150,8 +151,10 @@ class Engine:
     def receive_link(self, event: LinkEvent, now_s: float) -> None:
         """The edge learned something about itself."""
         match event:
-            case FrameSent(token, at_s):
-                self._acting.frame_sent(token, at_s, now_s)
+            case FrameSent():
+                self._acting.frame_sent(event, now_s)
+            case FrameEchoed(token):
+                self._acting.frame_echoed(token, now_s)
             case FrameNotSent(token, reason):
                 self._acting.frame_not_sent(token, reason, now_s)
             case Stored(token):

@@ -95,7 +95,7 @@ def can_buses(
 def bus_status(buses: Mapping[str, CanBus]) -> dict[str, object]:
     """For the local status socket: what became of frames, and what the kernel says of the messages it watches."""
     return {
-        "can": {name: asdict(bus.counts) | {"conflated": dict(bus.conflated)} for name, bus in buses.items()},
+        "can": {name: asdict(bus.counts) | {"conflated": bus.conflation.by_id} for name, bus in buses.items()},
         "watched": {name: bus.statistics() for name, bus in buses.items()},
     }
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import can
 
 from agent.adapters.can_broadcast import Broadcast, NotWatched
+from agent.adapters.can_echo import Echoes, Ids
 from agent.adapters.can_port import kernel_filters, lost_messages
 from agent.adapters.can_source import FrameCounts
 from agent.adapters.journal import write_log
@@ -19,9 +20,6 @@ from agent.model.effects import Level, Log
 from agent.model.events import FramesLost, MessagesSeen
 from agent.model.frame import Frame
 from agent.model.reception import MessageId, Watch
-
-Ids = frozenset[tuple[int, bool]]
-"""Ids on one bus, each with whether it is extended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +35,15 @@ class Watching:
 class Reception:
     """The kernel's part in one bus, over all the times it is opened."""
 
-    def __init__(self, bus: str, watching: Watching, wanted: Ids, counts: FrameCounts, *, buffer_bytes: int) -> None:
+    def __init__(
+        self, bus: str, watching: Watching, wanted: Ids, counts: FrameCounts, echoes: Echoes, *, buffer_bytes: int
+    ) -> None:
         self._name = bus
         self._watching = watching
         self._wanted = wanted
         self._counts = counts
+        self._echoes = echoes
+        self._is_attending = False
         self._buffer_bytes = buffer_bytes
         self._attended: frozenset[MessageId] = frozenset()
         self._bus: can.BusABC | None = None
@@ -50,14 +52,16 @@ class Reception:
 
     @property
     def raw_ids(self) -> Ids:
-        """What the raw socket is to give, where the kernel watches the rest."""
+        """What the raw socket is to give, where the kernel watches the rest; during a command also our own."""
         watched = {watch.message for watch in self._watching.watches} - self._attended
-        return self._wanted - {(message.arbitration_id, message.is_extended_id) for message in watched}
+        return self._with_echoes(self._wanted - {(each.arbitration_id, each.is_extended_id) for each in watched})
 
     def begin(self, bus: can.BusABC, channel: str, on_ready: Callable[[], None]) -> None:
         """Have the kernel watch beside `bus`, which was opened with `raw_ids`; BusError if the interface failed."""
         self._bus, self._lost_before = bus, 0
+        self._echoes.begin(bus, channel)
         if not self._watching.watches:
+            _filter(bus, self._with_echoes(self._wanted))
             return
         try:
             self._broadcast = Broadcast(
@@ -71,7 +75,7 @@ class Reception:
             if self._counts.unwatched == 0:
                 write_log(Log(Level.WARNING, "kernel_does_not_watch", {"bus": self._name, "detail": str(refusal)}))
             self._counts.unwatched += 1
-            _filter(bus, self._wanted)
+            _filter(bus, self._with_echoes(self._wanted))
             return
         # A command may have begun while the bus was being opened.
         _filter(bus, self.raw_ids)
@@ -80,6 +84,7 @@ class Reception:
     def end(self) -> None:
         """The bus is being closed."""
         self.count_lost()
+        self._echoes.end()
         self._bus = None
         if self._broadcast is not None:
             self._broadcast.close()
@@ -93,9 +98,13 @@ class Reception:
     def attend(self, messages: Collection[MessageId], messages_max: int) -> None:
         """See `CanBus.attend`."""
         self._attended = frozenset(message for message in messages if message.bus == self._name)
-        if (broadcast := self._broadcast) is not None and self._bus is not None:
-            # In this order no frame falls between the two: for a moment both give it.
-            _filter(self._bus, self.raw_ids)
+        self._is_attending = bool(messages)
+        if self._bus is None:
+            return
+        broadcast = self._broadcast
+        # In this order no frame falls between the two: for a moment both give it.
+        _filter(self._bus, self._with_echoes(self._wanted) if broadcast is None else self.raw_ids)
+        if broadcast is not None:
             broadcast.take(messages_max)
             broadcast.attend(self._attended)
 
@@ -125,6 +134,9 @@ class Reception:
         new, self._lost_before = lost - self._lost_before, lost
         self._counts.lost += new
         return new
+
+    def _with_echoes(self, ids: Ids) -> Ids:
+        return ids | self._echoes.ids if self._is_attending and self._echoes.are_due else ids
 
     def _count_and_pass_on(self, frame: Frame) -> None:
         self._counts.received += 1

@@ -42,7 +42,8 @@ class FrameCounts:
     """What became of frames on a bus since start; `garbled` and `dropped` are an adapter's fault, or our load.
 
     `lost` had no room in the kernel's buffer.  `changes` are those of `received` that the kernel picked out for us,
-    `unwatched` the times it could not be had for that.
+    `unwatched` the times it could not be had for that.  Of those `sent`, the driver gave `echoed` back because another
+    node acknowledged them, and was not going to give back those that are `unconfirmed`.
     """
 
     received: int = 0
@@ -51,6 +52,8 @@ class FrameCounts:
     dropped: int = 0
     sent: int = 0
     refused: int = 0
+    echoed: int = 0
+    unconfirmed: int = 0
     reopened: int = 0
     lost: int = 0
     changes: int = 0

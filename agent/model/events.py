@@ -45,7 +45,19 @@ class FramesLost:
 
 @dataclass(frozen=True, slots=True)
 class FrameSent:
-    """The frame left at `at_s` (boot time, read after the call returned)."""
+    """A driver took the frame at `at_s` (boot time, read after the call returned).
+
+    `is_echo_due`: `FrameEchoed` follows once another node has acknowledged it.
+    """
+
+    token: int
+    at_s: float
+    is_echo_due: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FrameEchoed:
+    """A frame that left came back from the driver at `at_s`: it was on the wire, and another node acknowledged it."""
 
     token: int
     at_s: float
@@ -139,6 +151,7 @@ LinkEvent = (
     | MessagesSeen
     | FramesLost
     | FrameSent
+    | FrameEchoed
     | FrameNotSent
     | Stored
     | StoreFailed
