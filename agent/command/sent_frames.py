@@ -66,8 +66,8 @@ class SentFrames:
 
     @property
     def complete_by_s(self) -> float:
-        """Until when an echo may still complete a round; in the past if there is nothing to wait for."""
-        return self._last_s + ECHO_WAIT_S if self._whole and not self.has_complete_round else -math.inf
+        """Until when echoes may still come; in the past if there is nothing to wait for."""
+        return self._last_s + ECHO_WAIT_S if self._awaited else -math.inf
 
     @property
     def carried(self) -> Carried | None:
