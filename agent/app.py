@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.adapters.broker import Broker, Subscription
-from agent.adapters.can_sending import FrameRefused
 from agent.adapters.clock import boot_id, boot_s, unix_offset
 from agent.adapters.journal import write_log
 from agent.adapters.status_socket import StatusSocket
@@ -17,7 +16,6 @@ from agent.adapters.store import CLOSE_WAIT_S, Stores
 from agent.adapters.supervisor import Supervisor
 from agent.engine import Engine
 from agent.errors import StoreError
-from agent.model.command import Reason
 from agent.model.effects import (
     Acknowledge,
     Attend,
@@ -38,9 +36,6 @@ from agent.model.events import (
     ClockSet,
     Delivery,
     Fetched,
-    FrameEchoed,
-    FrameNotSent,
-    FrameSent,
     LinkEvent,
     Published,
     StopAsked,
@@ -51,7 +46,16 @@ from agent.model.frame import Frame
 from agent.model.records import OutboxStored
 from agent.supervision import Supervision
 from agent.uplink.wire import Topics, presence_document
-from agent.wiring import Identity, broker_settings, bus_status, can_buses, installed_trust, subscriptions
+from agent.wiring import (
+    Identity,
+    broker_settings,
+    bus_status,
+    can_buses,
+    frames_counted,
+    installed_trust,
+    send_frame,
+    subscriptions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -249,8 +253,8 @@ class App:
                     self._link(Stored(token))
             case Fetch(sequences, token):
                 self._link(Fetched(token, await self._fetched(sequences)))
-            case SendFrame(frame, token, not_after_s):
-                self._link(self._send(frame, token, not_after_s))
+            case SendFrame():
+                self._link(send_frame(self._buses, effect, self._engine.may_send, on_echo=self._link))
             case Attend(messages):
                 for bus in self._buses.values():
                     bus.attend(messages)
@@ -281,20 +285,6 @@ class App:
             write_log(Log(Level.ERROR, "outbox_not_read", {"error": str(error), "records": len(sequences)}))
             return ()
 
-    def _send(self, frame: Frame, token: int, not_after_s: float) -> FrameSent | FrameNotSent:
-        if (bus := self._buses.get(frame.bus)) is None:
-            return FrameNotSent(token, Reason.INTERNAL)
-        try:
-            sent_at_s = bus.send(
-                frame,
-                not_after_s,
-                lambda: self._engine.may_send(token, boot_s()),
-                lambda at_s: self._link(FrameEchoed(token, at_s)),
-            )
-            return FrameSent(token, sent_at_s, bus.echoes.are_due)
-        except FrameRefused as refusal:
-            return FrameNotSent(token, refusal.reason)
-
     def _subscriptions(self, operators: Sequence[int]) -> list[Subscription]:
         return subscriptions(self._config, operators, is_rooted=self._engine.is_rooted)
 
@@ -304,6 +294,8 @@ class App:
         while True:
             offset_s, trust = unix_offset()
             self._link(ClockSet(offset_s, trust))
+            for name, bus in self._buses.items():
+                self._news(frames_counted(name, bus))
             self._supervision.progress("clock", CLOCK_INTERVAL_S)
             await asyncio.sleep(CLOCK_INTERVAL_S)
 

@@ -38,6 +38,7 @@ from agent.model.events import (
     Fetched,
     FrameEchoed,
     FrameNotSent,
+    FramesCounted,
     FrameSent,
     FramesLost,
     LinkEvent,
@@ -193,7 +194,9 @@ class Engine:
             case MessagesSeen():
                 self._telemetry.receive_seen(event, now_s)
             case FramesLost():
-                self._telemetry.frames_lost(event, now_s)
+                self._telemetry.account.lost(event, now_s)
+            case FramesCounted():
+                self._telemetry.account.counted(event)
             case ClockSet():
                 self._telemetry.clock_set(event, now_s)
             case StopAsked(is_final):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import can
 
+from agent.adapters.bcm_message import Watched
 from agent.adapters.can_conflation import Conflation
 from agent.adapters.can_echo import Echoes
 from agent.adapters.can_edge import SendList, controller_state
@@ -216,9 +217,9 @@ class CanBus:
             self.take_what_came()
             self._reception.tell_news()
 
-    def statistics(self) -> list[str]:
-        """The kernel's own line about each message it watches; none if it watches none, or does not say."""
-        return [] if self._reception is None else self._reception.statistics()
+    def statistics(self) -> dict[tuple[int, bool], Watched]:
+        """What the kernel says of the messages it watches, by id; nothing if it watches none, or does not say."""
+        return {} if self._reception is None else self._reception.statistics()
 
     def _send(self, frame: Frame, not_after_s: float, may_leave: Callable[[], bool]) -> float:
         if frame not in self._send_list:

@@ -17,18 +17,18 @@ MessageKey = tuple[int, bool]
 """Arbitration id, and whether it is an extended one."""
 
 
+def named(key: MessageKey) -> str:
+    """The id as candump writes it."""
+    number, is_extended = key
+    return f"{number:08X}" if is_extended else f"{number:03X}"
+
+
 class Conflation:
     """Picks the newest of what waits. `counts` are the frames left out."""
 
     def __init__(self, conflatable: Collection[MessageKey]) -> None:
         self.counts: Counter[MessageKey] = Counter()
         self._conflatable = frozenset(conflatable)
-
-    @property
-    def by_id(self) -> dict[str, int]:
-        """The counts by id as candump writes it."""
-        counts = self.counts.items()
-        return {f"{number:08X}" if is_extended else f"{number:03X}": count for (number, is_extended), count in counts}
 
     def newest(self, waiting: Iterable[tuple[can.Message, float]]) -> Iterator[tuple[can.Message, float]]:
         """What is left of messages in order of arrival, in the order of those that are left.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import can
 
+from agent.adapters.bcm_message import Watched
 from agent.adapters.can_broadcast import Broadcast, NotWatched
 from agent.adapters.can_echo import Echoes, Ids
 from agent.adapters.can_port import kernel_filters, lost_messages
@@ -49,6 +50,7 @@ class Reception:
         self._bus: can.BusABC | None = None
         self._broadcast: Broadcast | None = None
         self._lost_before = 0
+        self._statistics_before: dict[tuple[int, bool], Watched] = {}
 
     @property
     def raw_ids(self) -> Ids:
@@ -70,6 +72,7 @@ class Reception:
                 buffer_bytes=self._buffer_bytes,
                 on_ready=on_ready,
                 on_change=self._count_and_pass_on,
+                counts=self._counts,
             )
         except NotWatched as refusal:
             if self._counts.unwatched == 0:
@@ -87,6 +90,8 @@ class Reception:
         self._echoes.end()
         self._bus = None
         if self._broadcast is not None:
+            # The kernel forgets them with the socket, or with an interface that was taken away.
+            self._statistics_before = self.statistics()
             self._broadcast.close()
             self._broadcast = None
 
@@ -121,9 +126,12 @@ class Reception:
         if (lost := self.count_lost()) > 0:
             self._watching.on_news(FramesLost(self._name, lost))
 
-    def statistics(self) -> list[str]:
+    def statistics(self) -> dict[tuple[int, bool], Watched]:
         """See `CanBus.statistics`."""
-        return [] if self._broadcast is None else self._broadcast.statistics()
+        found = dict(self._statistics_before)
+        for key, watched in ({} if self._broadcast is None else self._broadcast.statistics()).items():
+            found[key] = found.get(key, _NOTHING) + watched
+        return found
 
     def count_lost(self) -> int:
         """How much the kernel had no room for since this was asked last."""
@@ -142,6 +150,9 @@ class Reception:
         self._counts.received += 1
         self._counts.changes += 1
         self._watching.on_change(frame)
+
+
+_NOTHING = Watched(0, 0)
 
 
 def _filter(bus: can.BusABC, ids: Ids) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 from agent.model.command import Reason
 from agent.model.frame import BusState
-from agent.model.reception import Seen
+from agent.model.reception import MessageId, Seen
 from agent.model.records import OutboxStored
 
 
@@ -41,6 +42,18 @@ class FramesLost:
 
     bus: str
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class FramesCounted:
+    """What became of frames of this bus at the edge since start.
+
+    `counts` by what it was, `left_out` by message: those that changed nothing, or gave way to a newer one.
+    """
+
+    bus: str
+    counts: Mapping[str, int]
+    left_out: Mapping[MessageId, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +163,7 @@ LinkEvent = (
     BusChanged
     | MessagesSeen
     | FramesLost
+    | FramesCounted
     | FrameSent
     | FrameEchoed
     | FrameNotSent
