@@ -49,7 +49,7 @@ class Reception:
         self._attended: frozenset[MessageId] = frozenset()
         self._bus: can.BusABC | None = None
         self._broadcast: Broadcast | None = None
-        self._lost_before = 0
+        self._lost_before = (0, 0)
         self._statistics_before: dict[tuple[int, bool], Watched] = {}
 
     @property
@@ -60,7 +60,7 @@ class Reception:
 
     def begin(self, bus: can.BusABC, channel: str, on_ready: Callable[[], None]) -> None:
         """Have the kernel watch beside `bus`, which was opened with `raw_ids`; BusError if the interface failed."""
-        self._bus, self._lost_before = bus, 0
+        self._bus, self._lost_before = bus, (0, 0)
         self._echoes.begin(bus, channel)
         if not self._watching.watches:
             _filter(bus, self._with_echoes(self._wanted))
@@ -137,9 +137,11 @@ class Reception:
         """How much the kernel had no room for since this was asked last."""
         if self._bus is None:
             return 0
-        lost = lost_messages(self._bus.socket)  # type: ignore[attr-defined]
-        lost += 0 if self._broadcast is None else self._broadcast.lost
-        new, self._lost_before = lost - self._lost_before, lost
+        frames = lost_messages(self._bus.socket)  # type: ignore[attr-defined]
+        changes = 0 if self._broadcast is None else self._broadcast.lost
+        before, self._lost_before = self._lost_before, (frames, changes)
+        self._counts.lost_changes += changes - before[1]
+        new = frames + changes - sum(before)
         self._counts.lost += new
         return new
 

@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=positive(int), default=5, metavar="N", help="starts of each (5)")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     options = parser.parse_args(arguments)
-    if (status := in_guest("start_up", sys.argv[1:] if arguments is None else arguments)) is not None:
+    if (status := in_guest("tests.benchmarks.start_up", sys.argv[1:] if arguments is None else arguments)) is not None:
         return status
     document = measure(int(options.rounds))
     print(json.dumps(document) if options.json else table(document))
