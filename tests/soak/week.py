@@ -127,18 +127,18 @@ class Week:
             return self._account(boot_s() - began_s)
 
     async def _ask(self, *actions: str) -> None:
-        async with Backend(load_settings(self._site.files.backend_toml)) as backend:
-            for action in actions:
-                for _ in range(TRIES_MAX):
-                    await self._is_up.wait()
-                    with self._clock.real_time():
+        for action in actions:
+            for _ in range(TRIES_MAX):
+                await self._is_up.wait()
+                with self._clock.real_time():
+                    async with Backend(load_settings(self._site.files.backend_toml)) as backend:
                         result = await backend.command(CAR_NAME, Action[action.upper()], timeout_s=COMMAND_WAIT_S)
-                    if result.is_answered and result.outcome in ("verified", "executed_unverified"):
-                        self._counts["commands"] += 1
-                        break
-                    self._counts[f"tried again after {result.reason}"] += 1
-                else:
-                    self._counts["commands failed"] += 1
+                if result.is_answered and result.outcome in ("verified", "executed_unverified"):
+                    self._counts["commands"] += 1
+                    break
+                self._counts[f"tried again after {result.reason}"] += 1
+            else:
+                self._counts["commands failed"] += 1
 
     async def _trouble(self, app: AgentOfTheWeek, proxy: FaultProxy) -> None:
         """At times drawn anew: the interface goes and comes back, the link is lost while nobody drives."""
