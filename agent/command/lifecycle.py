@@ -132,7 +132,7 @@ class Lifecycle:
             return ()
         return self._finish(Stage.FAILED, reason, Executed.UNKNOWN, now_s)
 
-    def frame_sent(self, token: int, at_s: float, *, is_echo_due: bool = False) -> Steps:
+    def frame_sent(self, token: int, at_s: float, *, is_echo_due: bool) -> Steps:
         """The frame left; `at_s` was read after the call that sent it returned. For `is_echo_due` see `SentFrames`."""
         if token != self._unanswered:
             return ()

@@ -156,6 +156,23 @@ async def test_changes_are_gathered_by_the_throttle_and_the_last_one_is_given(wi
         assert (await listener.change()).data == b"\x13"
 
 
+async def test_a_change_that_was_held_back_is_as_old_as_its_frame_sr_05(wire: Wire) -> None:
+    """The kernel gives it at the end of the throttle's time; meanwhile the socket was seen empty over and over."""
+    watched = Watch(SPEED, False, (FIRST_BYTE,), TIMEOUT_S, throttle_s=TIMEOUT_S)
+    listener = CanListener()
+    async with running_bus(
+        listener, interface="socketcan", channel="vcan0", watches=[watched], wanted_ids=ids(watched)
+    ) as bus:
+        wire.send(0x123, b"\x00")
+        await listener.change()
+        wire.send(0x123, b"\x01")
+        wire.settle()
+        sent_s = boot_s()
+        await confirming(bus, until_s=sent_s + 1.5 * TIMEOUT_S)
+        (held_back,) = listener.changes_so_far()
+        assert held_back.data == b"\x01" and held_back.received_at_s <= sent_s
+
+
 async def test_what_is_attended_to_comes_frame_by_frame_and_from_the_kernel_no_more_sr_04(wire: Wire) -> None:
     listener = CanListener()
     async with running_bus(
