@@ -48,8 +48,8 @@ from tests.support.fault_proxy import FaultProxy
 DAY = Plan((7.0, 12.5, 18.0), leg_s=120.0, stop_s=30.0, charge_h=19.5, unplug_h=20.5, end_h=24.0, sleep_after_s=120.0)
 """Three short rentals: what is looked for grows with what happens, not with how long a drive takes."""
 
-SHORT_DAY = Plan((0.02, 0.12), leg_s=45.0, stop_s=5.0, charge_h=0.22, unplug_h=0.23, end_h=0.25, sleep_after_s=20.0)
-"""A quarter of an hour with all of it, for a test."""
+SHORT_DAY = Plan((0.02,), leg_s=45.0, stop_s=5.0, charge_h=0.1, unplug_h=0.11, end_h=0.13, sleep_after_s=20.0)
+"""Eight minutes with all of it, for a test."""
 
 COMMAND_WAIT_S = 20.0
 TRIES_MAX = 3
@@ -200,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--days", type=int, default=7, metavar="N", help="so many days, two at least (7)")
-    parser.add_argument("--short", action="store_true", help="days of a quarter of an hour, to try it")
+    parser.add_argument("--short", action="store_true", help="days of eight minutes, to try it")
     options = parser.parse_args(arguments)
     if options.days < 2:
         parser.error("argument --days: at least 2, for growth is looked for from one day to the next")
