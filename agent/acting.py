@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from agent.answers import Answers
 from agent.command.evidence import evidence_of
 from agent.command.lifecycle import Finish, Lifecycle, Progress, Send, Steps
+from agent.command.sent_frames import SentFrames
 from agent.ledger import Key, Ledger
 from agent.model.command import Action, Command, Evidence, Executed, Outcome, Reason, Stage
 from agent.model.effects import Attend, Level
-from agent.model.events import BusChanged
+from agent.model.events import BusChanged, FrameSent
 from agent.model.frame import BusState, Frame
 from agent.model.reading import Reading
 from agent.model.recipe import Recipe
@@ -181,10 +182,16 @@ class Acting:
         """Asked at the very moment of sending, after everything that came before was taken in."""
         return self._running is not None and self._running.lifecycle.may_leave(token, now_s)
 
-    def frame_sent(self, token: int, at_s: float, now_s: float) -> None:
-        """A frame asked for left at `at_s`."""
+    def frame_sent(self, event: FrameSent, now_s: float) -> None:
+        """A frame asked for left."""
         if (running := self._running) is not None:
-            self._take_steps(running.lifecycle.frame_sent(token, at_s), now_s)
+            steps = running.lifecycle.frame_sent(event.token, event.at_s, is_echo_due=event.is_echo_due)
+            self._take_steps(steps, now_s)
+
+    def frame_echoed(self, token: int, now_s: float) -> None:
+        """A frame that left was acknowledged on the wire."""
+        if (running := self._running) is not None:
+            self._take_steps(running.lifecycle.frame_echoed(token, now_s), now_s)
 
     def frame_not_sent(self, token: int, reason: Reason, now_s: float) -> None:
         """A frame asked for did not leave."""
@@ -260,7 +267,7 @@ class Acting:
                         self._open_ends_s[action] = max(until_s, self._open_until_s(action))
                     entry = self._ledger.find(_key(running.command))
                     if entry is not None:
-                        self._finish(entry.intent, outcome, now_s)
+                        self._finish(entry.intent, outcome, now_s, running.lifecycle.sent)
         if not any(isinstance(step, Send) for step in steps):
             self._tell_stages(now_s)
 
@@ -272,8 +279,8 @@ class Acting:
     def _open_until_s(self, action: Action) -> float:
         return self._open_ends_s.get(action, float("-inf"))
 
-    def _finish(self, intent: Intent, outcome: Outcome, now_s: float) -> None:
-        """The end of a command: durable first, then told."""
+    def _finish(self, intent: Intent, outcome: Outcome, now_s: float, sent: SentFrames | None = None) -> None:
+        """The end of a command: durable first, then told. Of one that a crash interrupted no frame is known."""
         if intent.action == Action.LOCK:
             # Who ends a rental by it need not ask once more.
             outcome = replace(outcome, conditions=self._returning.conditions(intent.operator, now_s))
@@ -284,27 +291,17 @@ class Acting:
         self._ledger.finish(done)
         self._pending.persist(done)
         self._answers.owe(key, result)
-        self._pending.log(
-            Level.NOTICE,
-            "command_finished",
-            command=Action(intent.action).name.lower(),
-            cid=intent.cid.hex(),
-            stage=outcome.stage.name.lower(),
-            reason=outcome.reason.name.lower(),
-            executed=outcome.executed.name.lower(),
-        )
-        self._telemetry.chronicle.command_ended(
-            {
-                "command": Action(intent.action).name.lower(),
-                "operator": intent.operator,
-                "cid": intent.cid.hex(),
-                "stage": outcome.stage.name.lower(),
-                "reason": outcome.reason.name.lower(),
-                "executed": outcome.executed.name.lower(),
-                "result_seq": sequence,
-            },
-            now_s,
-        )
+        words = {
+            "command": Action(intent.action).name.lower(),
+            "cid": intent.cid.hex(),
+            "stage": outcome.stage.name.lower(),
+            "reason": outcome.reason.name.lower(),
+            "executed": outcome.executed.name.lower(),
+            **({} if sent is None else sent.document()),
+        }
+        self._pending.log(Level.NOTICE, "command_finished", **words)
+        fields = {**words, "operator": intent.operator, "result_seq": sequence}
+        self._telemetry.chronicle.command_ended(fields, now_s)
         self._telemetry.report_now(now_s)
 
     def _readback(self, intent: Intent, now_s: float) -> tuple[Evidence, ...]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.adapters.broker import Broker, Subscription
-from agent.adapters.can_sending import FrameRefused
 from agent.adapters.clock import boot_id, boot_s, unix_offset
 from agent.adapters.journal import log_refusal, write_log
 from agent.adapters.status_socket import StatusSocket
@@ -17,7 +16,6 @@ from agent.adapters.store import CLOSE_WAIT_S, Stores
 from agent.adapters.supervisor import Supervisor
 from agent.engine import Engine
 from agent.errors import StoreError
-from agent.model.command import Reason
 from agent.model.effects import (
     Acknowledge,
     Attend,
@@ -40,8 +38,6 @@ from agent.model.events import (
     ClockSet,
     Delivery,
     Fetched,
-    FrameNotSent,
-    FrameSent,
     LinkEvent,
     Published,
     StopAsked,
@@ -53,7 +49,17 @@ from agent.model.records import OutboxStored
 from agent.power_off import PowerOff
 from agent.supervision import Supervision
 from agent.uplink.wire import Topics, presence_document
-from agent.wiring import Identity, broker_settings, bus_status, buses_begun, can_buses, installed_trust, subscriptions
+from agent.wiring import (
+    Identity,
+    broker_settings,
+    bus_status,
+    buses_begun,
+    can_buses,
+    frames_counted,
+    installed_trust,
+    send_frame,
+    subscriptions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -254,8 +260,8 @@ class App:
                     self._link(Stored(token))
             case Fetch(sequences, token):
                 self._link(Fetched(token, await self._fetched(sequences)))
-            case SendFrame(frame, token, not_after_s):
-                self._link(self._send(frame, token, not_after_s))
+            case SendFrame():
+                self._link(send_frame(self._buses, effect, self._engine.may_send, on_echo=self._link))
             case Attend(messages):
                 for bus in self._buses.values():
                     bus.attend(messages)
@@ -290,14 +296,6 @@ class App:
             write_log(Log(Level.ERROR, "outbox_not_read", {"error": str(error), "records": len(sequences)}))
             return ()
 
-    def _send(self, frame: Frame, token: int, not_after_s: float) -> FrameSent | FrameNotSent:
-        if (bus := self._buses.get(frame.bus)) is None:
-            return FrameNotSent(token, Reason.INTERNAL)
-        try:
-            return FrameSent(token, bus.send(frame, not_after_s, lambda: self._engine.may_send(token, boot_s())))
-        except FrameRefused as refusal:
-            return FrameNotSent(token, refusal.reason)
-
     def _subscriptions(self, operators: Sequence[int]) -> list[Subscription]:
         return subscriptions(self._config, operators, is_rooted=self._engine.is_rooted)
 
@@ -307,6 +305,8 @@ class App:
         while True:
             offset_s, trust = unix_offset()
             self._link(ClockSet(offset_s, trust))
+            for name, bus in self._buses.items():
+                self._news(frames_counted(name, bus))
             self._supervision.progress("clock", CLOCK_INTERVAL_S)
             await asyncio.sleep(CLOCK_INTERVAL_S)
 

@@ -96,12 +96,12 @@ def _started(config_path: Path) -> App:
     capture_libraries()
     config, text = load_config(config_path)
     directory = config_path.parent
+    keys = _key_records(config, text, source=str(config_path))
     seed = read_key_file(key_path(directory, config.car.key_file))
     loaded = load_for_run(directory / config.car.profile, directory / config.store.directory, seed)
     profile = loaded.profile
     if faults := check_against_profile(config, profile, text, source=str(config_path)):
         raise ConfigurationError(listed(faults))
-    keys = _key_records(config, text, source=str(config_path))
     vehicle_key = Ed25519PrivateKey.from_private_bytes(seed)
     app = App(config, profile, new_identity(vehicle_key), keys, directory=directory, environ=dict(os.environ))
     loaded.keep()

@@ -37,7 +37,9 @@ from agent.model.events import (
     ClockSet,
     Delivery,
     Fetched,
+    FrameEchoed,
     FrameNotSent,
+    FramesCounted,
     FrameSent,
     FramesLost,
     LinkEvent,
@@ -164,8 +166,10 @@ class Engine:
     def receive_link(self, event: LinkEvent, now_s: float) -> None:
         """The edge learned something about itself."""
         match event:
-            case FrameSent(token, at_s):
-                self._acting.frame_sent(token, at_s, now_s)
+            case FrameSent():
+                self._acting.frame_sent(event, now_s)
+            case FrameEchoed(token):
+                self._acting.frame_echoed(token, now_s)
             case FrameNotSent(token, reason):
                 self._acting.frame_not_sent(token, reason, now_s)
             case Stored(token):
@@ -205,7 +209,9 @@ class Engine:
             case MessagesSeen():
                 self._telemetry.receive_seen(event, now_s)
             case FramesLost():
-                self._telemetry.frames_lost(event, now_s)
+                self._telemetry.account.lost(event, now_s)
+            case FramesCounted():
+                self._telemetry.account.counted(event)
             case ClockSet():
                 self._telemetry.clock_set(event, now_s)
             case SupervisorFound() | SupplyMeasured() | IgnitionLine() | PowerFails() | Woken():

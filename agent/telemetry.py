@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 
+from agent.accounting import Accounting
 from agent.bus_watch import BusWatch
 from agent.chronicle import Chronicle
 from agent.config import Config
 from agent.decode.decoder import Decoder
 from agent.forwarding import Forwarding
 from agent.model.bus import BusHealth
-from agent.model.events import BusChanged, BusLooked, ClockSet, FramesLost, MessagesSeen
+from agent.model.events import BusChanged, BusLooked, ClockSet, MessagesSeen
 from agent.model.frame import Frame
 from agent.model.reading import Heard, Quality, Reading
 from agent.model.records import OutboxStored, Priority, Recovered
@@ -75,6 +75,7 @@ class Telemetry:
             now_s=now_s,
         )
         self.chronicle = Chronicle(profile, self._tracker, cap, self._forwarding, session)
+        self.account = Accounting(profile, self._decoder.counts, self.chronicle)
         self.use = VehicleUse.ASLEEP
         self._is_shedding = False
         self._power: Mapping[str, str] = {"step": "normal", "supply": "unknown"}
@@ -97,10 +98,6 @@ class Telemetry:
                 self._tracker.fold(settled := self._decoder.seen(message, seen.at_s))
                 self._observe(settled, now_s)
                 self._buses.heard(event.bus, seen.at_s)
-
-    def frames_lost(self, event: FramesLost, now_s: float) -> None:
-        """The kernel had no room for what came."""
-        self.chronicle.frames_lost(event, now_s)
 
     def receive_frame(self, frame: Frame, now_s: float, *, is_change: bool = False) -> Heard:
         """Fold one frame into the state; returns what it told. Of what it did not change there is nothing to report.
@@ -248,7 +245,7 @@ class Telemetry:
             "use": self.use.value,
             "buses": self._buses.words(now_s),
             "bus_health": self._buses.status(now_s),
-            "frames": {name: asdict(counts) for name, counts in self._decoder.counts.items()},
+            **self.account.status(),
             "readings": {
                 path: wire.reading_document(reading, now_s, self._tracker.last_known(path))
                 for path, reading in self._tracker.snapshot(now_s).items()
@@ -270,6 +267,7 @@ class Telemetry:
             fields = {"vss": self._profile.vss_release, "readings": wire.reading_rows(due.samples, now_s)}
             self._forwarding.tell("readings", fields, now_s, Priority.SAMPLE)
         self.chronicle.tell_suppressed(now_s, is_last=is_last)
+        self.account.tell_due(now_s, is_last=is_last)
         return bool(due.events), bool(due.samples)
 
     def _sweep(self, now_s: float) -> None:
@@ -288,6 +286,8 @@ class Telemetry:
     def _observe(self, changed: Iterable[Reading], now_s: float) -> None:
         """As it stands now: what waited in the kernel's buffer for long may be stale already (SR-05)."""
         for reading in changed:
+            if reading.quality is not Quality.OK:
+                self.account.value_refused(reading)
             for path in (reading.path, *self._tracker.dependents(reading.path)):
                 self._reporter.observe(self._tracker.reading(path, now_s), now_s)
 

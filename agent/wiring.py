@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -13,12 +14,17 @@ from typing import TYPE_CHECKING
 
 from agent.adapters.broker import BrokerSettings, Subscription
 from agent.adapters.can_bus import CanBus
+from agent.adapters.can_conflation import named
 from agent.adapters.can_reception import Watching
+from agent.adapters.can_sending import FrameRefused
+from agent.adapters.clock import boot_s
 from agent.adapters.files import key_path, read_document
 from agent.adapters.journal import write_log
 from agent.errors import ConfigurationError
-from agent.model.effects import Level, Log
-from agent.model.events import BusChanged, BusLooked
+from agent.model.command import Reason
+from agent.model.effects import Level, Log, SendFrame
+from agent.model.events import BusChanged, BusLooked, FrameEchoed, FrameNotSent, FramesCounted, FrameSent
+from agent.model.reception import MessageId
 from agent.profiles.watches import watches
 from agent.trusting import Beginning, beginning
 from agent.uplink.wire import Topics
@@ -110,11 +116,47 @@ def bus_status(buses: Mapping[str, CanBus]) -> dict[str, object]:
     """For the local status socket: what became of frames, and what the kernel says of the messages it watches."""
     return {
         "can": {
-            name: asdict(bus.counts) | {"conflated": dict(bus.conflated), "back_off_s": bus.back_off_s}
+            name: asdict(bus.counts)
+            | {
+                "conflated": {named(key): count for key, count in bus.conflation.counts.items()},
+                "back_off_s": bus.back_off_s,
+            }
             for name, bus in buses.items()
         },
-        "watched": {name: bus.statistics() for name, bus in buses.items()},
+        "watched": {
+            name: {named(key): asdict(watched) for key, watched in bus.statistics().items()}
+            for name, bus in buses.items()
+        },
     }
+
+
+def frames_counted(name: str, bus: CanBus) -> FramesCounted:
+    """What the engine is told of a bus from time to time, to be told on if anything is wrong with it."""
+    left_out = Counter(bus.conflation.counts)
+    left_out.update({key: watched.came - watched.told for key, watched in bus.statistics().items()})
+    counts = asdict(bus.counts)
+    return FramesCounted(name, counts, {MessageId(name, *key): count for key, count in left_out.items()})
+
+
+def send_frame(
+    buses: Mapping[str, CanBus],
+    effect: SendFrame,
+    may_send: Callable[[int, float], bool],
+    on_echo: Callable[[FrameEchoed], None],
+) -> FrameSent | FrameNotSent:
+    """Put the frame on its bus, if `may_send` its token still at that moment."""
+    if (bus := buses.get(effect.frame.bus)) is None:
+        return FrameNotSent(effect.token, Reason.INTERNAL)
+    try:
+        at_s = bus.send(
+            effect.frame,
+            effect.not_after_s,
+            lambda: may_send(effect.token, boot_s()),
+            lambda echoed_at_s: on_echo(FrameEchoed(effect.token, echoed_at_s)),
+        )
+    except FrameRefused as refusal:
+        return FrameNotSent(effect.token, refusal.reason)
+    return FrameSent(effect.token, at_s, bus.echoes.are_due)
 
 
 def conflatable(profile: Profile) -> tuple[MessagePlan, ...]:

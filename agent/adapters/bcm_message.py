@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +23,9 @@ _RX_CHECK_DLC: Final = 0x0040
 _RX_ANNOUNCE_RESUME: Final = 0x0100
 _CAN_FD_FRAME: Final = 0x0800
 
+# bcm_proc_show of net/can/bcm.c; of a message of which nothing came there is no line.
+_STATISTICS: Final = re.compile(r"rx_op: (?P<id>[0-9A-F]+) .*# recv (?P<told>\d+) \((?P<came>\d+)\)")
+
 _EXTENDED: Final = 0x8000_0000
 _REMOTE: Final = 0x4000_0000
 _ID_MASK: Final = 0x1FFF_FFFF
@@ -38,6 +42,28 @@ class Heard:
     is_extended_id: bool
     is_fd: bool
     data: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Frames of one watched message that `came`, and how many of them the kernel `told`: the others changed nothing
+    that is wanted, or gave way to a newer one while the throttle held them."""
+
+    came: int
+    told: int
+
+    def __add__(self, other: Watched) -> Watched:
+        return Watched(self.came + other.came, self.told + other.told)
+
+
+def parse_statistics(text: str) -> dict[tuple[int, bool], Watched]:
+    """What the kernel's file about one socket says of each message, by id and whether that is extended."""
+    found = {}
+    for line in text.splitlines():
+        if (match := _STATISTICS.match(line)) is not None:
+            can_id = int(match["id"], 16)
+            found[can_id & _ID_MASK, bool(can_id & _EXTENDED)] = Watched(int(match["came"]), int(match["told"]))
+    return found
 
 
 def rx_setup(watch: Watch) -> bytes:

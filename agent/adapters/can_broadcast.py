@@ -18,9 +18,10 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from agent.adapters.bcm_message import MESSAGE_BYTES_MAX, parse, rx_setup
+from agent.adapters.bcm_message import MESSAGE_BYTES_MAX, Watched, parse, parse_statistics, rx_setup
 from agent.adapters.can_edge import arrival_s
 from agent.adapters.can_port import bus_error, lost_messages
+from agent.adapters.can_source import FrameCounts
 from agent.adapters.clock import boot_s, wall_offset_s
 from agent.errors import BusError
 from agent.model.frame import Frame
@@ -64,7 +65,9 @@ class Broadcast:
         buffer_bytes: int,
         on_ready: Callable[[], None],
         on_change: Callable[[Frame], None],
+        counts: FrameCounts,
     ) -> None:
+        self._counts = counts
         self._place = f"broadcast manager on {channel}"
         self._watches = {watch.message: watch for watch in watches}
         self._by_id = {(each.arbitration_id, each.is_extended_id): each for each in self._watches}
@@ -133,13 +136,12 @@ class Broadcast:
         """Messages of the kernel for which there was no room in the socket's buffer."""
         return lost_messages(self._socket)
 
-    def statistics(self) -> list[str]:
-        """The kernel's own line about each message of which a frame came: how many came, how many it told."""
+    def statistics(self) -> dict[tuple[int, bool], Watched]:
+        """What the kernel says of each message of which a frame came; nothing if it does not say."""
         try:
-            text = (KERNEL_STATISTICS / str(os.fstat(self._socket.fileno()).st_ino)).read_text()
+            return parse_statistics((KERNEL_STATISTICS / str(os.fstat(self._socket.fileno()).st_ino)).read_text())
         except OSError:
-            return []
-        return [line.strip() for line in text.splitlines() if line.startswith("rx_op")]
+            return {}
 
     def attend(self, messages: Collection[MessageId]) -> None:
         """These are received frame by frame elsewhere from now on; those no longer among them are watched afresh."""
@@ -182,7 +184,11 @@ class Broadcast:
     def _told(self, packet: bytes, ancillary: list[tuple[int, int, bytes]], offset_s: float, now_s: float) -> None:
         heard = parse(packet)
         message = None if heard is None else self._by_id.get((heard.arbitration_id, heard.is_extended_id))
-        if heard is None or message is None or message in self._attended:
+        if heard is None or message is None:
+            self._counts.unwanted += 1
+            return
+        if message in self._attended:
+            self._counts.doubled += heard.data is not None
             return
         watch = self._watches[message]
         if heard.data is None:

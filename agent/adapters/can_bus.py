@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import can
 
+from agent.adapters.bcm_message import Watched
 from agent.adapters.can_conflation import Conflation
 from agent.adapters.can_controller import INTERFACES, Controller
+from agent.adapters.can_echo import Echoes
 from agent.adapters.can_edge import SendList, next_back_off_s
-from agent.adapters.can_port import bus_error, open_bus, receive_buffer_bytes, shut_down
+from agent.adapters.can_port import bus_error, open_bus, receive_buffer_bytes, shut_down, shut_down_late
 from agent.adapters.can_reception import Reception, Watching
 from agent.adapters.can_sending import (
     SEND_RETRY_S,
@@ -81,7 +83,9 @@ class CanBus:
         self._is_fd = is_fd
         self._send_list = SendList(bus, send_list)
         self._wanted = frozenset(wanted_ids)
-        self._conflation = Conflation(conflatable_ids)
+        self.echoes = Echoes(send_list, self.counts)
+        # An echo that comes late must not stand in the place of a frame of the car.
+        self.conflation = Conflation(frozenset(conflatable_ids) - self.echoes.ids)
         self._may_conflate = may_conflate
         self._on_frame = on_frame
         self._on_progress = on_progress
@@ -89,25 +93,15 @@ class CanBus:
         self._reception: Reception | None = None
         if watching is not None and interface == "socketcan":
             room = receive_buffer_bytes(bitrate_bps, is_fd=is_fd)
-            self._reception = Reception(bus, watching, self._wanted, self.counts, buffer_bytes=room)
+            self._reception = Reception(bus, watching, self._wanted, self.counts, self.echoes, buffer_bytes=room)
         self.has_begun = asyncio.Event()  # it was opened once, or could not be
-        self._controller = Controller(
-            INTERFACES / channel if interface == "socketcan" else None,
-            sent=lambda: self.counts.sent,
-            on_state=on_state,
-            on_look=on_look,
-        )
+        folder = INTERFACES / channel if interface == "socketcan" else None
+        self._controller = Controller(folder, sent=lambda: self.counts.sent, on_state=on_state, on_look=on_look)
         self._back_off_s = 0.0
         self._bus: can.BusABC | None = None
         self._source: Source | None = None
         self._failed: asyncio.Future[None] | None = None
         self._sent_at_s: deque[float] = deque(maxlen=FRAMES_PER_S_MAX)
-
-    @property
-    def conflated(self) -> Mapping[str, int]:
-        """Frames left out because a newer one of their message had come, by id as candump writes it."""
-        counts = self._conflation.counts.items()
-        return {f"{number:08X}" if is_extended else f"{number:03X}": count for (number, is_extended), count in counts}
 
     @property
     def back_off_s(self) -> float:
@@ -159,7 +153,7 @@ class CanBus:
         try:
             bus = await asyncio.shield(opening)
         except asyncio.CancelledError:
-            opening.add_done_callback(_shut_down_late)
+            opening.add_done_callback(shut_down_late)
             raise
         self._bus = bus
         self._failed = asyncio.get_running_loop().create_future()
@@ -180,13 +174,19 @@ class CanBus:
         self._controller.opened()
         self.has_begun.set()
 
-    def send(self, frame: Frame, not_after_s: float, may_leave: Callable[[], bool] = lambda: True) -> float:
+    def send(
+        self,
+        frame: Frame,
+        not_after_s: float,
+        may_leave: Callable[[], bool] = lambda: True,
+        on_echo: Callable[[float], None] = lambda at_s: None,
+    ) -> float:
         """Put a frame on the bus now, and return the boot time just after; FrameRefused if it did not leave.
 
         Reasons: `internal` not on the send list (SR-01), `can_down`, `bus_off`, `expired` too late for `not_after_s`,
         faster than `FRAMES_PER_S_MAX`, or `may_leave` said no; `timeout` no room in the queue for 20 ms.  What
         arrived before is given to `on_frame` first, so that nothing older than the frame can be taken for an answer
-        to it; `may_leave` is asked after that, so that it knows all there is to know.
+        to it; `may_leave` is asked after that, so that it knows all there is to know.  `on_echo`: see `Echoes.sent`.
         """
         try:
             at_s = self._send(frame, not_after_s, may_leave)
@@ -195,6 +195,7 @@ class CanBus:
             raise
         self._sent_at_s.append(at_s)
         self.counts.sent += 1
+        self.echoes.sent(message_of(frame), on_echo)
         return at_s
 
     def close(self) -> None:
@@ -223,9 +224,9 @@ class CanBus:
             self.take_what_came()
             self._reception.tell_news()
 
-    def statistics(self) -> list[str]:
-        """The kernel's own line about each message it watches; none if it watches none, or does not say."""
-        return [] if self._reception is None else self._reception.statistics()
+    def statistics(self) -> dict[tuple[int, bool], Watched]:
+        """What the kernel says of the messages it watches, by id; nothing if it watches none, or does not say."""
+        return {} if self._reception is None else self._reception.statistics()
 
     def _send(self, frame: Frame, not_after_s: float, may_leave: Callable[[], bool]) -> float:
         if frame not in self._send_list:
@@ -279,7 +280,7 @@ class CanBus:
         if (source := self._source) is None:
             return
         waiting = source.drain(frames_max)
-        for message, at_s in self._conflation.newest(waiting) if self._may_conflate() else waiting:
+        for message, at_s in self.conflation.newest(waiting) if self._may_conflate() else waiting:
             self._accept(message, at_s)
         if self._reception is not None:
             self._reception.take(frames_max)
@@ -287,6 +288,9 @@ class CanBus:
     def _accept(self, message: can.Message, at_s: float) -> None:
         if message.is_error_frame:
             self._controller.error_frame(message.arbitration_id, bytes(message.data))
+            return
+        if not message.is_rx and self.echoes.are_due:
+            self.echoes.take(message, at_s)
             return
         arbitration_id, is_extended_id = message.arbitration_id, message.is_extended_id
         if message.is_remote_frame or (arbitration_id, is_extended_id) not in self._wanted:
@@ -321,8 +325,3 @@ class CanBus:
             source.close()
         if bus is not None:
             shut_down(bus)
-
-
-def _shut_down_late(opening: asyncio.Future[can.BusABC]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        shut_down(opening.result())

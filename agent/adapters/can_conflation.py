@@ -17,6 +17,12 @@ MessageKey = tuple[int, bool]
 """Arbitration id, and whether it is an extended one."""
 
 
+def named(key: MessageKey) -> str:
+    """The id as candump writes it."""
+    number, is_extended = key
+    return f"{number:08X}" if is_extended else f"{number:03X}"
+
+
 class Conflation:
     """Picks the newest of what waits. `counts` are the frames left out."""
 

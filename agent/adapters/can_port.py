@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import math
 import socket
@@ -82,6 +83,12 @@ def shut_down(bus: can.BusABC) -> None:
         # slcan says goodbye to its adapter first, and leaves the port open if that is not there to hear it.
         if (port := _serial_port(bus)) is not None:
             port.close()
+
+
+def shut_down_late(opening: asyncio.Future[can.BusABC]) -> None:
+    """Close a bus that was opened for somebody who did not wait for it."""
+    if not opening.cancelled() and opening.exception() is None:
+        shut_down(opening.result())
 
 
 def kernel_filters(wanted_ids: Collection[tuple[int, bool]]) -> list[dict[str, int | bool]] | None:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import can
 
+from agent.adapters.bcm_message import Watched
 from agent.adapters.can_broadcast import Broadcast, NotWatched
+from agent.adapters.can_echo import Echoes, Ids
 from agent.adapters.can_port import kernel_filters, lost_messages
 from agent.adapters.can_source import FrameCounts
 from agent.adapters.journal import write_log
@@ -19,9 +21,6 @@ from agent.model.effects import Level, Log
 from agent.model.events import FramesLost, MessagesSeen
 from agent.model.frame import Frame
 from agent.model.reception import MessageId, Watch
-
-Ids = frozenset[tuple[int, bool]]
-"""Ids on one bus, each with whether it is extended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +36,34 @@ class Watching:
 class Reception:
     """The kernel's part in one bus, over all the times it is opened."""
 
-    def __init__(self, bus: str, watching: Watching, wanted: Ids, counts: FrameCounts, *, buffer_bytes: int) -> None:
+    def __init__(
+        self, bus: str, watching: Watching, wanted: Ids, counts: FrameCounts, echoes: Echoes, *, buffer_bytes: int
+    ) -> None:
         self._name = bus
         self._watching = watching
         self._wanted = wanted
         self._counts = counts
+        self._echoes = echoes
+        self._is_attending = False
         self._buffer_bytes = buffer_bytes
         self._attended: frozenset[MessageId] = frozenset()
         self._bus: can.BusABC | None = None
         self._broadcast: Broadcast | None = None
-        self._lost_before = 0
+        self._lost_before = (0, 0)
+        self._statistics_before: dict[tuple[int, bool], Watched] = {}
 
     @property
     def raw_ids(self) -> Ids:
-        """What the raw socket is to give, where the kernel watches the rest."""
+        """What the raw socket is to give, where the kernel watches the rest; during a command also our own."""
         watched = {watch.message for watch in self._watching.watches} - self._attended
-        return self._wanted - {(message.arbitration_id, message.is_extended_id) for message in watched}
+        return self._with_echoes(self._wanted - {(each.arbitration_id, each.is_extended_id) for each in watched})
 
     def begin(self, bus: can.BusABC, channel: str, on_ready: Callable[[], None]) -> None:
         """Have the kernel watch beside `bus`, which was opened with `raw_ids`; BusError if the interface failed."""
-        self._bus, self._lost_before = bus, 0
+        self._bus, self._lost_before = bus, (0, 0)
+        self._echoes.begin(bus, channel)
         if not self._watching.watches:
+            _filter(bus, self._with_echoes(self._wanted))
             return
         try:
             self._broadcast = Broadcast(
@@ -66,12 +72,13 @@ class Reception:
                 buffer_bytes=self._buffer_bytes,
                 on_ready=on_ready,
                 on_change=self._count_and_pass_on,
+                counts=self._counts,
             )
         except NotWatched as refusal:
             if self._counts.unwatched == 0:
                 write_log(Log(Level.WARNING, "kernel_does_not_watch", {"bus": self._name, "detail": str(refusal)}))
             self._counts.unwatched += 1
-            _filter(bus, self._wanted)
+            _filter(bus, self._with_echoes(self._wanted))
             return
         # A command may have begun while the bus was being opened.
         _filter(bus, self.raw_ids)
@@ -80,8 +87,11 @@ class Reception:
     def end(self) -> None:
         """The bus is being closed."""
         self.count_lost()
+        self._echoes.end()
         self._bus = None
         if self._broadcast is not None:
+            # The kernel forgets them with the socket, or with an interface that was taken away.
+            self._statistics_before = self.statistics()
             self._broadcast.close()
             self._broadcast = None
 
@@ -93,9 +103,13 @@ class Reception:
     def attend(self, messages: Collection[MessageId], messages_max: int) -> None:
         """See `CanBus.attend`."""
         self._attended = frozenset(message for message in messages if message.bus == self._name)
-        if (broadcast := self._broadcast) is not None and self._bus is not None:
-            # In this order no frame falls between the two: for a moment both give it.
-            _filter(self._bus, self.raw_ids)
+        self._is_attending = bool(messages)
+        if self._bus is None:
+            return
+        broadcast = self._broadcast
+        # In this order no frame falls between the two: for a moment both give it.
+        _filter(self._bus, self._with_echoes(self._wanted) if broadcast is None else self.raw_ids)
+        if broadcast is not None:
             broadcast.take(messages_max)
             broadcast.attend(self._attended)
 
@@ -112,24 +126,35 @@ class Reception:
         if (lost := self.count_lost()) > 0:
             self._watching.on_news(FramesLost(self._name, lost))
 
-    def statistics(self) -> list[str]:
+    def statistics(self) -> dict[tuple[int, bool], Watched]:
         """See `CanBus.statistics`."""
-        return [] if self._broadcast is None else self._broadcast.statistics()
+        found = dict(self._statistics_before)
+        for key, watched in ({} if self._broadcast is None else self._broadcast.statistics()).items():
+            found[key] = found.get(key, _NOTHING) + watched
+        return found
 
     def count_lost(self) -> int:
         """How much the kernel had no room for since this was asked last."""
         if self._bus is None:
             return 0
-        lost = lost_messages(self._bus.socket)  # type: ignore[attr-defined]
-        lost += 0 if self._broadcast is None else self._broadcast.lost
-        new, self._lost_before = lost - self._lost_before, lost
+        frames = lost_messages(self._bus.socket)  # type: ignore[attr-defined]
+        changes = 0 if self._broadcast is None else self._broadcast.lost
+        before, self._lost_before = self._lost_before, (frames, changes)
+        self._counts.lost_changes += changes - before[1]
+        new = frames + changes - sum(before)
         self._counts.lost += new
         return new
+
+    def _with_echoes(self, ids: Ids) -> Ids:
+        return ids | self._echoes.ids if self._is_attending and self._echoes.are_due else ids
 
     def _count_and_pass_on(self, frame: Frame) -> None:
         self._counts.received += 1
         self._counts.changes += 1
         self._watching.on_change(frame)
+
+
+_NOTHING = Watched(0, 0)
 
 
 def _filter(bus: can.BusABC, ids: Ids) -> None:

@@ -41,8 +41,11 @@ _LINE_BYTES_MAX = 4096
 class FrameCounts:
     """What became of frames on a bus since start; `garbled` and `dropped` are an adapter's fault, or our load.
 
-    `lost` had no room in the kernel's buffer.  `changes` are those of `received` that the kernel picked out for us,
-    `unwatched` the times it could not be had for that.
+    `lost` had no room in the kernel's buffer, `lost_changes` of them were changes it had picked out.  `changes` are
+    those of `received` that the kernel picked out for us, `doubled` those it picked out while the raw socket gave every
+    frame of their message (nobody got them twice), `unwatched` the times it could not be had for that.  Of those
+    `sent`, the driver gave `echoed` back because another node acknowledged them, and was not going to give back those
+    that are `unconfirmed`.
     """
 
     received: int = 0
@@ -51,9 +54,13 @@ class FrameCounts:
     dropped: int = 0
     sent: int = 0
     refused: int = 0
+    echoed: int = 0
+    unconfirmed: int = 0
     reopened: int = 0
     lost: int = 0
+    lost_changes: int = 0
     changes: int = 0
+    doubled: int = 0
     unwatched: int = 0
 
 

@@ -14,7 +14,7 @@ from agent.model.records import Span
 SEQUENCE_MAX = 2**53 - 1
 """JSON has no larger exact number."""
 
-_BUS_KINDS = ("bus_health", "bus_awake", "bus_asleep", "frames_lost")
+_BUS_KINDS = ("bus_health", "bus_awake", "bus_asleep", "frames_lost", "frames")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@
 
 No frame is asked for before the intent is durable: nothing but `stored` leaves STORING_INTENT for a phase that sends
 (SR-02).  None is asked for after the deadline, which is looked at before each; nor against the preconditions, which
-are asked again before each round.  "Verified" comes from `FeedbackWatch` alone (SR-04).
+are asked again before each round.  "Verified" comes from `Proof` alone (SR-04).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from agent.command.evidence import evidence_of
-from agent.command.feedback import FeedbackWatch
 from agent.command.phases import TRANSITIONS, Finish, Permits, Phase, Progress, Send, Signal, Step, Steps
+from agent.command.proof import Proof
 from agent.command.recipe import Repetition
 from agent.command.wake import WakeCall
 from agent.model.command import Command, Executed, Outcome, Reason, Stage
@@ -68,15 +68,10 @@ class Lifecycle:
         # A lock unit still busy with another wish may ignore this one: go on asking until that is over.
         extra_rounds = math.ceil(max(0.0, settled_at_s - now_s) / recipe.interval_s)
         self._acting = Repetition(recipe.frames, recipe.repeats_max + extra_rounds, recipe.interval_s)
-        self._has_complete_round = False
         self._unanswered: int | None = None
         self._may_have_left = False
-        self._watch = FeedbackWatch(
-            recipe.feedback,
-            window_s=recipe.feedback_window_s,
-            run_s_min=recipe.interval_s,
-            settled_at_s=settled_at_s,
-        )
+        self._watch = Proof(recipe, settled_at_s=settled_at_s)
+        self.sent = self._watch.frames
         self._used: tuple[Reading, ...] = ()
 
     @property
@@ -137,8 +132,8 @@ class Lifecycle:
             return ()
         return self._finish(Stage.FAILED, reason, Executed.UNKNOWN, now_s)
 
-    def frame_sent(self, token: int, at_s: float) -> Steps:
-        """The frame left; `at_s` was read after the call that sent it returned."""
+    def frame_sent(self, token: int, at_s: float, *, is_echo_due: bool) -> Steps:
+        """The frame left; `at_s` was read after the call that sent it returned. For `is_echo_due` see `SentFrames`."""
         if token != self._unanswered:
             return ()
         self._unanswered = None
@@ -148,9 +143,14 @@ class Lifecycle:
             return (*progress, *self._call(at_s))
         self._may_have_left = True
         self._watch.frame_sent(at_s)
-        if not self._acting.is_within_round:
-            self._has_complete_round = True
+        ends_round = not self._acting.is_within_round
+        self.sent.left(token, at_s, is_echo_due=is_echo_due, round_number=self._acting.rounds, ends_round=ends_round)
         return (*progress, *self._act(at_s))
+
+    def frame_echoed(self, token: int, now_s: float) -> Steps:
+        """A frame that left was acknowledged on the wire."""
+        self.sent.echoed(token)
+        return self._go_on(now_s) if self._phase is Phase.WATCHING else ()
 
     def frame_not_sent(self, token: int, reason: Reason, now_s: float) -> Steps:
         """The frame did not leave. After `timeout` and `expired` (held back) the next round tries, if there is one.
@@ -275,11 +275,8 @@ class Lifecycle:
         if not self._watch.is_open:
             return self._finish(Stage.FAILED, Reason.TIMEOUT, Executed.UNKNOWN, now_s)
         self._move(Signal.SENDING_ENDED)
-        if self._recipe.feedback:
-            return self._conclude(now_s)
-        if self._has_complete_round:
-            return self._finish(Stage.EXECUTED_UNVERIFIED, Reason.OK, Executed.YES, now_s)
-        return self._finish(Stage.FAILED, reason, Executed.UNKNOWN, now_s)  # cut short: not what the recipe asks
+        self._watch.sending_ended(reason)
+        return self._conclude(now_s) or self._go_on(now_s)
 
     def _conclude(self, now_s: float) -> Steps:
         """Verified, if it is; but frames of one round belong together, so a round begun is not cut for that."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
@@ -9,7 +10,7 @@ from agent.model.bus import BusLook, BusSign
 from agent.model.command import Reason
 from agent.model.frame import BusState
 from agent.model.power import IgnitionLine, PowerFails, SupervisorFound, SupplyMeasured, Woken
-from agent.model.reception import Seen
+from agent.model.reception import MessageId, Seen
 from agent.model.records import OutboxStored
 
 
@@ -57,8 +58,32 @@ class FramesLost:
 
 
 @dataclass(frozen=True, slots=True)
+class FramesCounted:
+    """What became of frames of this bus at the edge since start.
+
+    `counts` by what it was, `left_out` by message: those that changed nothing, or gave way to a newer one.
+    """
+
+    bus: str
+    counts: Mapping[str, int]
+    left_out: Mapping[MessageId, int]
+
+
+@dataclass(frozen=True, slots=True)
 class FrameSent:
-    """The frame left at `at_s` (boot time, read after the call returned)."""
+    """A driver took the frame at `at_s` (boot time, read after the call returned).
+
+    `is_echo_due`: `FrameEchoed` follows once another node has acknowledged it.
+    """
+
+    token: int
+    at_s: float
+    is_echo_due: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FrameEchoed:
+    """A frame that left came back from the driver at `at_s`: it was on the wire, and another node acknowledged it."""
 
     token: int
     at_s: float
@@ -152,7 +177,9 @@ LinkEvent = (
     | BusLooked
     | MessagesSeen
     | FramesLost
+    | FramesCounted
     | FrameSent
+    | FrameEchoed
     | FrameNotSent
     | Stored
     | StoreFailed

@@ -44,7 +44,7 @@ from agent.command.verify import KeyRecord
 from agent.errors import EXIT_DONE, EXIT_FAILED, AgentError
 from agent.model.command import Action
 from agent.model.effects import Effect, Persist
-from agent.model.events import Delivery, FrameNotSent, FrameSent, LinkEvent, Stored
+from agent.model.events import Delivery, FrameSent, LinkEvent, Stored
 from agent.model.records import Intent
 from agent.uplink.wire import Topics
 from agent.wiring import new_identity
@@ -110,13 +110,9 @@ class TimedApp(App):
     def _link(self, event: LinkEvent) -> None:
         if isinstance(event, Stored) and self.times.handed_over_s and not self.times.stored_s:
             self.times.stored_s = perf_counter()
-        super()._link(event)
-
-    def _send(self, *arguments: object) -> FrameSent | FrameNotSent:
-        answer = super()._send(*arguments)  # type: ignore[arg-type]
-        if isinstance(answer, FrameSent) and self.times.sent_s == 0.0:
+        if isinstance(event, FrameSent) and self.times.sent_s == 0.0:
             self.times.sent_s = perf_counter()
-        return answer
+        super()._link(event)
 
 
 class Operator:

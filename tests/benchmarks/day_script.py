@@ -12,6 +12,9 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from agent.adapters.bcm_message import Watched
+from agent.adapters.can_conflation import Conflation
+from agent.adapters.can_echo import Echoes
 from agent.adapters.can_sending import FrameRefused
 from agent.adapters.can_source import FrameCounts
 from agent.adapters.clock import boot_s
@@ -117,6 +120,8 @@ class BusInProcess:
         on_state: Callable[[BusState, BusSign], None],
     ) -> None:
         self.counts = FrameCounts()
+        self.conflation = Conflation(())
+        self.echoes = Echoes((), self.counts)
         self._car = car
         self._traffic = traffic
         self._on_frame = on_frame
@@ -128,7 +133,13 @@ class BusInProcess:
             self._step()
             await asyncio.sleep(IDLE_STEP_S if self._car.is_asleep else CAR_STEP_S)
 
-    def send(self, frame: Frame, not_after_s: float, may_leave: Callable[[], bool] = lambda: True) -> float:
+    def send(
+        self,
+        frame: Frame,
+        not_after_s: float,
+        may_leave: Callable[[], bool] = lambda: True,
+        on_echo: Callable[[float], None] = lambda at_s: None,
+    ) -> float:
         self._step()
         if boot_s() > not_after_s or not may_leave():
             raise FrameRefused(Reason.EXPIRED, "the frame is not wanted any more")
@@ -145,6 +156,10 @@ class BusInProcess:
 
     def watch_afresh(self, message: object) -> None:
         """No kernel watches."""
+
+    def statistics(self) -> dict[tuple[int, bool], Watched]:
+        """No kernel watches."""
+        return {}
 
     def _step(self) -> None:
         now_s = boot_s()

@@ -210,12 +210,12 @@ def table(document: dict[str, object]) -> str:
     return "\n".join(lines)
 
 
-def in_guest(benchmark: str, arguments: Sequence[str]) -> int | None:
-    """Run the benchmark in user-mode Linux and return its exit status; None if this kernel has vcan itself."""
+def in_guest(module: str, arguments: Sequence[str], *, seconds_max: float = 3600.0) -> int | None:
+    """Run the module in user-mode Linux and return its exit status; None if this kernel has vcan itself."""
     if has_can():
         return None
-    command = [sys.executable, "-m", f"tests.benchmarks.{benchmark}", *arguments]
-    guest = [sys.executable, "-m", "tests.support.uml", "--timeout", "3600", *command]
+    command = [sys.executable, "-m", module, *arguments]
+    guest = [sys.executable, "-m", "tests.support.uml", "--timeout", str(round(seconds_max)), *command]
     status = subprocess.run(guest).returncode
     return EXIT_FAILED if status == GUEST_FAILED else status
 
@@ -280,7 +280,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--reception", metavar="WORD", help="the key of that name in agent.toml (default: left out)")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     options = parser.parse_args(arguments)
-    if (status := in_guest("full_bus", sys.argv[1:] if arguments is None else arguments)) is not None:
+    if (status := in_guest("tests.benchmarks.full_bus", sys.argv[1:] if arguments is None else arguments)) is not None:
         return status
     costs = measure(
         options.way or list(WAYS), seconds=options.seconds, rounds=int(options.rounds), reception=options.reception

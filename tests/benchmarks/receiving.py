@@ -101,7 +101,7 @@ async def _agent(messages: Sequence[can.Message]) -> float:
 
 
 def _accounted(bus: CanBus) -> int:
-    return bus.counts.received + sum(bus.conflated.values()) + bus.counts.dropped
+    return bus.counts.received + sum(bus.conflation.counts.values()) + bus.counts.dropped
 
 
 def measure(rounds: int) -> dict[str, float]:

@@ -210,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         document = measure_profile()
         print(json.dumps(document) if options.json else profile_line(document))
         return EXIT_DONE
-    if (status := in_guest("start_up", sys.argv[1:] if arguments is None else arguments)) is not None:
+    if (status := in_guest("tests.benchmarks.start_up", sys.argv[1:] if arguments is None else arguments)) is not None:
         return status
     document = measure(int(options.rounds))
     print(json.dumps(document) if options.json else table(document))

@@ -44,6 +44,7 @@ class CommandLife(RuleBasedStateMachine):
         speed=st.sampled_from([None, 9.0, *[0.0] * 6]),
         car=st.sampled_from(["obeys", "ignores", "silent", "was_unlocked"]),
         is_stored_at_once=st.booleans(),
+        gives_echoes=st.booleans(),
     )
     def begin(
         self,
@@ -57,6 +58,7 @@ class CommandLife(RuleBasedStateMachine):
         speed: float | None,
         car: str,
         is_stored_at_once: bool,
+        gives_echoes: bool,
     ) -> None:
         feedback = (replace(IS_UNLOCKED, confirmations=confirmations),) if confirmations else ()
         recipe = unlock_recipe(
@@ -74,6 +76,9 @@ class CommandLife(RuleBasedStateMachine):
         self.unanswered: Send | None = None
         self.sent_at_s: list[float] = []
         self.may_have_left = False
+        self.gives_echoes = gives_echoes
+        self.not_seen_back: list[int] = []
+        self.seen_back = 0
         self.shown: list[Reading] = []
         if is_stored_at_once:
             self.intent_is_stored()
@@ -144,7 +149,17 @@ class CommandLife(RuleBasedStateMachine):
         if not self.is_wake(send):
             self.sent_at_s.append(self.run.now_s)
             self.may_have_left = True
-        self.take(self.run.take(self.run.lifecycle.frame_sent(send.token, self.run.now_s)))
+            self.not_seen_back.append(send.token)
+        sent = self.run.lifecycle.frame_sent(send.token, self.run.now_s, is_echo_due=self.gives_echoes)
+        self.take(self.run.take(sent))
+
+    @precondition(lambda self: self.gives_echoes and self.not_seen_back)
+    @rule(which=st.integers(0, 9), after_s=st.sampled_from([0.0, 0.001, 0.2]))
+    def frame_is_seen_back(self, which: int, after_s: float) -> None:
+        token = self.not_seen_back.pop(which % len(self.not_seen_back))
+        self.run.now_s += after_s
+        self.seen_back += self.run.outcome is None
+        self.take(self.run.take(self.run.lifecycle.frame_echoed(token, self.run.now_s)))
 
     @precondition(lambda self: self.unanswered is not None)
     @rule(reason=st.sampled_from(UNANSWERED_REASONS))
@@ -157,7 +172,7 @@ class CommandLife(RuleBasedStateMachine):
 
     @rule(token=st.integers(0, 99))
     def late_answer_of_another_command(self, token: int) -> None:
-        assert self.run.take(self.run.lifecycle.frame_sent(token, self.run.now_s)) == ()
+        assert self.run.take(self.run.lifecycle.frame_sent(token, self.run.now_s, is_echo_due=True)) == ()
 
     @rule(chance=st.integers(0, 49), is_final=st.booleans())
     def rare_things_happen(self, chance: int, is_final: bool) -> None:
@@ -194,6 +209,10 @@ class CommandLife(RuleBasedStateMachine):
             assert self.unanswered is None
             later = [taken.value for taken in self.shown if taken.at_s > self.sent_at_s[-1]]
             assert True in later and False not in later, "the car itself said so, after our last frame"
+            assert self.seen_back or not self.gives_echoes, "what nobody acknowledged may leave yet"
+        if outcome.stage is Stage.EXECUTED_UNVERIFIED and self.gives_echoes:
+            is_round = outcome.executed is Executed.YES
+            assert self.seen_back >= (len(self.run.recipe.frames) if is_round else 1), "acknowledged on the wire"
         if outcome.stage is Stage.REJECTED:
             assert outcome.executed is Executed.NO and not self.sent_at_s
 

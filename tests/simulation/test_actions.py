@@ -21,6 +21,7 @@ SPEED = "Vehicle.Speed"
 IGNITION = "Vehicle.LowVoltageSystemState"
 
 VERIFIED = (Stage.VERIFIED, Reason.OK, Executed.YES)
+UNHEARD = (Stage.FAILED, Reason.CAN_DOWN, Executed.UNKNOWN)
 DONE = (Stage.EXECUTED_UNVERIFIED, Reason.OK, Executed.YES)
 
 
@@ -194,6 +195,26 @@ def test_locate_is_executed_unverified_because_nothing_on_the_bus_can_tell() -> 
     assert said(result) == DONE
     assert pair.car.lamps.flashes_seen == 1
     assert len(pair.sent) == 3
+
+
+@pytest.mark.parametrize(
+    ("is_acknowledged", "end", "record"),
+    [
+        (None, DONE, {"frames": "handed_over", "frames_sent": 3}),
+        (True, DONE, {"frames": "acknowledged", "frames_sent": 3, "frames_echoed": 3}),
+        (False, UNHEARD, {"frames": "unacknowledged", "frames_sent": 3, "frames_echoed": 0}),
+    ],
+)
+def test_without_feedback_done_is_said_only_of_frames_that_may_have_been_on_the_wire(
+    is_acknowledged: bool | None, end: object, record: dict[str, object]
+) -> None:
+    """A driver that tells and does not tell of ours: nobody on the bus heard them, and they may leave yet."""
+    pair = awake()
+    pair.is_acknowledged = is_acknowledged
+    assert said(pair.ask(Action.LOCATE)) == end
+    pair.run(2.0)
+    (told,) = (event for event in pair.events() if event["kind"] == "command")
+    assert {key: value for key, value in told.items() if key.startswith("frames")} == record
 
 
 def test_locate_of_a_moving_car_is_refused_and_of_one_whose_speed_is_not_known_is_not() -> None:

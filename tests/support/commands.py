@@ -117,10 +117,15 @@ class Run:
     def stored(self) -> Steps:
         return self.take(self.lifecycle.stored(self.now_s))
 
-    def sent(self, after_s: float = 0.001) -> Steps:
+    def sent(self, after_s: float = 0.001, *, is_echo_due: bool = False) -> Steps:
         """The newest frame asked for leaves a moment later."""
         self.now_s += after_s
-        return self.take(self.lifecycle.frame_sent(self.sends[-1].token, self.now_s))
+        return self.take(self.lifecycle.frame_sent(self.sends[-1].token, self.now_s, is_echo_due=is_echo_due))
+
+    def echoed(self, number: int = -1) -> Steps:
+        """A frame that left is given back a moment later."""
+        self.now_s += 0.001
+        return self.take(self.lifecycle.frame_echoed(self.sends[number].token, self.now_s))
 
     def not_sent(self, reason: Reason) -> Steps:
         return self.take(self.lifecycle.frame_not_sent(self.sends[-1].token, reason, self.now_s))

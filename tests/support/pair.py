@@ -44,6 +44,7 @@ from agent.model.events import (
     BusChanged,
     Delivery,
     Fetched,
+    FrameEchoed,
     FrameNotSent,
     FrameSent,
     Published,
@@ -208,6 +209,8 @@ class Pair:
         self.is_broker_up = True
         self.send_refusal: Reason | None = None
         self.end_of_rental: list[EndOfRentalTable] = []
+        self.is_acknowledged: bool | None = None
+        """Whether frames are seen back: nobody knows, all are, or none is and the car hears nothing."""
         self.store_delay_s = 0.0
         self.stopped: str | None = None
         self._session = remains.sessions
@@ -286,8 +289,11 @@ class Pair:
                     link(FrameNotSent(token, Reason.EXPIRED), self.now_s)
                 else:
                     self.sent.append(frame)
-                    self.car.receive(frame, self.now_s)
-                    link(FrameSent(token, self.now_s), self.now_s)
+                    if self.is_acknowledged is not False:
+                        self.car.receive(frame, self.now_s)
+                    link(FrameSent(token, self.now_s, self.is_acknowledged is not None), self.now_s)
+                    if self.is_acknowledged:
+                        link(FrameEchoed(token, self.now_s), self.now_s)
             case Publish(token=token):
                 if self.is_broker_up:
                     self.published.append(effect)

@@ -23,8 +23,11 @@ mount -t tmpfs run /run || fail "no tmpfs"
 mkdir -m 1777 /run/tmp
 
 modules=/usr/lib/uml/modules/$(uname -r)
-for module in can can-raw can-bcm can-dev vcan vxcan; do # in the order of their dependencies
-    insmod "$(find "$modules" -name "$module.ko")" || fail "cannot load $module from $modules"
+for module in can can-raw can-bcm can-dev vcan vxcan sch_netem; do # in the order of their dependencies
+    options=
+    # A vcan that gives frames back once they have passed its queue, as the driver of a controller does.
+    [ $module = vcan ] && options=echo=1
+    insmod "$(find "$modules" -name "$module.ko")" $options || fail "cannot load $module from $modules"
 done
 ip link set lo up && ip link add dev vcan0 type vcan && ip link set vcan0 up || fail "cannot bring up vcan0"
 

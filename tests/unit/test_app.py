@@ -83,7 +83,7 @@ async def test_the_status_counts_what_the_edge_dropped_and_what_the_broker_refus
                 tmp_path / "bench", lambda document: document["broker"]["refused"].get("state", 0) >= 2
             )
     assert document["can"] == {"body": asdict(FrameCounts()) | {"conflated": {}, "back_off_s": 0.0}}
-    assert document["watched"] == {"body": []}
+    assert document["watched"] == {"body": {}}
     assert document["broker"]["dropped"] == 0
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     # Twice refused, once told.

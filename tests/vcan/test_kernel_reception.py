@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from agent.adapters import can_broadcast, can_port
+from agent.adapters.bcm_message import Watched
 from agent.adapters.can_bus import CanBus
 from agent.adapters.clock import boot_s
 from agent.model.events import FramesLost, MessagesSeen
@@ -77,7 +78,8 @@ async def test_only_what_changes_a_wanted_bit_is_given(wire: Wire) -> None:
         assert [each.data for each in changes if each.is_extended_id] == [b"\x07"]
         assert all(before_s - 1e-3 <= each.received_at_s <= boot_s() for each in changes)
         assert (bus.counts.received, bus.counts.changes, bus.counts.unwanted, bus.counts.lost) == (5, 4, 0, 0)
-        assert any("# recv 3 (6)" in line for line in bus.statistics())
+        assert bus.statistics()[0x123, False] == Watched(came=6, told=3)
+        assert bus.statistics()[0x18DAF110, True] == Watched(came=6, told=1)
 
 
 async def test_an_unchanged_message_is_seen_until_it_falls_silent_and_is_given_when_it_resumes_sr_05(
@@ -152,6 +154,23 @@ async def test_changes_are_gathered_by_the_throttle_and_the_last_one_is_given(wi
             wire.send(0x123, bytes([value]))
         assert (await listener.change()).data == b"\x00"
         assert (await listener.change()).data == b"\x13"
+
+
+async def test_a_change_that_was_held_back_is_as_old_as_its_frame_sr_05(wire: Wire) -> None:
+    """The kernel gives it at the end of the throttle's time; meanwhile the socket was seen empty over and over."""
+    watched = Watch(SPEED, False, (FIRST_BYTE,), TIMEOUT_S, throttle_s=TIMEOUT_S)
+    listener = CanListener()
+    async with running_bus(
+        listener, interface="socketcan", channel="vcan0", watches=[watched], wanted_ids=ids(watched)
+    ) as bus:
+        wire.send(0x123, b"\x00")
+        await listener.change()
+        wire.send(0x123, b"\x01")
+        wire.settle()
+        sent_s = boot_s()
+        await confirming(bus, until_s=sent_s + 1.5 * TIMEOUT_S)
+        (held_back,) = listener.changes_so_far()
+        assert held_back.data == b"\x01" and held_back.received_at_s <= sent_s
 
 
 async def test_what_is_attended_to_comes_frame_by_frame_and_from_the_kernel_no_more_sr_04(wire: Wire) -> None:
@@ -265,7 +284,7 @@ async def test_every_frame_lost_for_want_of_room_is_counted_and_what_it_said_is_
         lost = sum(event.count for event in listener.news if isinstance(event, FramesLost))
         assert lost > 0 and lost == bus.counts.lost
         assert delivered + lost == sent // 2
-        assert any(f"# recv {sent // 2} ({sent})" in line for line in bus.statistics())
+        assert bus.statistics() == {(0x123, False): Watched(came=sent, told=sent // 2)}
         assert not any(isinstance(event, MessagesSeen) for event in listener.news)  # what was lost may be a change
         wire.send(0x123, bytes([sent // 2 - 1]))
         assert (await listener.change()).data == bytes([sent // 2 - 1])
@@ -300,5 +319,5 @@ async def test_without_a_broadcast_manager_every_frame_is_read(
             wire.send(0x123, b"\x01")
             assert (await listener.frame()).data == b"\x01"
         bus.confirm()
-        assert (bus.counts.unwatched, bus.statistics()) == (1, [])
+        assert (bus.counts.unwatched, bus.statistics()) == (1, {})
     assert "kernel_does_not_watch" in "".join(capsys.readouterr())

@@ -11,6 +11,7 @@ import can
 import pytest
 
 from agent.adapters.can_broadcast import KERNEL_STATISTICS
+from agent.adapters.can_echo import gives_echoes
 from agent.bench.vehicle import demo_folder
 from agent.cli import load_profile
 from agent.model.command import Action
@@ -127,7 +128,7 @@ def end_of(document: dict[str, object]) -> tuple[object, object, object]:
 
 
 def test_unlock_of_a_sleeping_car_is_verified(
-    installation: Installation, running_agent: RunAgent, sent: SentFrames
+    installation: Installation, running_agent: RunAgent, sent: SentFrames, tap: MqttTap
 ) -> None:
     """SR-04, SR-08: woken for the command and not before; "verified" after the lock unit reported it."""
     with car(installation.files.path), running_agent():
@@ -139,6 +140,9 @@ def test_unlock_of_a_sleeping_car_is_verified(
         assert any(line.startswith("rx_op: 1F1 vcan0") for line in kernel_watches())
         assert sent.wakes >= 1
         assert sent.requests >= 1
+        until(lambda: told_of_command(tap, installation), within_s=20, what="the record of the command")
+        frames = "acknowledged" if gives_echoes("vcan0") else "handed_over"
+        assert told_of_command(tap, installation) == [frames]
 
 
 @pytest.mark.hazard("H95")
@@ -233,6 +237,12 @@ def test_recording_played_onto_the_bus_is_published_as_state(
         assert player.wait(30) == 0
         until(lambda: readings() and not values(), within_s=30, what="every value is stale")
         assert readings()[LOCK_PATH] == {**readings()[LOCK_PATH], "value": None, "quality": "stale", "last_value": True}
+
+
+def told_of_command(tap: MqttTap, installation: Installation) -> list[object]:
+    """How far the frames of each command came, in the records of their ends."""
+    records = [json.loads(payload) for payload in tap.payloads(installation.topic("evt"))]
+    return [record["frames"] for record in records if record["kind"] == "command"]
 
 
 def evidence(document: dict[str, object]) -> list[dict[str, object]]:

@@ -79,7 +79,7 @@ async def test_frames_keep_their_order(car: can.BusABC, channel: str) -> None:
 def accounted(bus: CanBus) -> int:
     """Every frame that came is in one of these."""
     counts = bus.counts
-    return counts.received + counts.unwanted + counts.garbled + counts.dropped + sum(bus.conflated.values())
+    return counts.received + counts.unwanted + counts.garbled + counts.dropped + sum(bus.conflation.counts.values())
 
 
 async def test_of_frames_that_wait_together_the_newest_is_given_and_the_sum_of_all_counters_is_what_was_sent(
@@ -98,7 +98,7 @@ async def test_of_frames_that_wait_together_the_newest_is_given_and_the_sum_of_a
             car.send(status(0x125))
         await until(lambda: accounted(bus) == sent)
         frames = listener.frames_so_far()
-        assert bus.conflated.keys() == {"123"}
+        assert bus.conflation.counts.keys() == {(0x123, False)}
         assert frames[-2].data == frames[-1].data == (sent // 3 - 1).to_bytes(2)
         assert bus.counts.received == len(frames)
         for arbitration_id in (0x123, 0x124):
@@ -339,7 +339,7 @@ async def test_the_sum_of_all_counters_is_what_crossed_the_serial_line(adapter: 
         adapter.say(b"t123101\r" * 40 + b"t124101\r" * 30 + b"t1238AABB\r" * 20 + b"thello\r" * 10 + b"t123102\r")
         await until(lambda: accounted(bus) == 101)
         assert (bus.counts.unwanted, bus.counts.garbled) == (30, 30)
-        assert bus.counts.received + bus.conflated.get("123", 0) == 41
+        assert bus.counts.received + bus.conflation.counts[0x123, False] == 41
         assert listener.frames_so_far()[-1].data == b"\x02"
 
 

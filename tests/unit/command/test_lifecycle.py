@@ -345,7 +345,7 @@ def test_first_frame_ends_the_wake_up_even_while_a_wake_frame_is_under_way() -> 
     late = run.sends[0].token
     run.shows(0.0, path=SPEED)
     assert run.ids() == [WAKE_ID, UNLOCK_ID]
-    assert run.take(run.lifecycle.frame_sent(late, run.now_s)) == ()
+    assert run.take(run.lifecycle.frame_sent(late, run.now_s, is_echo_due=False)) == ()
     assert run.lifecycle.stage is Stage.ACCEPTED
     run.at(NOW_S + 2.0)
     assert run.ids() == [WAKE_ID, UNLOCK_ID], "nor did the late answer pass for the command frame's"
@@ -355,7 +355,7 @@ def test_late_answer_of_a_wake_frame_is_not_taken_for_a_command_frame() -> None:
     run = waking()
     run.wakes()
     assert run.lifecycle.phase is Phase.SETTLING
-    assert run.take(run.lifecycle.frame_sent(run.sends[0].token, run.now_s)) == ()
+    assert run.take(run.lifecycle.frame_sent(run.sends[0].token, run.now_s, is_echo_due=False)) == ()
     run.take(run.lifecycle.stop(run.now_s))
     assert run.verdict == (Stage.REJECTED, Reason.SHUTTING_DOWN, NO)
 
@@ -831,7 +831,7 @@ def test_after_the_end_everything_is_ignored() -> None:
         life.bus_awake(run.now_s),
         life.readings([reading(LOCKED, False, run.now_s)], run.now_s),
         life.readings([reading(LOCKED, False, run.now_s + 1.0)], run.now_s + 1.0),
-        life.frame_sent(token, run.now_s),
+        life.frame_sent(token, run.now_s, is_echo_due=False),
         life.frame_not_sent(token, Reason.BUS_OFF, run.now_s),
         life.supersede(run.now_s),
         life.stop(run.now_s, is_final=True),
@@ -844,7 +844,7 @@ def test_after_the_end_everything_is_ignored() -> None:
 
 def test_answer_to_a_frame_of_another_command_is_ignored() -> None:
     run = acting()
-    assert run.lifecycle.frame_sent(99, NOW_S) == ()
+    assert run.lifecycle.frame_sent(99, NOW_S, is_echo_due=False) == ()
     assert run.lifecycle.frame_not_sent(99, Reason.BUS_OFF, NOW_S) == ()
     assert run.ids(run.sent(after_s=0.001)) == []
     assert run.stages == [Stage.ACCEPTED, Stage.EXECUTING]
