@@ -121,6 +121,25 @@ def unlock() -> None:
     assert answer["outcome"] == "verified", answer
 
 
+def filtered() -> None:
+    """One command's lines are found in the journal by its id; they are the unit's own, and as lines they are as ever."""
+    answer = command("lock")
+    entries = logged(f"CAR_COMMAND={answer['cid']}")
+    assert [entry["CAR_EVENT"] for entry in entries] == ["command_accepted", "command_finished"], entries
+    assert {entry["_SYSTEMD_UNIT"] for entry in entries} == {UNIT}, entries
+    ended = entries[-1]
+    assert (ended["CAR_ACTION"], ended["CAR_STAGE"], ended["PRIORITY"]) == ("lock", "done", "5"), ended
+    assert json.loads(str(ended["MESSAGE"]))["cid"] == answer["cid"]
+    assert ended["_TRANSPORT"] == "journal", ended
+    assert answer["cid"] in journal()
+    assert logged("CAR_BUS=body")
+
+
+def logged(match: str) -> list[dict[str, object]]:
+    """The journal's entries with that field, oldest first."""
+    return [json.loads(line) for line in sh(f"journalctl --no-pager --output json {match}").splitlines()]
+
+
 def clean() -> None:
     """Nothing of the package leaves the system degraded."""
     state = sh("systemctl is-system-running --wait || systemctl --failed --no-legend").strip()
@@ -380,7 +399,7 @@ def running_command() -> object:
 
 
 SCENARIOS: dict[str, list[Callable[[], None]]] = {
-    "install": [install, enrol, ready, doctor_says, unlock, clean, confined],
+    "install": [install, enrol, ready, doctor_says, unlock, filtered, clean, confined],
     "faults": [install, enrol, ready, killed, frozen, link_pulled, disk_full, ended_in_command],
     "refusals": [install, enrol, ready, credential_wrong, crash_loop],
     "parts": [install, enrol, ready, parts_frozen],
