@@ -122,13 +122,13 @@ def unlock() -> None:
 
 
 def filtered() -> None:
-    """One command's lines are found in the journal by its id; they are the unit's own, and as lines they are as ever."""
+    """One command's lines are found in the journal by its id; they are the unit's own, and lines as ever."""
     answer = command("lock")
     entries = logged(f"CAR_COMMAND={answer['cid']}")
     assert [entry["CAR_EVENT"] for entry in entries] == ["command_accepted", "command_finished"], entries
     assert {entry["_SYSTEMD_UNIT"] for entry in entries} == {UNIT}, entries
     ended = entries[-1]
-    assert (ended["CAR_ACTION"], ended["CAR_STAGE"], ended["PRIORITY"]) == ("lock", "done", "5"), ended
+    assert (ended["CAR_ACTION"], ended["CAR_STAGE"], ended["PRIORITY"]) == ("lock", "verified", "5"), ended
     assert json.loads(str(ended["MESSAGE"]))["cid"] == answer["cid"]
     assert ended["_TRANSPORT"] == "journal", ended
     assert answer["cid"] in journal()
