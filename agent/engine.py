@@ -73,8 +73,12 @@ class Engine:
         now_s: float,
         boot_id: str = "",
         trust: Beginning | None = None,
+        failed_starts: int = 0,
     ) -> None:
-        """`keys` are those pinned by hand; with a trust bundle there are none, and `trust` has them."""
+        """`keys` are those pinned by hand; with a trust bundle there are none, and `trust` has them.
+
+        `failed_starts` is how often the supervisor had started the agent in vain before, if that is to be told.
+        """
         profile = as_allowed(profile, config)
         self._pending = Pending(recovered.sequence_next)
         self._session = Session(sid, now_s)
@@ -116,7 +120,13 @@ class Engine:
         for note in (*recovered.notes, *(() if trust is None else trust.notes)):
             self._pending.log(Level.WARNING, "store_note", note=note)
             self._telemetry.tell("store", {"note": note}, now_s)
-        self._telemetry.started({"interrupted": self._acting.interrupted_count}, now_s)
+        self._telemetry.started(
+            {
+                "interrupted": self._acting.interrupted_count,
+                **({"failed_starts": failed_starts} if failed_starts else {}),
+            },
+            now_s,
+        )
         self._pending.add(Notify("running; broker not connected yet", is_ready=True))
 
     def receive_change(self, frame: Frame, now_s: float) -> bool:

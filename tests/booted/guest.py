@@ -7,11 +7,13 @@ Results go to /host/result.json: step → "ok" or what went wrong.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 HOST = Path("/host")
@@ -57,7 +59,7 @@ def journal() -> str:
 def install() -> None:
     """The package, without network."""
     sh("ip link set lo up; ip link add dev vcan0 type vcan; ip link set vcan0 up")
-    sh(f"install -D -m 644 {HOST}/confinement.py {HOST}/frozen.py -t {PROGRAMS}")
+    sh(f"install -D -m 644 {HOST}/confinement.py {HOST}/frozen.py {HOST}/hungry.py -t {PROGRAMS}")
     print(sh("dpkg --install /host/*.deb", timeout_s=240))
     assert show("ActiveState") == "inactive", "runs though nothing is configured"
 
@@ -211,12 +213,35 @@ def killed() -> None:
 
 
 def frozen() -> None:
-    """An event loop that stands still: the watchdog ends the process, and another begins (H90)."""
+    """A process that stands still in a command: the watchdog ends it, another begins, and says `interrupted` (H90)."""
     before = main_pid()
+    asking = lock_running()
     sh(f"kill -STOP {before}")
     until(lambda: show("ActiveState") == "active" and main_pid() not in ("0", before), "watchdog", within_s=120)
     assert "watchdog" in sh(f"journalctl --no-pager --output cat --unit {UNIT} | grep -i watchdog")
-    assert command("unlock")["outcome"] == "verified"
+    is_interrupted(asking)
+
+
+def lock_running() -> subprocess.Popen[str]:
+    """A lock is asked for that the car gives no answer to, and has been accepted: the process that asks."""
+    start_car("--unlocked --fault lock_silent")
+    until(lambda: "connected" in show("StatusText"), "the broker is connected")
+    before = len(logged("CAR_EVENT=command_accepted"))
+    asking = subprocess.Popen(
+        ["sh", "-c", f"cd {FLEET} && carshare-backend --json lock demo"], stdout=subprocess.PIPE, text=True
+    )
+    until(lambda: len(logged("CAR_EVENT=command_accepted")) > before, "the command runs", within_s=30)
+    return asking
+
+
+def is_interrupted(asking: subprocess.Popen[str]) -> None:
+    """What was asked for is answered "interrupted", nothing is claimed, and a healthy car is locked again."""
+    said, _ = asking.communicate(timeout=150)
+    answer = json.loads(said.strip().splitlines()[-1])
+    print("answered:", answer)
+    assert (answer["outcome"], answer["executed"]) == ("interrupted", "unknown"), answer
+    start_car("--unlocked")
+    assert until(lambda: command("lock")["outcome"] == "verified", "a lock works again")
 
 
 PARTS = ("engine", "clock", "store", "broker", "can.body")
@@ -272,13 +297,7 @@ def disk_full() -> None:
 
 def ended_in_command() -> None:
     """SIGTERM while a command runs: it ends within 8 s, or is reported interrupted, and the stop is orderly (H92)."""
-    start_car("--unlocked --fault lock_silent")
-    sh(f"systemctl restart {UNIT}", timeout_s=90)
-    until(lambda: "connected" in show("StatusText"), "the broker is connected")
-    asking = subprocess.Popen(
-        ["sh", "-c", f"cd {FLEET} && carshare-backend --json lock demo"], stdout=subprocess.PIPE, text=True
-    )
-    until(lambda: "command_accepted" in journal().rpartition("Starting")[2], "the command runs", within_s=30)
+    asking = lock_running()
     began_s = time.monotonic()
     sh(f"systemctl stop {UNIT}")
     took_s = time.monotonic() - began_s
@@ -299,6 +318,94 @@ def start_car(options: str) -> None:
     sh(f"systemd-run --unit=car {PYTHON} -I -m agent.bench.cli car --channel vcan0 --awake {options}")
 
 
+# --- limits -----------------------------------------------------------------------------------------------------
+
+
+def out_of_memory() -> None:
+    """A process that takes more than it may in a command: it is ended, another begins, and says what it must (H91)."""
+    drop_in = Path(f"/run/systemd/system/{UNIT}.d/hungry.conf")
+    drop_in.parent.mkdir(parents=True, exist_ok=True)
+    drop_in.write_text(
+        f"[Service]\nExecStart=\nExecStart={PYTHON} -I {PROGRAMS}/hungry.py run --config {ETC}/agent.toml\n"
+    )
+    sh(f"systemctl daemon-reload; systemctl restart {UNIT}", timeout_s=90)
+    limit = Path(
+        sh(f"echo /sys/fs/cgroup$(systemctl show --value --property ControlGroup {UNIT})").strip(), "memory.max"
+    )
+    assert limit.read_text().strip() == str(256 * 2**20), limit
+    before = main_pid()
+    asking = lock_running()
+    sh(f"kill -USR1 {before}")
+    until(lambda: show("ActiveState") == "active" and main_pid() not in ("0", before), "begun anew", within_s=120)
+    assert "oom-kill" in journal(), journal()
+    is_interrupted(asking)
+    drop_in.unlink()
+    sh(f"systemctl daemon-reload; systemctl restart {UNIT}", timeout_s=90)
+
+
+def read_only() -> None:
+    """A card that takes nothing any more, as after an error of its own: commands run, and say "degraded" (H86)."""
+    sh("sync; echo 1 >/proc/sys/kernel/sysrq; echo u >/proc/sysrq-trigger")
+    until(lambda: sh("touch /var/probe", is_checked=False).endswith("Read-only file system\n"), "read-only")
+    try:
+        sh(f"systemctl restart {UNIT}", timeout_s=90, is_checked=False)
+        until(lambda: show("ActiveState") == "active", "it runs all the same", within_s=90)
+        answer = command("unlock")
+        print("on a read-only card:", answer)
+        assert (answer["outcome"], answer["is_degraded"]) == ("verified", True), answer
+    finally:
+        sh("mount -o remount,rw /")
+    sh(f"systemctl restart {UNIT}", timeout_s=90)
+    answer = command("lock")
+    assert (answer["outcome"], answer["is_degraded"]) == ("verified", False), answer
+
+
+def image_restored() -> None:
+    """An older image of the card is put back: whoever watches the car is alarmed (H93)."""
+    sh(f"systemctl stop {UNIT} && cp -a /var/lib/private/carshare-agent /root/older && systemctl start {UNIT}")
+    with watched() as told:
+        # Numbers are reserved in blocks: only more starts than that image has seen go beyond its block.
+        for _ in range(2):
+            command("report")
+            sh(f"systemctl restart {UNIT}", timeout_s=90)
+        assert ping()
+        sh(f"systemctl stop {UNIT}; rm -rf /var/lib/private/carshare-agent")
+        sh(f"cp -a /root/older /var/lib/private/carshare-agent; systemctl start {UNIT}", timeout_s=90)
+        until(lambda: ping() and "events_went_back" in [each.get("change") for each in told()], "alarm", within_s=60)
+    assert command("lock")["outcome"] == "verified"
+
+
+def ping() -> bool:
+    until(lambda: "connected" in show("StatusText"), "the broker is connected")
+    return subprocess.run(["sh", "-c", f"cd {FLEET} && carshare-backend --json ping demo"], timeout=60).returncode == 0
+
+
+@contextmanager
+def watched() -> Iterator[Callable[[], list[dict[str, object]]]]:
+    """A backend that watches the car, and what it was told so far."""
+    heard = Path("/root/heard.jsonl")
+    with heard.open("w") as out:
+        watching = subprocess.Popen(
+            ["carshare-backend", "--json", "watch", "demo"], stdout=out, cwd=FLEET, env=os.environ | UNBUFFERED
+        )
+
+    def told() -> list[dict[str, object]]:
+        return [json.loads(line) for line in heard.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+    try:
+        until(told, "the watch is heard from")
+        yield told
+    finally:
+        watching.kill()
+        watching.wait()
+
+
+UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------
+
+
 def credential_wrong() -> None:
     """A key of another machine or another name: the unit does not start, and takes no other key (H134)."""
     sealed = "/etc/credstore.encrypted/carshare-agent.vehicle.key"
@@ -317,12 +424,33 @@ def credential_wrong() -> None:
 
 
 def crash_loop() -> None:
-    """A configuration that is refused: said in the log; ten quick tries, then slow ones; mended, it runs by itself."""
+    """A configuration that is refused: said in the log; ten quick tries, then slow ones; mended, it runs by itself.
+
+    H89: nothing is sent in between, and the first good start tells once how many had failed.
+    """
     sh("mkdir -p /run/systemd/system/carshare-agent-slow.service.d")
     Path("/run/systemd/system/carshare-agent-slow.service.d/quick.conf").write_text(
         f"[Service]\nEnvironment=CARSHARE_SLOW_S={QUICK_S}\n"
     )
     sh("systemctl daemon-reload")
+    with watched() as told:
+        loop_until_mended()
+        sh(f"systemctl restart {UNIT}", timeout_s=90)
+        until(lambda: len(starts_told(told())) == 2, "both good starts are told")
+        counted = [start.get("failed_starts") for start in starts_told(told())]
+    print("failed starts, as told by the good ones:", counted)
+    assert isinstance(counted[0], int)
+    assert counted[0] >= 12, counted
+    assert counted[1] is None, counted
+    assert command("lock")["outcome"] == "verified"
+
+
+def starts_told(reports: list[dict[str, object]]) -> list[dict[str, object]]:
+    documents = [report["document"] for report in reports if report["type"] == "event"]
+    return [each for each in documents if isinstance(each, dict) and each["kind"] == "started"]
+
+
+def loop_until_mended() -> None:
     toml = ETC / "agent.toml"
     good = toml.read_text()
     toml.write_text(good.replace("[reporting]", "[reportin]"))
@@ -330,18 +458,25 @@ def crash_loop() -> None:
     until(lambda: show("Result") == "start-limit-hit" or slow_runs(), "ten quick tries", within_s=180)
     until(slow_runs, "the slow restarts begin")
     assert "reportin" in journal(), journal()
+    moves = lock_moves()
+    assert moves, "the car does not tell of its lock"
     starts = starts_so_far()
     began_s = time.monotonic()
     until(lambda: starts_so_far() >= starts + 2, "two slow tries", within_s=6 * QUICK_S)
     assert time.monotonic() - began_s > 1.5 * QUICK_S, "slow tries come quickly"
+    assert lock_moves() == moves, "something was actuated"
     toml.write_text(good)
     until(lambda: show("ActiveState") == "active", "it runs by itself", within_s=4 * QUICK_S)
     until(lambda: not slow_runs(), "the slow restarts end", within_s=6 * QUICK_S)
     assert show("Restart") == "always"
-    assert command("lock")["outcome"] == "verified"
 
 
 QUICK_S = 20
+
+
+def lock_moves() -> int:
+    """How often the car's lock has moved, by its own word."""
+    return sum("lock_moved" in str(entry["MESSAGE"]) for entry in logged("_SYSTEMD_UNIT=car.service"))
 
 
 def slow_runs() -> bool:
@@ -401,6 +536,7 @@ def running_command() -> object:
 SCENARIOS: dict[str, list[Callable[[], None]]] = {
     "install": [install, enrol, ready, doctor_says, unlock, filtered, clean, confined],
     "faults": [install, enrol, ready, killed, frozen, link_pulled, disk_full, ended_in_command],
+    "limits": [install, enrol, ready, out_of_memory, read_only, image_restored],
     "refusals": [install, enrol, ready, credential_wrong, crash_loop],
     "parts": [install, enrol, ready, parts_frozen],
     "packages": [install, enrol, ready, upgraded, removed],

@@ -33,7 +33,7 @@ def package() -> Path:
 @pytest.fixture
 def scenario(package: Path, tmp_path: Path) -> Scenario:
     def run(suite: str, name: str) -> None:
-        for file in ("guest.py", "confinement.py", "confinement.json", "frozen.py"):
+        for file in ("guest.py", "confinement.py", "confinement.json", "frozen.py", "hungry.py"):
             shutil.copy(HERE / file, tmp_path)
         shutil.copy(package, tmp_path)
         (tmp_path / "scenario").write_text(name)
@@ -62,7 +62,12 @@ def test_each_part_that_stops_is_seen_by_the_watchdog(scenario: Scenario) -> Non
     scenario("bookworm", "parts")
 
 
-@pytest.mark.hazard("H134", "H136")
+@pytest.mark.hazard("H86", "H91", "H93")
+def test_out_of_memory_on_a_dead_card_and_with_an_old_image_it_tells_the_truth(scenario: Scenario) -> None:
+    scenario("bookworm", "limits")
+
+
+@pytest.mark.hazard("H89", "H134", "H136")
 def test_wrong_credentials_and_configurations_are_refused(scenario: Scenario) -> None:
     scenario("bookworm", "refusals")
 
