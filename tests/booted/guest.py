@@ -133,7 +133,7 @@ def filtered() -> None:
     assert (ended["CAR_ACTION"], ended["CAR_STAGE"], ended["PRIORITY"]) == ("lock", "verified", "5"), ended
     assert json.loads(str(ended["MESSAGE"]))["cid"] == answer["cid"]
     assert ended["_TRANSPORT"] == "journal", ended
-    assert answer["cid"] in journal()
+    assert str(answer["cid"]) in journal()
     assert logged("CAR_BUS=body")
 
 

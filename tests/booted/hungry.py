@@ -14,7 +14,7 @@ STEP_BYTES = 2**20
 
 
 def eat(*_: object) -> None:
-    taken = []
+    taken: list[bytes] = []
     while True:
         taken.append(b"x" * STEP_BYTES + bytes(len(taken)))
 

@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -34,6 +34,7 @@ from agent.errors import AgentError
 from agent.model.command import Reason
 from agent.model.effects import Stop
 from agent.model.frame import Frame, SendRule
+from agent.model.records import OutboxStored
 from agent.wiring import can_buses, new_identity
 from tests.support.installation import install
 from tests.support.mosquitto import free_port
@@ -99,10 +100,11 @@ async def test_a_start_after_a_crash_loop_tells_how_many_had_failed_h89(
 ) -> None:
     """Nobody hears it yet: there is no broker, and it waits."""
     app = app_in(tmp_path / "bench", free_port(), environ)
+    stored: Sequence[OutboxStored] = ()
     async with running(app):
         async with asyncio.timeout(WAIT_S):
-            while not (stored := await app._stores.fetch(range(1, 10))):
-                await asyncio.sleep(0)
+            while not stored:
+                stored = await app._stores.fetch(range(1, 10))
     records = [json.loads(record.payload) for record in stored]
     (started,) = (record for record in records if record["kind"] == "started")
     assert started.get("failed_starts") == told
