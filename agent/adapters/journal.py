@@ -150,10 +150,10 @@ def _shown(name: str, value: object, depth: int) -> object:
     return f"[{type(value).__name__}]"
 
 
-def process_journal(environ: Mapping[str, str]) -> Journal:
+def journal_of(environ: Mapping[str, str]) -> Journal:
     """This process's journal: journald's if systemd connected it to stderr, else stderr as it is."""
     is_journald = is_journal_stream(environ)
     return Journal(lambda: sys.stderr, has_priorities=is_journald, journald=Journald() if is_journald else None)
 
 
-_process_journal = process_journal(os.environ)
+_process_journal = journal_of(os.environ)

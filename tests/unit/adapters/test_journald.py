@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.adapters.journal import LINE_CHARS_MAX, LINES_MAX, WINDOW_S, Journal, process_journal
+from agent.adapters.journal import LINE_CHARS_MAX, LINES_MAX, WINDOW_S, Journal, journal_of
 from agent.adapters.journald import FIELDS, VALUE_CHARS_MAX, Journald, Taken
 from agent.model.effects import Level, Log
 
@@ -192,7 +192,7 @@ def test_a_flood_is_cut_before_it_reaches_journald_sr_09(receiver: Receiver, jou
 
 
 def test_without_a_stream_of_journalds_a_process_writes_to_its_own(capsys: pytest.CaptureFixture[str]) -> None:
-    process_journal({"JOURNAL_STREAM": "1:2"}).write(Log(Level.INFO, "event", {"cid": CID}))
-    process_journal({}).write(Log(Level.INFO, "event", {"cid": CID}))
+    journal_of({"JOURNAL_STREAM": "1:2"}).write(Log(Level.INFO, "event", {"cid": CID}))
+    journal_of({}).write(Log(Level.INFO, "event", {"cid": CID}))
     first, second = capsys.readouterr().err.splitlines()
     assert first == second == json.dumps({"cid": CID, "level": "info", "event": "event"})
