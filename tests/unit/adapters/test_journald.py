@@ -128,6 +128,14 @@ def test_every_entry_is_whole_and_bounded_whatever_its_text_sr_09(
     assert sum(len(name) + len(value.encode()) + 2 for name, value in entry.items()) <= DATAGRAM_BYTES_MAX
 
 
+def test_a_value_to_filter_by_is_cut_to_size_sr_09(receiver: Receiver, journald: Journald) -> None:
+    Written(journald).journal.write(Log(Level.INFO, "e" * 100, {"bus": "b" * VALUE_CHARS_MAX, "cid": "c" * 65}))
+    entry = receiver.entry()
+    assert {name: entry[name] for name in ("CAR_EVENT", "CAR_BUS", "CAR_COMMAND")} == {
+        name: letter * VALUE_CHARS_MAX for name, letter in (("CAR_EVENT", "e"), ("CAR_BUS", "b"), ("CAR_COMMAND", "c"))
+    }
+
+
 def test_a_text_cannot_forge_a_field(receiver: Receiver, journald: Journald) -> None:
     fields = {"bus": "body\nCAR_COMMAND=forged\x1b[31m", "text": "x\nPRIORITY=0"}
     Written(journald).journal.write(Log(Level.INFO, "event\nMESSAGE=forged", fields))
