@@ -59,7 +59,7 @@ def journal() -> str:
 def install() -> None:
     """The package, without network."""
     sh("ip link set lo up; ip link add dev vcan0 type vcan; ip link set vcan0 up")
-    sh(f"install -D -m 644 {HOST}/confinement.py {HOST}/frozen.py {HOST}/hungry.py -t {PROGRAMS}")
+    sh(f"install -D -m 644 {HOST}/confinement.py {HOST}/frozen.py {HOST}/fatal_frame.py -t {PROGRAMS}")
     print(sh("dpkg --install /host/*.deb", timeout_s=240))
     assert show("ActiveState") == "inactive", "runs though nothing is configured"
 
@@ -214,34 +214,38 @@ def killed() -> None:
 
 def frozen() -> None:
     """A process that stands still in a command: the watchdog ends it, another begins, and says `interrupted` (H90)."""
-    before = main_pid()
-    asking = lock_running()
-    sh(f"kill -STOP {before}")
-    until(lambda: show("ActiveState") == "active" and main_pid() not in ("0", before), "watchdog", within_s=120)
-    assert "watchdog" in sh(f"journalctl --no-pager --output cat --unit {UNIT} | grep -i watchdog")
-    is_interrupted(asking)
+    meets_its_end("stands-still", "Failed with result 'watchdog'")
 
 
-def lock_running() -> subprocess.Popen[str]:
-    """A lock is asked for that the car gives no answer to, and has been accepted: the process that asks."""
-    start_car("--unlocked --fault lock_silent")
-    until(lambda: "connected" in show("StatusText"), "the broker is connected")
-    before = len(logged("CAR_EVENT=command_accepted"))
-    asking = subprocess.Popen(
-        ["sh", "-c", f"cd {FLEET} && carshare-backend --json lock demo"], stdout=subprocess.PIPE, text=True
+def meets_its_end(fate: str, said: str) -> None:
+    """In a command this happens to the agent; it is ended, begun anew, and what was asked for is `interrupted`."""
+    start_car("--unlocked")
+    drop_in = Path(f"/run/systemd/system/{UNIT}.d/fate.conf")
+    drop_in.parent.mkdir(parents=True, exist_ok=True)
+    drop_in.write_text(
+        f"[Service]\nExecStart=\nExecStart={PYTHON} -I {PROGRAMS}/fatal_frame.py {fate} run --config {ETC}/agent.toml\n"
     )
-    until(lambda: len(logged("CAR_EVENT=command_accepted")) > before, "the command runs", within_s=30)
-    return asking
-
-
-def is_interrupted(asking: subprocess.Popen[str]) -> None:
-    """What was asked for is answered "interrupted", nothing is claimed, and a healthy car is locked again."""
-    said, _ = asking.communicate(timeout=150)
-    answer = json.loads(said.strip().splitlines()[-1])
+    sh(f"systemctl daemon-reload; systemctl restart {UNIT}", timeout_s=90)
+    drop_in.unlink()
+    sh("systemctl daemon-reload")  # the next start is an ordinary one
+    before = main_pid()
+    until(lambda: "connected" in show("StatusText"), "the broker is connected")
+    asking = lock_asked()
+    until(lambda: show("ActiveState") == "active" and main_pid() not in ("0", before), "begun anew", within_s=120)
+    assert said in journal(), journal()
+    told, _ = asking.communicate(timeout=150)
+    answer = json.loads(told.strip().splitlines()[-1])
     print("answered:", answer)
     assert (answer["outcome"], answer["executed"]) == ("interrupted", "unknown"), answer
     start_car("--unlocked")
     assert until(lambda: command("lock")["outcome"] == "verified", "a lock works again")
+
+
+def lock_asked() -> subprocess.Popen[str]:
+    """The process that asks for a lock, and says in the end what was answered."""
+    return subprocess.Popen(
+        ["sh", "-c", f"cd {FLEET} && carshare-backend --json lock demo"], stdout=subprocess.PIPE, text=True
+    )
 
 
 PARTS = ("engine", "clock", "store", "broker", "can.body")
@@ -297,7 +301,11 @@ def disk_full() -> None:
 
 def ended_in_command() -> None:
     """SIGTERM while a command runs: it ends within 8 s, or is reported interrupted, and the stop is orderly (H92)."""
-    asking = lock_running()
+    start_car("--unlocked --fault lock_silent")
+    sh(f"systemctl restart {UNIT}", timeout_s=90)
+    until(lambda: "connected" in show("StatusText"), "the broker is connected")
+    asking = lock_asked()
+    until(lambda: "command_accepted" in journal().rpartition("Starting")[2], "the command runs", within_s=30)
     began_s = time.monotonic()
     sh(f"systemctl stop {UNIT}")
     took_s = time.monotonic() - began_s
@@ -322,25 +330,10 @@ def start_car(options: str) -> None:
 
 
 def out_of_memory() -> None:
-    """A process that takes more than it may in a command: it is ended, another begins, and says what it must (H91)."""
-    drop_in = Path(f"/run/systemd/system/{UNIT}.d/hungry.conf")
-    drop_in.parent.mkdir(parents=True, exist_ok=True)
-    drop_in.write_text(
-        f"[Service]\nExecStart=\nExecStart={PYTHON} -I {PROGRAMS}/hungry.py run --config {ETC}/agent.toml\n"
-    )
-    sh(f"systemctl daemon-reload; systemctl restart {UNIT}", timeout_s=90)
-    limit = Path(
-        sh(f"echo /sys/fs/cgroup$(systemctl show --value --property ControlGroup {UNIT})").strip(), "memory.max"
-    )
+    """A process that takes more than it may in a command: it is ended, another begins, and says `interrupted` (H91)."""
+    limit = Path(f"/sys/fs/cgroup{show('ControlGroup')}", "memory.max")
     assert limit.read_text().strip() == str(256 * 2**20), limit
-    before = main_pid()
-    asking = lock_running()
-    sh(f"kill -USR1 {before}")
-    until(lambda: show("ActiveState") == "active" and main_pid() not in ("0", before), "begun anew", within_s=120)
-    assert "oom-kill" in journal(), journal()
-    is_interrupted(asking)
-    drop_in.unlink()
-    sh(f"systemctl daemon-reload; systemctl restart {UNIT}", timeout_s=90)
+    meets_its_end("takes-memory", "Failed with result 'oom-kill'")
 
 
 def read_only() -> None:
@@ -440,7 +433,7 @@ def crash_loop() -> None:
         counted = [start.get("failed_starts") for start in starts_told(told())]
     print("failed starts, as told by the good ones:", counted)
     assert isinstance(counted[0], int)
-    assert counted[0] >= 12, counted
+    assert counted[0] >= 11, counted  # ten quick ones, and the slow ones before it was mended
     assert counted[1] is None, counted
     assert command("lock")["outcome"] == "verified"
 

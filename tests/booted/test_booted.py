@@ -33,7 +33,7 @@ def package() -> Path:
 @pytest.fixture
 def scenario(package: Path, tmp_path: Path) -> Scenario:
     def run(suite: str, name: str) -> None:
-        for file in ("guest.py", "confinement.py", "confinement.json", "frozen.py", "hungry.py"):
+        for file in ("guest.py", "confinement.py", "confinement.json", "frozen.py", "fatal_frame.py"):
             shutil.copy(HERE / file, tmp_path)
         shutil.copy(package, tmp_path)
         (tmp_path / "scenario").write_text(name)
