@@ -46,5 +46,5 @@ def send_and_meet_it(*arguments: Any) -> Any:
     return sent
 
 
-App._send = send_and_meet_it  # type: ignore[method-assign]
+setattr(App, "_send", send_and_meet_it)  # noqa: B010 - to mypy it is no method
 sys.exit(cli.main())

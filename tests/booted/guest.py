@@ -257,6 +257,7 @@ def parts_frozen() -> None:
     drop_in.parent.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
         began_s = time.monotonic()
+        start_car("")  # without a frame the engine has nothing to do that it could stop at
         drop_in.write_text(
             "[Unit]\nStartLimitIntervalSec=0\n[Service]\nWatchdogSec=6\nExecStart=\n"
             f"ExecStart={PYTHON} -I {PROGRAMS}/frozen.py {part} run --config {ETC}/agent.toml\n"
@@ -321,9 +322,16 @@ def ended_in_command() -> None:
 
 
 def start_car(options: str) -> None:
-    """The virtual car anew, in the state and with the faults asked for."""
+    """The virtual car anew, in the state and with the faults asked for; it is awake, for half a minute at least."""
     sh("systemctl stop car; systemctl reset-failed car", is_checked=False)
+    before = car_said("ready")
     sh(f"systemd-run --unit=car {PYTHON} -I -m agent.bench.cli car --channel vcan0 --awake {options}")
+    until(lambda: car_said("ready") > before, "the car is there")
+
+
+def car_said(event: str) -> int:
+    """How often the virtual car told of that, over all its runs."""
+    return sum(f'"{event}"' in str(entry["MESSAGE"]) for entry in logged("_SYSTEMD_UNIT=car.service"))
 
 
 # --- limits -----------------------------------------------------------------------------------------------------
@@ -451,13 +459,13 @@ def loop_until_mended() -> None:
     until(lambda: show("Result") == "start-limit-hit" or slow_runs(), "ten quick tries", within_s=180)
     until(slow_runs, "the slow restarts begin")
     assert "reportin" in journal(), journal()
-    moves = lock_moves()
+    moves = car_said("lock_moved")
     assert moves, "the car does not tell of its lock"
     starts = starts_so_far()
     began_s = time.monotonic()
     until(lambda: starts_so_far() >= starts + 2, "two slow tries", within_s=6 * QUICK_S)
     assert time.monotonic() - began_s > 1.5 * QUICK_S, "slow tries come quickly"
-    assert lock_moves() == moves, "something was actuated"
+    assert car_said("lock_moved") == moves, "something was actuated"
     toml.write_text(good)
     until(lambda: show("ActiveState") == "active", "it runs by itself", within_s=4 * QUICK_S)
     until(lambda: not slow_runs(), "the slow restarts end", within_s=6 * QUICK_S)
@@ -465,11 +473,6 @@ def loop_until_mended() -> None:
 
 
 QUICK_S = 20
-
-
-def lock_moves() -> int:
-    """How often the car's lock has moved, by its own word."""
-    return sum("lock_moved" in str(entry["MESSAGE"]) for entry in logged("_SYSTEMD_UNIT=car.service"))
 
 
 def slow_runs() -> bool:
