@@ -15,9 +15,12 @@ import pytest
 
 from tests.booted.system import BUILD, HERE, ROOT, boot
 
-pytestmark = [pytest.mark.booted, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.booted, pytest.mark.timeout(1500)]
 
-BOOT_TIMEOUT_S = 800.0
+BOOT_TIMEOUT_S = 1300.0
+"""Four minutes on a machine of its own; on one that ten others use at the same time it was twelve."""
+
+IN_THE_GUEST = ("guest.py", "confinement.py", "confinement.json", "frozen.py", "fatal_frame.py", "asking.py")
 
 Scenario = Callable[[str, str], None]
 
@@ -33,7 +36,7 @@ def package() -> Path:
 @pytest.fixture
 def scenario(package: Path, tmp_path: Path) -> Scenario:
     def run(suite: str, name: str) -> None:
-        for file in ("guest.py", "confinement.py", "confinement.json", "frozen.py", "fatal_frame.py"):
+        for file in IN_THE_GUEST:
             shutil.copy(HERE / file, tmp_path)
         shutil.copy(package, tmp_path)
         (tmp_path / "scenario").write_text(name)
