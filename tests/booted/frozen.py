@@ -40,17 +40,6 @@ def is_to_stop() -> bool:
     return bool(told_ready_at_s) and time.monotonic() > told_ready_at_s[0] + AT_WORK_S
 
 
-def stopping(method: Callable[..., Any]) -> Callable[..., Any]:
-    """The coroutine as it is at first; then it comes to no end."""
-
-    async def stopped(*arguments: object) -> Any:
-        if is_to_stop():
-            await asyncio.Event().wait()
-        return await method(*arguments)
-
-    return stopped
-
-
 def cut_short(method: Callable[..., Any]) -> Callable[..., Any]:
     """A coroutine that goes on for as long as the agent runs: it is ended in the middle of that."""
 
@@ -78,7 +67,7 @@ def blocked_thread(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 PARTS: dict[str, tuple[type, str, Callable[..., Any]]] = {
-    "engine": (agent.app.App, "_perform", stopping),
+    "engine": (agent.app.App, "_perform_all", cut_short),
     "clock": (agent.app.App, "_watch_clock", cut_short),
     "store": (Stores, "prove", blocked_thread),
     "broker": (Broker, "_serve", cut_short),

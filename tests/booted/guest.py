@@ -257,7 +257,6 @@ def parts_frozen() -> None:
     drop_in.parent.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
         began_s = time.monotonic()
-        start_car("")  # without a frame the engine has nothing to do that it could stop at
         drop_in.write_text(
             "[Unit]\nStartLimitIntervalSec=0\n[Service]\nWatchdogSec=6\nExecStart=\n"
             f"ExecStart={PYTHON} -I {PROGRAMS}/frozen.py {part} run --config {ETC}/agent.toml\n"
