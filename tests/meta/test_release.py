@@ -85,14 +85,8 @@ def test_a_planted_key_or_hook_fails_the_build(
 @pytest.mark.hazard("H137")
 def test_what_this_tree_ships_has_neither() -> None:
     """The files of the wheel and the package, as they lie here; the libraries are seen when a package is built."""
-    sys.path.insert(0, str(CHECK.parent))
-    try:
-        from check_release import faults, test_keys
-    finally:
-        sys.path.remove(str(CHECK.parent))
-    assert len(test_keys()) >= 8
     for folder in ("agent", "dbc", "systemd"):
-        assert list(faults(ROOT / folder)) == []
+        assert said_of(ROOT / folder) == (0, ""), folder
 
 
 @pytest.mark.hazard("H137")
