@@ -13,7 +13,7 @@ from agent.adapters.clock import boot_id, boot_s, unix_offset
 from agent.adapters.journal import log_refusal, write_log
 from agent.adapters.status_socket import StatusSocket
 from agent.adapters.store import CLOSE_WAIT_S, Stores
-from agent.adapters.supervisor import Supervisor
+from agent.adapters.supervisor import Supervisor, failed_starts
 from agent.engine import Engine
 from agent.errors import StoreError
 from agent.model.effects import (
@@ -130,6 +130,7 @@ class App:
             now_s=boot_s(),
             boot_id=boot_id(),
             trust=trust,
+            failed_starts=failed_starts(environ),
         )
         topics = Topics(bytes.fromhex(config.car.id))
         self._broker = Broker(

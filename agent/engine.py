@@ -16,7 +16,7 @@ Times are boot-time seconds (they count suspend and nobody can set them); wall t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -78,8 +78,12 @@ class Engine:
         now_s: float,
         boot_id: str = "",
         trust: Beginning | None = None,
+        failed_starts: int = 0,
     ) -> None:
-        """`keys` are those pinned by hand; with a trust bundle there are none, and `trust` has them."""
+        """`keys` are those pinned by hand; with a trust bundle there are none, and `trust` has them.
+
+        `failed_starts` is how often the supervisor had started the agent in vain before, if that is to be told.
+        """
         profile = as_allowed(profile, config)
         self._pending = Pending(recovered.sequence_next)
         self._session = Session(sid, now_s)
@@ -128,10 +132,14 @@ class Engine:
         self._has_failed = False
         self._is_degraded = recovered.is_degraded
         self._pending.persist(SessionStarted(sid))
-        for note in (*recovered.notes, *(() if trust is None else trust.notes)):
+        self._tell_start((*recovered.notes, *(() if trust is None else trust.notes)), failed_starts, now_s)
+
+    def _tell_start(self, notes: Iterable[str], failed_starts: int, now_s: float) -> None:
+        for note in notes:
             self._pending.log(Level.WARNING, "store_note", note=note)
             self._telemetry.tell("store", {"note": note}, now_s)
-        self._telemetry.chronicle.started({"interrupted": self._acting.interrupted_count}, now_s)
+        failed = {"failed_starts": failed_starts} if failed_starts else {}
+        self._telemetry.chronicle.started({"interrupted": self._acting.interrupted_count, **failed}, now_s)
         self._pending.add(Notify("running; broker not connected yet", is_ready=True))
 
     def receive_change(self, frame: Frame, now_s: float) -> bool:

@@ -1,4 +1,4 @@
-"""The agent's log: one JSON object a line on stderr, with journald's priority prefix where journald reads it.
+"""The agent's log: one JSON object a line, to journald with fields to filter by, or on stderr where there is none.
 
 A log must not be a way to fill a card, to break a reader or to leak: lines, their number and their fields are
 bounded, and bytes are never written out, because keys, grants and unauthenticated payloads are bytes.
@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TextIO
 
 from agent.adapters.clock import boot_s
+from agent.adapters.journald import Journald, Taken
 from agent.model.effects import Level, Log
 
 LINE_CHARS_MAX = 2048
@@ -33,14 +34,21 @@ _SECRET_WORDS = ("password", "secret", "seed", "private")
 
 
 class Journal:
-    """Writes `Log` values as lines to `stream()` (asked anew for each line), within the limits above.
+    """Writes `Log` values as lines to `journald`, or to `stream()` (asked anew for each line), within the limits above.
 
-    A line the stream does not take (closed, nobody reads, card full) is counted as dropped; the car goes on.
+    A line that is not taken (journald has no room, nobody reads the stream, card full) is counted as dropped; the car
+    goes on.  To the stream goes what is written while there is no journald; with `has_priorities` it reads that too.
     """
 
     def __init__(
-        self, stream: Callable[[], TextIO | None], *, has_priorities: bool, clock: Callable[[], float] = boot_s
+        self,
+        stream: Callable[[], TextIO | None],
+        *,
+        has_priorities: bool,
+        clock: Callable[[], float] = boot_s,
+        journald: Journald | None = None,
     ) -> None:
+        self._journald = journald
         self._stream = stream
         self._has_priorities = has_priorities
         self._clock = clock
@@ -60,19 +68,26 @@ class Journal:
             self._dropped += 1
 
     def _line(self, log: Log) -> bool:
-        """Write one line; False if the stream does not take it."""
+        """Write one line; False if it is not taken."""
         self._written += 1
         document = {"level": log.level.name.lower(), "event": log.event[:_TEXT_CHARS_MAX]}
         fields = {name: _shown(name, value, 0) for name, value in list(log.fields.items())[:_ITEMS_MAX]}
         text = json.dumps({**fields, **document})
         if len(text) > LINE_CHARS_MAX:
             text = json.dumps({**document, "cut": f"{len(text)} characters", "fields": sorted(fields)[:_ITEMS_MAX]})
-        prefix = f"<{int(log.level)}>" if self._has_priorities else ""
+        if self._journald is not None:
+            taken = self._journald.send(int(log.level), text[:LINE_CHARS_MAX], log.event, fields)
+            if taken is not Taken.NOBODY:
+                return taken is Taken.YES
+        return self._to_stream(log.level, text[:LINE_CHARS_MAX])
+
+    def _to_stream(self, level: Level, text: str) -> bool:
+        prefix = f"<{int(level)}>" if self._has_priorities else ""
         # None: descriptor 2 was closed when Python started.
         if (stream := self._stream()) is None:
             return False
         try:
-            stream.write(f"{prefix}{text[:LINE_CHARS_MAX]}\n")
+            stream.write(f"{prefix}{text}\n")
             stream.flush()
         except (OSError, ValueError):
             # Nobody reads any more, the card is full; ValueError: the stream is closed.
@@ -135,7 +150,13 @@ def _shown(name: str, value: object, depth: int) -> object:
     return f"[{type(value).__name__}]"
 
 
-_process_journal = Journal(lambda: sys.stderr, has_priorities=is_journal_stream(os.environ))
+def journal_of(environ: Mapping[str, str]) -> Journal:
+    """This process's journal: journald's if systemd connected it to stderr, else stderr as it is."""
+    is_journald = is_journal_stream(environ)
+    return Journal(lambda: sys.stderr, has_priorities=is_journald, journald=Journald() if is_journald else None)
+
+
+_process_journal = journal_of(os.environ)
 
 
 def log_refusal(kind: str, reason: str) -> None:

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 # A status is one line for a person looking at `systemctl status`.
 STATUS_CHARS_MAX = 200
 
+# More would be said by nobody: ten quick tries, then 144 a day.
+FAILED_STARTS_MAX = 100_000
+
 # systemd empties its socket at once; a full one means it is not running, and nobody is helped by waiting longer.
 _SEND_WAIT_S = 0.5
 
@@ -37,6 +40,13 @@ class Supervisor:
         except OSError:
             return False
         return True
+
+
+def failed_starts(environ: Mapping[str, str]) -> int:
+    """How often the agent had been started in vain before this start, as `systemd/slow-restarts` counts; else 0."""
+    text = environ.get("CARSHARE_FAILED_STARTS", "")
+    is_number = text.isascii() and text.isdigit() and len(text) < len(str(FAILED_STARTS_MAX))
+    return int(text) if is_number else 0
 
 
 def _address(name: str) -> str | None:

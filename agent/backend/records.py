@@ -86,10 +86,14 @@ class CommandEnded(Record):
 
 @dataclass(frozen=True, slots=True)
 class Started(Record):
-    """A run of the agent began. `unknown_below`: what the car had not told of lower numbers is lost, and uncounted."""
+    """A run of the agent began. `unknown_below`: what the car had not told of lower numbers is lost, and uncounted.
+
+    `failed_starts`: after a crash loop, how often the agent had been started in vain.
+    """
 
     cause: str
     unknown_below: int | None
+    failed_starts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +246,8 @@ def _command(heading: Heading, document: Mapping[str, object]) -> CommandEnded:
 
 def _started(heading: Heading, document: Mapping[str, object]) -> Started:
     below = _count(document, "unknown_below") if "unknown_below" in document else None
-    return Started(heading, document, _text(document, "cause"), below)
+    failed = _count(document, "failed_starts") if "failed_starts" in document else None
+    return Started(heading, document, _text(document, "cause"), below, failed)
 
 
 def _gap(heading: Heading, document: Mapping[str, object]) -> GapTold:

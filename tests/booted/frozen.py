@@ -1,4 +1,4 @@
-"""The agent as installed, of which one part stops a moment after the start: what the watchdog is there for.
+"""The agent as installed, of which one part stops a moment after it was ready: what the watchdog is there for.
 
     frozen.py PART run --config FILE
 
@@ -21,30 +21,36 @@ from agent import cli
 from agent.adapters.broker import Broker
 from agent.adapters.can_bus import CanBus
 from agent.adapters.store import Stores
+from agent.adapters.supervisor import Supervisor
 
-AT_WORK_S = 3.0
+AT_WORK_S = 1.0
+LOOK_S = 0.1
 
-begun_s = time.monotonic()
+told_ready_at_s: list[float] = []
+notify = Supervisor.notify
+
+
+def notify_and_note(supervisor: Supervisor, line: str) -> bool:
+    if line == "READY=1":
+        told_ready_at_s.append(time.monotonic())
+    return notify(supervisor, line)
 
 
 def is_to_stop() -> bool:
-    return time.monotonic() > begun_s + AT_WORK_S
+    return bool(told_ready_at_s) and time.monotonic() > told_ready_at_s[0] + AT_WORK_S
 
 
-def stopping(method: Callable[..., Any]) -> Callable[..., Any]:
-    """The coroutine as it is at first; then it comes to no end."""
+def cut_short(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A coroutine that goes on for as long as the agent runs: it is ended in the middle of that."""
 
     async def stopped(*arguments: object) -> Any:
-        if is_to_stop():
-            await asyncio.Event().wait()
-        return await method(*arguments)
-
-    return stopped
-
-
-def stopped_at_once(_: Callable[..., Any]) -> Callable[..., Any]:
-    async def stopped(*_: object) -> None:
-        await asyncio.Event().wait()
+        work = asyncio.ensure_future(method(*arguments))
+        while not is_to_stop():
+            if work.done():
+                return work.result()
+            await asyncio.sleep(LOOK_S)
+        work.cancel()
+        return await asyncio.Event().wait()
 
     return stopped
 
@@ -61,13 +67,14 @@ def blocked_thread(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 PARTS: dict[str, tuple[type, str, Callable[..., Any]]] = {
-    "engine": (agent.app.App, "_perform", stopping),
-    "clock": (agent.app.App, "_watch_clock", stopped_at_once),
+    "engine": (agent.app.App, "_perform_all", cut_short),
+    "clock": (agent.app.App, "_watch_clock", cut_short),
     "store": (Stores, "prove", blocked_thread),
-    "broker": (Broker, "_serve", stopped_at_once),
-    "can.body": (CanBus, "_watched", stopped_at_once),
+    "broker": (Broker, "_serve", cut_short),
+    "can.body": (CanBus, "_watched", cut_short),
 }
 
+setattr(Supervisor, "notify", notify_and_note)  # noqa: B010 - to mypy it is no method
 owner, name, change = PARTS[sys.argv.pop(1)]
 setattr(owner, name, change(getattr(owner, name)))
 agent.supervision.SILENCE_S_MAX /= 10

@@ -12,13 +12,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.booted.system import BUILD, HERE, ROOT, BootError, debian_image
-from tests.support.uml import end_group
+from tests.support.guest import guest
 
 SUITE = "bookworm"
 PACKAGES = (
@@ -98,44 +97,23 @@ def boot(share: Path, *, timeout_s: float) -> Boot:
         copy = Path(folder) / "root.ext4"
         subprocess.run(["cp", "--sparse=always", "--reflink=auto", image, copy], check=True)
         (share / "mounts.sh").write_text(_mounts())
-        guest = subprocess.Popen(
-            [
-                *program(qemu),
-                *("-accel", "tcg,thread=multi", "-smp", "2", "-m", str(MEMORY_MIB), "-no-reboot", "-nodefaults"),
-                *("-display", "none", "-serial", "stdio"),
-                *("-kernel", str(image.with_suffix(".vmlinuz")), "-initrd", str(image.with_suffix(".initrd"))),
-                *("-append", "root=/dev/vda rw console=ttyS0 quiet systemd.show_status=false mitigations=off"),
-                *("-drive", f"file={copy},if=virtio,format=raw,cache=unsafe"),
-                *(
-                    "-object",
-                    "can-bus,id=body",
-                    "-device",
-                    "kvaser_pci,canbus=body",
-                    "-device",
-                    "kvaser_pci,canbus=body",
-                ),
-                *_shared("host", share, is_read_only=False),
-                *(word for number, path in enumerate(_code()) for word in _shared(f"code{number}", path)),
-            ],
-            env=os.environ | {"QEMU_MODULE_DIR": str(qemu / "usr/lib/x86_64-linux-gnu/qemu")},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-        late = threading.Timer(timeout_s, end_group, [guest.pid])
-        late.start()
-        try:
-            console, _ = guest.communicate()
-        finally:
-            is_late = not late.is_alive()
-            late.cancel()
-            end_group(guest.pid)
+        command = [
+            *program(qemu),
+            *("-accel", "tcg,thread=multi", "-smp", "2", "-m", str(MEMORY_MIB), "-no-reboot", "-nodefaults"),
+            *("-display", "none", "-serial", "stdio"),
+            *("-kernel", str(image.with_suffix(".vmlinuz")), "-initrd", str(image.with_suffix(".initrd"))),
+            *("-append", "root=/dev/vda rw console=ttyS0 quiet systemd.show_status=false mitigations=off"),
+            *("-drive", f"file={copy},if=virtio,format=raw,cache=unsafe"),
+            *("-object", "can-bus,id=body", *2 * ("-device", "kvaser_pci,canbus=body")),
+            *_shared("host", share, is_read_only=False),
+            *(word for number, path in enumerate(_code()) for word in _shared(f"code{number}", path)),
+        ]
+        modules = {"QEMU_MODULE_DIR": str(qemu / "usr/lib/x86_64-linux-gnu/qemu")}
+        with guest(command, modules, timeout_s=timeout_s) as running:
+            console = running.console()
     said = share / "guest.txt"
-    if is_late or not said.exists():
-        why = f"was stopped after {timeout_s:g} s" if is_late else "ended before its script began"
+    if running.is_late or not said.exists():
+        why = f"was stopped after {timeout_s:g} s" if running.is_late else "ended before its script began"
         raise BootError(f"the guest {why}\n{said.read_text() if said.exists() else ''}\n{console[-20_000:]}")
     return Boot(time.monotonic() - began_s, console)
 

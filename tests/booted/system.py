@@ -12,13 +12,13 @@ import os
 import shutil
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.uml import build_shim, end_group, find_tool, memory_folder
+from tests.support.guest import guest
+from tests.support.uml import build_shim, find_tool, memory_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "booted"
@@ -118,34 +118,19 @@ def boot(suite: str, share: Path, *, timeout_s: float) -> Boot:
         run = Path(folder)
         image = run / "root.ext4"
         subprocess.run(["cp", "--sparse=always", "--reflink=auto", root_image(suite), image], check=True)
-        guest = subprocess.Popen(
-            [
-                find_tool("linux.uml") or "linux.uml",
-                *(f"mem={MEMORY_MIB}M", f"uml_dir={run}/", "umid=guest"),
-                *(f"ubda={image}", "root=/dev/ubda", "rw"),
-                *("con=null", "con0=fd:0,fd:1", "systemd.show_status=false", "quiet"),
-                f"systemd.setenv=BOOTED_SHARE={share}",
-            ],
-            env=os.environ | {"LD_PRELOAD": str(shim), "TMPDIR": memory_folder()},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-        late = threading.Timer(timeout_s, end_group, [guest.pid])
-        late.start()
-        try:
-            console, _ = guest.communicate()
-        finally:
-            is_late = not late.is_alive()
-            late.cancel()
-            end_group(guest.pid)
+        command = [
+            find_tool("linux.uml") or "linux.uml",
+            *(f"mem={MEMORY_MIB}M", f"uml_dir={run}/", "umid=guest"),
+            *(f"ubda={image}", "root=/dev/ubda", "rw"),
+            *("con=null", "con0=fd:0,fd:1", "systemd.show_status=false", "quiet"),
+            f"systemd.setenv=BOOTED_SHARE={share}",
+        ]
+        with guest(command, {"LD_PRELOAD": str(shim), "TMPDIR": memory_folder()}, timeout_s=timeout_s) as running:
+            console = running.console()
     console = console[-_CONSOLE_CHARS_KEPT:]
     result = share / "result.json"
     if not result.exists():
-        why = f"was stopped after {timeout_s:g} s" if is_late else "ended without a result"
+        why = f"was stopped after {timeout_s:g} s" if running.is_late else "ended without a result"
         said = share / "guest.txt"
         raise BootError(f"the guest {why}\n{said.read_text() if said.exists() else ''}\n{console}")
     return Boot(json.loads(result.read_text()), time.monotonic() - began_s, console)

@@ -15,9 +15,12 @@ import pytest
 
 from tests.booted.system import BUILD, HERE, ROOT, boot
 
-pytestmark = [pytest.mark.booted, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.booted, pytest.mark.timeout(1500)]
 
-BOOT_TIMEOUT_S = 800.0
+BOOT_TIMEOUT_S = 1300.0
+"""Four minutes on a machine of its own; on one that ten others use at the same time it was twelve."""
+
+IN_THE_GUEST = ("guest.py", "confinement.py", "confinement.json", "frozen.py", "fatal_frame.py", "asking.py")
 
 Scenario = Callable[[str, str], None]
 
@@ -33,7 +36,7 @@ def package() -> Path:
 @pytest.fixture
 def scenario(package: Path, tmp_path: Path) -> Scenario:
     def run(suite: str, name: str) -> None:
-        for file in ("guest.py", "confinement.py", "confinement.json", "frozen.py"):
+        for file in IN_THE_GUEST:
             shutil.copy(HERE / file, tmp_path)
         shutil.copy(package, tmp_path)
         (tmp_path / "scenario").write_text(name)
@@ -62,7 +65,12 @@ def test_each_part_that_stops_is_seen_by_the_watchdog(scenario: Scenario) -> Non
     scenario("bookworm", "parts")
 
 
-@pytest.mark.hazard("H134", "H136")
+@pytest.mark.hazard("H86", "H91", "H93")
+def test_out_of_memory_on_a_dead_card_and_with_an_old_image_it_tells_the_truth(scenario: Scenario) -> None:
+    scenario("bookworm", "limits")
+
+
+@pytest.mark.hazard("H89", "H134", "H136")
 def test_wrong_credentials_and_configurations_are_refused(scenario: Scenario) -> None:
     scenario("bookworm", "refusals")
 

@@ -127,6 +127,31 @@ def test_unknown_key_of_the_configuration_is_named_with_its_line(tmp_path: Path,
     assert f"agent.toml:{line}: reporting.bacth_s" in ended.faults[0]
 
 
+@pytest.mark.hazard("H136")
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("batch_s", "bacth_s", "reporting.bacth_s: unknown key"),
+        ("batch_s = 0.5", 'batch_s = "5"', "reporting.batch_s: '5' does not fit"),
+        ("batch_s = 0.5", "batch_s = 5.1", "reporting.batch_s: 5.1 does not fit"),
+        ("[reporting]", "[reporting]\noutbox_age_s_max = 2592001", "reporting.outbox_age_s_max: 2592001 does not fit"),
+    ],
+    ids=["unknown key", "wrong type", "above the cap", "kept longer than the cap"],
+)
+def test_agent_does_not_start_with_a_configuration_that_does_not_fit(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    """How long a command may live is no key of the configuration: what is kept longest there are records."""
+    configuration = edited_configuration(tmp_path, old, new)
+    lines = configuration.read_text().splitlines()
+    line = next(number for number, text in enumerate(lines, 1) if text.startswith(said.partition(":")[0].split(".")[1]))
+    ended = run("carshare-agent", "run", "--config", configuration, folder=tmp_path)
+    assert ended.status == WRONG_USE
+    assert len(ended.faults) == 1, ended.message
+    assert f"agent.toml:{line}: {said}" in ended.faults[0]
+    assert not list(configuration.parent.rglob("*.db")), "a store was made"
+
+
 def test_configuration_that_is_no_toml_is_named(tmp_path: Path) -> None:
     configuration = edited_configuration(tmp_path, "[broker]", "[broker")
     ended = run("carshare-agent", "check", "--config", configuration, folder=tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ def claims(source: str) -> Iterator[str]:
                 yield str(value)
 
 
+@cache
 def all_claims() -> dict[str, set[str]]:
     """Number → files that claim it. Markers made of variables are seen by the conftest alone."""
     found: dict[str, set[str]] = {}
@@ -37,6 +39,17 @@ def all_claims() -> dict[str, set[str]]:
 
 def test_every_required_hazard_has_a_test_or_a_reason() -> None:
     assert hazards().required - all_claims().keys() - hazards().untestable.keys() == set()
+
+
+def test_what_only_a_booted_system_shows_is_claimed_there() -> None:
+    assert hazards().booted <= hazards().required
+    for number in hazards().booted:
+        assert any(file.startswith("tests/booted/") for file in all_claims()[number]), number
+
+
+def test_each_of_the_others_is_claimed_where_a_booted_system_is_not_needed() -> None:
+    for number in hazards().required - hazards().booted - hazards().untestable.keys():
+        assert any(not file.startswith("tests/booted/") for file in all_claims()[number]), number
 
 
 def test_every_marker_names_a_hazard_there_is() -> None:
@@ -84,6 +97,12 @@ def test_required_hazard_without_a_test_is_told_and_fails() -> None:
     assert ("H3", "no test: c → d", "missing") in list(table(found, known))
     assert broken(found, known) == ["H3"]
     assert broken(found, SMALL) == []
+
+
+def test_one_run_is_asked_for_what_it_can_show_and_the_other_for_the_rest() -> None:
+    known = Hazards(SMALL.texts, frozenset({"H2", "H3"}), {}, booted=frozenset({"H3"}))
+    assert broken(outcomes([REPORT.format(outcome="")]), known.asked(is_booted=False)) == []
+    assert broken(outcomes([REPORT.format(outcome="")]), known.asked(is_booted=True)) == ["H3"]
 
 
 @pytest.mark.parametrize("outcome", ["<failure/>", "<error/>"])

@@ -1,9 +1,10 @@
 """The numbered hazards of `tests/hazards.toml`, how a test claims one, and the table of what came of it.
 
-    python -m tests.support.hazards REPORT…
+    python -m tests.support.hazards [--booted] REPORT…
 
 prints number, test and result from the JUnit reports, a number without a test too. Exit status 1 if a required number
-has no test that passed, or any of its tests failed.
+has no test that passed, or any of its tests failed. Numbers that only a booted system proves are asked for with
+`--booted`, and nothing else then is.
 """
 
 # ruff: noqa: T201, S314 - a command's own output; the reports are ours
@@ -14,7 +15,7 @@ import sys
 import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
@@ -29,11 +30,19 @@ RESULTS = ("failed", "skipped", "passed")
 
 @dataclass(frozen=True, slots=True)
 class Hazards:
-    """`texts`: number → what happens and what must come of it. `untestable`: number → why no test can prove it."""
+    """`texts`: number → what happens and what must come of it. `untestable`: number → why no test can prove it.
+
+    `booted`: those of the required that only tests on booted systems prove.
+    """
 
     texts: Mapping[str, str]
     required: frozenset[str]
     untestable: Mapping[str, str]
+    booted: frozenset[str] = frozenset()
+
+    def asked(self, *, is_booted: bool) -> Hazards:
+        """The same list, of which one run of tests has to prove the required."""
+        return replace(self, required=self.booted if is_booted else self.required - self.booted)
 
 
 def place(number: str) -> int:
@@ -51,8 +60,10 @@ def numbers_in(span: str) -> list[str]:
 def hazards() -> Hazards:
     """The list as it stands in the file."""
     document = tomllib.loads(FILE.read_text())
-    required = frozenset(number for span in document["required"] for number in numbers_in(span))
-    return Hazards(document["hazards"], required, document["untestable"])
+    required, booted = (
+        frozenset(number for span in document[key] for number in numbers_in(span)) for key in ("required", "booted")
+    )
+    return Hazards(document["hazards"], required, document["untestable"], booted)
 
 
 def properties_of(item: pytest.Item) -> Iterator[tuple[str, object]]:
@@ -112,15 +123,17 @@ def broken(found: Mapping[str, Mapping[str, Counter[str]]], known: Hazards) -> l
 
 
 def main(arguments: Sequence[str]) -> int:
-    found = outcomes(path.read_text() for path in map(Path, arguments) if path.exists())
-    rows = list(table(found, hazards()))
+    is_booted = arguments[:1] == ["--booted"]
+    known = hazards().asked(is_booted=is_booted)
+    found = outcomes(path.read_text() for path in map(Path, arguments[is_booted:]) if path.exists())
+    rows = list(table(found, known))
     width = max((len(test) for _, test, result in rows if "::" in test), default=0)
     for number, test, result in rows:
         print(f"{number:<5} {test:<{width}} {result}")
-    unproven = broken(found, hazards())
-    required = hazards().required
+    unproven = broken(found, known)
+    required = known.required
     print(f"===== {len(required - set(unproven))} of {len(required)} required hazards hold, of these", end=" ")
-    print(f"{len(required & hazards().untestable.keys())} untestable =====")
+    print(f"{len(required & known.untestable.keys())} untestable =====")
     if unproven:
         print(f"not proven: {', '.join(unproven)}")
     return 1 if unproven else 0

@@ -19,8 +19,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from pathlib import Path
+
+from tests.support.guest import guest
 
 ROOT = Path(__file__).resolve().parents[2]
 SUPPORT = Path(__file__).resolve().parent
@@ -92,46 +93,31 @@ def run_guest(command: list[str], *, timeout_s: float) -> int:
         run = Path(folder)
         (run / "command").write_text(command_script(command, dict(os.environ)))
         (run / "power_off").write_text(f"exec {shlex.quote(sys.executable)} -c {shlex.quote(POWER_OFF)}\n")
-        guest = subprocess.Popen(
-            [
-                find_tool("linux.uml") or "linux.uml",
-                *(f"mem={MEMORY_MIB}M", f"uml_dir={run}/", "umid=guest"),
-                *("rootfstype=hostfs", "rootflags=/", "rw", f"init={SUPPORT / 'um_init.sh'}"),
-                *("con=null", "con0=fd:0,fd:1", "quiet"),
-                *(f"UM_RUN={run}", f"UM_READY={READY}", f"UM_DONE={DONE}"),
-            ],
-            env=os.environ | {"LD_PRELOAD": str(shim), "TMPDIR": memory_folder()},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-        late = threading.Timer(timeout_s, end_group, [guest.pid])
-        late.start()
-        try:
-            kernel_text = stream(guest)
-            guest.wait()
-        finally:
-            is_late = not late.is_alive()
-            late.cancel()
-            end_group(guest.pid)
+        command_line = [
+            find_tool("linux.uml") or "linux.uml",
+            *(f"mem={MEMORY_MIB}M", f"uml_dir={run}/", "umid=guest"),
+            *("rootfstype=hostfs", "rootflags=/", "rw", f"init={SUPPORT / 'um_init.sh'}"),
+            *("con=null", "con0=fd:0,fd:1", "quiet"),
+            *(f"UM_RUN={run}", f"UM_READY={READY}", f"UM_DONE={DONE}"),
+        ]
+        with guest(command_line, {"LD_PRELOAD": str(shim), "TMPDIR": memory_folder()}, timeout_s=timeout_s) as running:
+            kernel_text = stream(running.process)
+            running.process.wait()
         status = run / "status"
         if status.exists():
             return int(status.read_text())
         print(kernel_text, file=sys.stderr)
-        why = f"was stopped after {timeout_s:g} s" if is_late else "ended without finishing its command"
+        why = f"was stopped after {timeout_s:g} s" if running.is_late else "ended without finishing its command"
         print(f"error: user-mode Linux {why}", file=sys.stderr)
         return GUEST_FAILED
 
 
-def stream(guest: subprocess.Popen[str]) -> str:
+def stream(process: subprocess.Popen[str]) -> str:
     """Pass the command's output on as it comes; what the kernel says around it is returned, for when it fails."""
-    assert guest.stdout is not None
+    assert process.stdout is not None
     kernel: list[str] = []
     is_command = False
-    for line in guest.stdout:
+    for line in process.stdout:
         text = line.rstrip("\r\n")
         if text in (READY, DONE):
             is_command = text == READY
@@ -140,14 +126,6 @@ def stream(guest: subprocess.Popen[str]) -> str:
         else:
             kernel.append(text)
     return "\n".join(kernel)
-
-
-def end_group(pid: int) -> None:
-    """Kill the guest with all it runs; every process of it is in the group that it was started as."""
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 def main() -> int:

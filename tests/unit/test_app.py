@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -34,20 +34,22 @@ from agent.errors import AgentError
 from agent.model.command import Reason
 from agent.model.effects import Stop
 from agent.model.frame import Frame, SendRule
+from agent.model.records import OutboxStored
 from agent.wiring import can_buses, new_identity
 from tests.support.installation import install
+from tests.support.mosquitto import free_port
 
 WAIT_S = 15.0
 
 
-def app_in(folder: Path, broker_port: int) -> App:
+def app_in(folder: Path, broker_port: int, environ: Mapping[str, str] | None = None) -> App:
     """The demo car's agent on an in-process bus."""
     installed = install(folder, broker_port=broker_port, interface="virtual", channel=f"test-{uuid.uuid4()}")
     path = installed.files.agent_toml
     config, _ = load_config(path)
     key = Ed25519PrivateKey.from_private_bytes(read_key_file(path.parent / config.car.key_file))
     profile = load_profile(path.parent / config.car.profile)
-    return App(config, profile, new_identity(key), {}, directory=path.parent, environ={})
+    return App(config, profile, new_identity(key), {}, directory=path.parent, environ=environ or {})
 
 
 @asynccontextmanager
@@ -90,6 +92,22 @@ async def test_the_status_counts_what_the_edge_dropped_and_what_the_broker_refus
     assert [line for line in lines if line["event"] == "publish_refused"] == [
         {"level": "warning", "event": "publish_refused", "type": "state", "reason": "Not authorized"}
     ]
+
+
+@pytest.mark.parametrize(("environ", "told"), [({"CARSHARE_FAILED_STARTS": "12"}, 12), ({}, None)])
+async def test_a_start_after_a_crash_loop_tells_how_many_had_failed_h89(
+    tmp_path: Path, environ: dict[str, str], told: int | None
+) -> None:
+    """Nobody hears it yet: there is no broker, and it waits."""
+    app = app_in(tmp_path / "bench", free_port(), environ)
+    stored: Sequence[OutboxStored] = ()
+    async with running(app):
+        async with asyncio.timeout(WAIT_S):
+            while not stored:
+                stored = await app._stores.fetch(range(1, 10))
+    records = [json.loads(record.payload) for record in stored]
+    (started,) = (record for record in records if record["kind"] == "started")
+    assert started.get("failed_starts") == told
 
 
 @pytest.mark.hazard("H92")

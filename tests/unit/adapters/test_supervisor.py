@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.supervisor import STATUS_CHARS_MAX, Supervisor
+from agent.adapters.supervisor import STATUS_CHARS_MAX, Supervisor, failed_starts
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -60,3 +60,11 @@ def test_without_a_supervisor_nothing_happens(tmp_path: Path) -> None:
 )
 def test_the_watchdog_is_due_twice_in_its_time(environ: dict[str, str], interval_s: float | None) -> None:
     assert Supervisor(environ).watchdog_interval_s == interval_s
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("12", 12), ("0", 0), ("", 0), ("-1", 0), ("1e3", 0), ("٣", 0), ("9" * 5, 99_999), ("9" * 6, 0)]
+)
+def test_failed_starts_are_a_number_or_none_were_counted(text: str, count: int) -> None:
+    assert failed_starts({"CARSHARE_FAILED_STARTS": text}) == count
+    assert failed_starts({}) == 0
