@@ -115,7 +115,7 @@ def battery_bars() -> Sent:
         f"{OURS}.TractionBattery.ChargeBars",
         Place(0, 3, 5),
         (0, 1, 2, 5, 10, 12, 13, 16, 31, 4),
-        lambda raw, _: MARKER if raw == 0 else raw if raw <= 12 else OUT_OF_RANGE,
+        lambda raw, _: raw if 1 <= raw <= 12 else MARKER,
         Stands(1000),
     )
     return Sent("ev", 0x5B9, 5, 500, 5000, {0: [bars]}, hold=4)
