@@ -63,7 +63,6 @@ def battery_power(*, has_charge_shown: bool) -> Sent:
                 Place(4, 0, 7),
                 (127, 101, 85, 99, 84, 42, 100, 0, 64, 1),
                 lambda raw, _: MARKER if raw > 100 else float(raw),
-                Stands(400, 5.0),
             )
         )
     return Sent(
