@@ -72,13 +72,16 @@ def write(messages: Sequence[Sent], others: Sequence[tuple[int, str, int, bytes]
         stands={each.path: each.stands for each, _ in signals if each.stands is not None},
     )
     notes: Notes = {}
-    due = [(at_ms, -1, lambda each=(at_ms, *rest): golden.frame(*each)) for at_ms, *rest in others]  # type: ignore[misc]
-    for order, message in enumerate(messages):
-        for number in range(_length(message)):
-            at_ms = message.from_ms + number * message.period_ms + order
-            due.append((at_ms, order, lambda m=message, n=number, t=at_ms: _send(golden, m, n, t, notes)))  # type: ignore[misc]
-    for _, _, act in sorted(due, key=lambda each: each[:2]):
-        act()
+    sendings = [
+        (message.from_ms + number * message.period_ms + order, order, number)
+        for order, message in enumerate(messages)
+        for number in range(_length(message))
+    ]
+    waiting = sorted(others, key=lambda other: other[0])
+    for at_ms, order, number in sorted(sendings):
+        while waiting and waiting[0][0] <= at_ms:
+            golden.frame(*waiting.pop(0))
+        _send(golden, messages[order], number, at_ms, notes)
     return golden
 
 

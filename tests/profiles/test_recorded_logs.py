@@ -180,9 +180,9 @@ def test_start_up_markers_never_appear_as_values_whatever_car_the_recording_is_o
 def test_the_odometer_of_a_car_never_falls() -> None:
     for log in VEHICLE_OF:
         metres = [value for _, value in believed(log).get("Vehicle.TraveledDistance", ())]
-        assert metres == sorted(metres), log  # type: ignore[type-var]
+        assert metres == sorted(metres), log
     ends = [believed(log)["Vehicle.TraveledDistance"][-1][1] for log in SAME_CAR]
-    assert ends == sorted(ends)  # type: ignore[type-var]
+    assert ends == sorted(ends)
 
 
 @NEEDS_LOGS
