@@ -13,9 +13,9 @@ The tree of the tag v6.0 itself could not be read when this table was made, only
 
 Signs and meanings that profiles lean on: `TractionBattery.CurrentCurrent` and `.CurrentPower` are positive into the
 battery; `Transmission.SelectedGear` is 126 for park, 127 for drive, -1 for reverse, 0 for neutral;
-`Transmission.PerformanceMode` is one of NORMAL, SPORT, ECONOMY, SNOW, RAIN; `LowVoltageSystemState` is one of UNDEFINED,
-LOCK, OFF, ACC, ON, START; a car with one charging inlet uses the instance `ChargingPort.AnyPosition`; `DriverSide` is the
-left side of a left-hand-drive car.
+`Transmission.PerformanceMode` is one of NORMAL, SPORT, ECONOMY, SNOW, RAIN; `LowVoltageSystemState` is one of
+UNDEFINED, LOCK, OFF, ACC, ON, START; a car with one charging inlet uses the instance `ChargingPort.AnyPosition`;
+`DriverSide` is the left side of a left-hand-drive car.
 
 The overlay `Vehicle.Carshare.…` holds what VSS has no place for: the central lock as a whole, whether driving is
 enabled, doors known by left and right or not known apart at all, and units of one maker.
