@@ -21,7 +21,7 @@ from agent.policy.event_cap import EventCap
 from agent.policy.reporting import Reporter
 from agent.policy.vehicle_use import vehicle_use
 from agent.profiles.schema import Profile
-from agent.profiles.watches import id_of
+from agent.profiles.watches import ids_of
 from agent.session import Session
 from agent.state.tracker import Tracker
 from agent.uplink import wire
@@ -80,7 +80,7 @@ class Telemetry:
         self._is_shedding = False
         self._power: Mapping[str, str] = {"step": "normal", "supply": "unknown"}
         self._buses = BusWatch(profile, self.chronicle, pending, now_s)
-        self._messages = {id_of(plan): plan.name for plan in profile.messages}
+        self._messages = {each: plan.name for plan in profile.messages for each in ids_of(plan)}
         self._is_connected = False
         self._state_at_s: float | None = None
         self._is_state_due = True

@@ -84,7 +84,7 @@ def can_buses(
             wanted_ids=[
                 (message.arbitration_id, message.is_extended_id)
                 for message in profile.messages
-                if message.bus == plan.name
+                if plan.name in message.buses
             ],
             on_frame=on_frame,
             on_state=lambda state, sign, name=plan.name: on_link(BusChanged(name, state, sign)),  # type: ignore[misc]
@@ -96,7 +96,7 @@ def can_buses(
             conflatable_ids=[
                 (message.arbitration_id, message.is_extended_id)
                 for message in conflatable(profile)
-                if message.bus == plan.name
+                if plan.name in message.buses
             ],
             may_conflate=may_conflate,
         )

@@ -40,8 +40,9 @@ class Decoder:
         for plan in profile.messages:
             stream = self._streams[plan.name] = _Stream(plan, first_group=len(self._pages))
             self._pages += stream.pages
-            by_key = self._by_bus.setdefault(plan.bus, {})
-            by_key[_key(plan.arbitration_id, plan.is_extended_id)] = stream
+            for bus in plan.buses:
+                by_key = self._by_bus.setdefault(bus, {})
+                by_key[_key(plan.arbitration_id, plan.is_extended_id)] = stream
         for plan, stream in zip(profile.messages, self._streams.values(), strict=True):
             for choice in stream.choices:
                 source = self._by_bus[plan.bus][_key(choice.source.arbitration_id, choice.source.is_extended_id)]

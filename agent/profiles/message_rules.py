@@ -25,6 +25,7 @@ class MessageRules:
     counter: CounterRule | None = None
     computed: frozenset[str] = frozenset()
     is_every_frame: bool = False
+    also_on: tuple[str, ...] = ()
     is_sound: bool = True
     """Whether all is known that the profile means to say; else nothing that follows from it is told."""
 
@@ -82,10 +83,28 @@ def _rules_of(table: MessageTable, spec: MessageSpec, lookup: Lookup, place: Pla
         told.add((*place, "counter"), "checksum and counter are the same signal", "two signals")
     named = frozenset(part.signal for part in (table.checksum, table.counter) if part is not None)
     is_told = any(told.is_settled((*place, key)) for key in ("checksum", "counter", "freshness_s"))
+    also_on = _also_on(table.also_on, spec, bus, lookup, (*place, "also_on"))
     is_sound = not is_told and bool(checksum) == bool(table.checksum) and bool(counter) == bool(table.counter)
     if not is_sound:
         return _UNSOUND
-    return MessageRules(table.freshness_s, checksum, counter, named, table.every_frame)
+    return MessageRules(table.freshness_s, checksum, counter, named, table.every_frame, also_on)
+
+
+def _also_on(names: Sequence[str], spec: MessageSpec, bus: str, lookup: Lookup, place: Place) -> tuple[str, ...]:
+    """The further buses of a message; one where its identifier has a meaning already, or its own, is a fault."""
+    also_on: dict[str, None] = {}
+    for name in names:
+        other = lookup.bus(name, place[:-1])
+        database = lookup.database(other) if other is not None else None
+        if other == bus:
+            lookup.findings.add(place, f"{name!r} is its own bus", "another one")
+        elif other is not None:
+            also_on[other] = None
+        for message in database.messages.values() if database is not None and other != bus else ():
+            if (message.arbitration_id, message.is_extended_id) == (spec.arbitration_id, spec.is_extended_id):
+                problem = f"{message.file}: {message.name} has the same identifier on {name}"
+                lookup.findings.add(place, problem, "an identifier that bus has no message for")
+    return tuple(also_on)
 
 
 def _checksum(table: ChecksumTable, spec: MessageSpec, lookup: Lookup, place: Place) -> ChecksumField | None:

@@ -90,6 +90,7 @@ def _plan(bus: str, name: str, spec: MessageSpec, rules: MessageRules, signals: 
         signals=tuple(_selected(plan, spec, selector) for plan in signals),
         selector_known=spec.known_values(selector) if selector is not None else None,
         is_every_frame=rules.is_every_frame,
+        also_on=rules.also_on,
     )
 
 

@@ -142,6 +142,7 @@ class MessagePlan:
 
     `name` is unique in the profile: that of the DBC, as `bus.message` where two buses have it.  `selector_known` are
     the values of the selector that the DBC knows, wanted or not; None says nothing about unknown ones.
+    `also_on` are further buses whose frames of this identifier are the same message: where a series was changed.
     `is_every_frame`: each of its frames counts (a button pressed for one of them), so none is left out or gathered.
     """
 
@@ -157,6 +158,12 @@ class MessagePlan:
     signals: tuple[SignalPlan, ...]
     selector_known: frozenset[int] | None = None
     is_every_frame: bool = False
+    also_on: tuple[str, ...] = ()
+
+    @property
+    def buses(self) -> tuple[str, ...]:
+        """Where its frames come from."""
+        return (self.bus, *self.also_on)
 
     @property
     def groups(self) -> tuple[tuple[SignalPlan, ...], ...]:

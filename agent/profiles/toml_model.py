@@ -57,6 +57,7 @@ class MessageTable(_Table):
     checksum: ChecksumTable | None = None
     counter: CounterTable | None = None
     every_frame: bool = False
+    also_on: list[Text] = Field(default=[], max_length=7)
 
 
 class UnitByTable(_Table):

@@ -13,8 +13,9 @@ The tree of the tag v6.0 itself could not be read when this table was made, only
 
 Signs and meanings that profiles lean on: `TractionBattery.CurrentCurrent` and `.CurrentPower` are positive into the
 battery; `Transmission.SelectedGear` is 126 for park, 127 for drive, -1 for reverse, 0 for neutral;
-`LowVoltageSystemState` is one of UNDEFINED, LOCK, OFF, ACC, ON, START; a car with one charging inlet uses the instance
-`ChargingPort.AnyPosition`; `DriverSide` is the left side of a left-hand-drive car.
+`Transmission.PerformanceMode` is one of NORMAL, SPORT, ECONOMY, SNOW, RAIN; `LowVoltageSystemState` is one of
+UNDEFINED, LOCK, OFF, ACC, ON, START; a car with one charging inlet uses the instance `ChargingPort.AnyPosition`;
+`DriverSide` is the left side of a left-hand-drive car.
 
 The overlay `Vehicle.Carshare.…` holds what VSS has no place for: the central lock as a whole, whether driving is
 enabled, doors known by left and right or not known apart at all, and units of one maker.
@@ -55,7 +56,7 @@ _STANDARD: Mapping[tuple[str, str | None], tuple[str, ...]] = {
         "Vehicle.Powertrain.TractionBattery.TimeRemaining",
         "Vehicle.Powertrain.TractionBattery.Charging.TimeToComplete",
     ),
-    ("string", None): ("Vehicle.LowVoltageSystemState",),
+    ("string", None): ("Vehicle.LowVoltageSystemState", "Vehicle.Powertrain.Transmission.PerformanceMode"),
     ("float", "V"): (
         "Vehicle.LowVoltageBattery.CurrentVoltage",
         "Vehicle.Powertrain.TractionBattery.CurrentVoltage",
@@ -155,6 +156,13 @@ _OVERLAY: Mapping[str, tuple[str, str | None]] = {
     # Energy left, and of the full battery, in a maker's own steps of about 80 Wh: not exact enough to be told as kWh.
     "Vehicle.Carshare.TractionBattery.Gids": ("uint16", None),
     "Vehicle.Carshare.TractionBattery.GidsMax": ("uint16", None),
+    # The bars of a maker's charge display.
+    "Vehicle.Carshare.TractionBattery.ChargeBars": ("uint8", None),
+    # What the charger finds at the socket: NONE, 100V, 200V or ABNORMAL.
+    "Vehicle.Carshare.TractionBattery.GridVoltageClass": ("string", None),
+    # The battery's contacts to the charger and to the quick-charge socket. Closed is not yet charging.
+    "Vehicle.Carshare.TractionBattery.IsAcRelayClosed": ("boolean", None),
+    "Vehicle.Carshare.TractionBattery.IsQuickChargeRelayClosed": ("boolean", None),
 }
 
 

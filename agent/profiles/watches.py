@@ -24,8 +24,9 @@ TIMEOUT_SHARE = 0.5
 REFRESH_SHARE = 0.25
 
 
-def id_of(message: MessagePlan) -> MessageId:
-    return MessageId(message.bus, message.arbitration_id, message.is_extended_id)
+def ids_of(message: MessagePlan) -> tuple[MessageId, ...]:
+    """The message on each of its buses, its own first."""
+    return tuple(MessageId(bus, message.arbitration_id, message.is_extended_id) for bus in message.buses)
 
 
 def watches(profile: Profile, bus: str) -> tuple[Watch, ...]:
@@ -37,9 +38,10 @@ def watches(profile: Profile, bus: str) -> tuple[Watch, ...]:
     sent = {MessageId(rule.bus, rule.arbitration_id, rule.is_extended_id) for rule in profile.send_list}
     (silent_after_s,) = (plan.silent_after_s for plan in profile.buses if plan.name == bus)
     found = (
-        _watch(plan, profile, silent_after_s)
+        _watch(plan, message, profile, silent_after_s)
         for plan in profile.messages
-        if plan.bus == bus and not plan.is_every_frame and id_of(plan) not in sent
+        for message in ids_of(plan)
+        if message.bus == bus and not plan.is_every_frame and message not in sent
     )
     return tuple(watch for watch in found if watch is not None)
 
@@ -51,9 +53,11 @@ def attended(profile: Profile, recipe: Recipe) -> tuple[MessageId, ...]:
     for plan in profile.messages:
         for signal in plan.signals:
             if signal.path in paths:
-                messages[id_of(plan)] = None
+                messages |= dict.fromkeys(ids_of(plan))
                 for choice in signal.chosen_by:
-                    messages[MessageId(plan.bus, choice.arbitration_id, choice.is_extended_id)] = None
+                    messages |= dict.fromkeys(
+                        MessageId(bus, choice.arbitration_id, choice.is_extended_id) for bus in plan.buses
+                    )
     return tuple(messages)
 
 
@@ -72,14 +76,14 @@ def wanted_mask(plan: MessagePlan, signals: Iterable[SignalPlan], fields: Iterab
     return mask.to_bytes(_size_bytes(plan), "little")
 
 
-def _watch(plan: MessagePlan, profile: Profile, silent_after_s: float) -> Watch | None:
+def _watch(plan: MessagePlan, watched: MessageId, profile: Profile, silent_after_s: float) -> Watch | None:
     """None if the kernel cannot watch the message."""
     if plan.length_bytes > _size_bytes(plan):
         return None
     dependent = list(_choosing(plan, profile))
     chooser_fields = [field for _, field in dependent]
     # What chooses within its own message has changed with the frame that is given.
-    units_of = tuple(dict.fromkeys(message for message, _ in dependent if message != id_of(plan)))
+    units_of = tuple(dict.fromkeys(message for message, _ in dependent if message != watched))
     # A bus whose only message is slow must not seem asleep between two proofs that it is not.
     limit_s = min([silent_after_s, *(signal.freshness_s for signal in plan.signals)])
     if plan.selector is not None:
@@ -88,13 +92,13 @@ def _watch(plan: MessagePlan, profile: Profile, silent_after_s: float) -> Watch 
         masks = None if dependent else _page_masks(plan, plan.selector)
         if masks is None:
             return None
-        return Watch(id_of(plan), plan.is_fd, masks, 0.0, refresh_s=REFRESH_SHARE * limit_s)
+        return Watch(watched, plan.is_fd, masks, 0.0, refresh_s=REFRESH_SHARE * limit_s)
     if any(signal.selections for signal in plan.signals):
         return None
     timeout_s = TIMEOUT_SHARE * limit_s
     throttle_s = 0.0 if dependent else min(_throttle_s(plan, profile), timeout_s)
     mask = wanted_mask(plan, plan.signals, chooser_fields)
-    return Watch(id_of(plan), plan.is_fd, (mask,), timeout_s, throttle_s, units_of=units_of)
+    return Watch(watched, plan.is_fd, (mask,), timeout_s, throttle_s, units_of=units_of)
 
 
 def _size_bytes(plan: MessagePlan) -> int:
@@ -125,8 +129,8 @@ def _choosing(plan: MessagePlan, profile: Profile) -> Iterator[tuple[MessageId, 
     for other in profile.messages:
         for signal in other.signals:
             for choice in signal.chosen_by:
-                if id_of(plan) == MessageId(other.bus, choice.arbitration_id, choice.is_extended_id):
-                    yield id_of(other), choice.field
+                if ids_of(plan)[0] == MessageId(other.bus, choice.arbitration_id, choice.is_extended_id):
+                    yield from ((each, choice.field) for each in ids_of(other))
 
 
 def _throttle_s(plan: MessagePlan, profile: Profile) -> float:

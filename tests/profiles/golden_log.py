@@ -31,6 +31,8 @@ MARKER = No("invalid", "invalid_marker")
 OUT_OF_RANGE = No("invalid", "out_of_range")
 MEANINGLESS = No("invalid", "no_meaning")
 UNIT_UNKNOWN = No("unknown", "unit_unknown")
+SETTLING = No("unknown", "settling")
+JUMP = No("invalid", "jump")
 _STALE = No("stale", "not_received")
 _GRAVITY = ("stale", "invalid", "unknown")
 
@@ -40,13 +42,38 @@ Rule = tuple[tuple[str, ...], Callable[..., Shown]]
 """A derived state: its inputs, and its value from theirs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stands:
+    """A value counts once it stood for `settle_ms`, or is within `step` of one that did."""
+
+    settle_ms: int
+    step: float = 0.0
+
+
+@dataclass(slots=True)
+class _Standing:
+    """What a path showed last that counts, and what has shown since and does not yet."""
+
+    good: Shown | None = None
+    good_at_ms: int = 0
+    candidate: Shown | None = None
+    since_ms: int = 0
+
+
 class GoldenLog:
     """Lines of a candump log, and the readings that change because of them."""
 
-    def __init__(self, freshness_ms: Mapping[str, int], derived: Mapping[str, Rule] | None = None) -> None:
+    def __init__(
+        self,
+        freshness_ms: Mapping[str, int],
+        derived: Mapping[str, Rule] | None = None,
+        stands: Mapping[str, Stands] | None = None,
+    ) -> None:
         """`freshness_ms` of each path as the profile has it: its readings grow stale when frames stop for longer."""
         self._freshness_ms = freshness_ms
         self._derived = derived or {}
+        self._stands = stands or {}
+        self._standing = {path: _Standing() for path in self._stands}
         self._frames: list[str] = []
         self._readings: list[tuple[int, str, Shown]] = []
         self._seen_at_ms: dict[str, int] = {}
@@ -67,7 +94,8 @@ class GoldenLog:
         identifier = f"{arbitration_id:08X}" if is_extended_id else f"{arbitration_id:03X}"
         at = f"{LOG_STARTS_S + at_ms // 1000}.{at_ms % 1000:03}000"
         self._frames.append(f"({at}) {bus} {identifier}#{payload.hex().upper()}\n")
-        for path, shown in (readings or {}).items():
+        for path, told in (readings or {}).items():
+            shown = self._stood(path, told, at_ms) if path in self._stands else told
             self._seen_at_ms[path] = at_ms
             self._show(at_ms * 1000, path, shown)
         self._derive(at_ms * 1000)
@@ -79,6 +107,25 @@ class GoldenLog:
     def expected_text(self) -> str:
         """What `carshare-agent decode` prints for it: one JSON document a line, in the order of time and path."""
         return "".join(_line(at_us, path, shown) for at_us, path, shown in sorted(self._readings, key=_time_and_path))
+
+    def _stood(self, path: str, told: Shown, at_ms: int) -> Shown:
+        rule, freshness_ms = self._stands[path], self._freshness_ms[path]
+        if at_ms - self._seen_at_ms.get(path, at_ms) > freshness_ms:
+            self._standing[path] = _Standing()
+        before = self._standing[path]
+        if at_ms - before.good_at_ms > freshness_ms:
+            before.good = None
+        if isinstance(told, No):
+            before.candidate = None
+            return told
+        if before.good is None or not _is_near(before.good, told, rule.step):
+            if before.candidate is None or not _is_near(before.candidate, told, rule.step):
+                before.since_ms = at_ms
+            before.candidate = told
+            if at_ms - before.since_ms < rule.settle_ms:
+                return JUMP if rule.step and before.good is not None else SETTLING
+        before.good, before.good_at_ms, before.candidate = told, at_ms, None
+        return told
 
     def _show(self, at_us: int, path: str, shown: Shown) -> None:
         if path not in self._shown or self._shown[path] != shown:
@@ -103,6 +150,12 @@ class GoldenLog:
             missing = [each for each in shown if isinstance(each, No)]
             gravest = max(missing, key=lambda each: _GRAVITY.index(each.quality), default=None)
             self._show(at_us, path, rule(*shown) if gravest is None else gravest)
+
+
+def _is_near(one: Shown, other: Shown, step: float) -> bool:
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return abs(other - one) <= step
+    return one == other
 
 
 def _time_and_path(reading: tuple[int, str, Shown]) -> tuple[int, str]:

@@ -9,7 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from tests.profiles.golden_log import MARKER, MEANINGLESS, OUT_OF_RANGE, UNIT_UNKNOWN, GoldenLog, Readings, Shown, crc8
+from tests.profiles.golden_log import (
+    MARKER,
+    MEANINGLESS,
+    OUT_OF_RANGE,
+    UNIT_UNKNOWN,
+    GoldenLog,
+    Readings,
+    Rule,
+    Shown,
+    Stands,
+    crc8,
+)
 
 _BATTERY = "Vehicle.Powertrain.TractionBattery"
 _DOOR = "Vehicle.Carshare.Door"
@@ -32,6 +43,7 @@ _FRESHNESS_MS: Mapping[str, int] = {
     "Vehicle.Carshare.TractionBattery.GidsMax": 1000,
     f"{_BATTERY}.Charging.IsCharging": 1000,
     "Vehicle.Carshare.TractionBattery.GridPower": 1000,
+    "Vehicle.Carshare.TractionBattery.GridVoltageClass": 1000,
     "Vehicle.Exterior.AirTemperature": 1000,
     "Vehicle.LowVoltageBattery.CurrentVoltage": 5000,
     "Vehicle.LowVoltageSystemState": 1000,
@@ -44,6 +56,16 @@ _FRESHNESS_MS: Mapping[str, int] = {
     _OTHERS_LOCK: 1000,
 }
 
+_STANDS: Mapping[str, Stands] = {
+    "Vehicle.TraveledDistance": Stands(300, 4000.0),
+    f"{_BATTERY}.StateOfCharge.Current": Stands(300, 5.0),
+    f"{_BATTERY}.StateOfCharge.Displayed": Stands(900, 5.0),
+}
+_IS_DC: Rule = (
+    (f"{_BATTERY}.CurrentVoltage", f"{_BATTERY}.CurrentCurrent", "Vehicle.Carshare.IsReadyToDrive"),
+    lambda volts, amperes, is_ready: volts >= 200 and amperes >= 25 and not is_ready,
+)
+_GRID: Mapping[int, Shown] = {0: "NONE", 1: "100V", 2: "200V", 3: "ABNORMAL"}
 _START_BUTTON: Mapping[int, Shown] = {0: "OFF", 1: "ACC", 2: "ON", 3: MEANINGLESS}
 _LEVER: Mapping[int, Shown] = {0: 126, 1: 126, 2: -1, 3: 0, 4: 127}
 _CHARGER: Mapping[int, Shown] = {0: MEANINGLESS, 1: False, 2: False, 4: True, 8: False, 9: False, 12: False}
@@ -78,6 +100,7 @@ class _Car:
     units: str | None = None
     charger: int = 0
     grid_kw: float = 0.0
+    grid: int = 0
 
 
 _SCRIPT: tuple[tuple[int, Mapping[str, object]], ...] = (
@@ -111,9 +134,12 @@ _SCRIPT: tuple[tuple[int, Mapping[str, object]], ...] = (
     (11_100, {"charger": 12}),
     (11_200, {"charger": 9}),
     (11_300, {"charger": 4}),
-    (11_500, {"grid_kw": 6.6, "pack_a": 16.5, "pack_v": 388.0}),
-    (14_000, {"charger": 2, "grid_kw": 0.0, "pack_a": -1.0}),
-    (14_500, {"charger": 1}),
+    (11_400, {"grid": 3}),
+    (11_500, {"grid": 2, "grid_kw": 6.6, "pack_a": 16.5, "pack_v": 388.0}),
+    (13_500, {"grid": 1}),
+    (14_000, {"charger": 2, "grid": 0, "grid_kw": 0.0, "pack_a": -1.0}),
+    (14_200, {"charger": 0, "pack_a": 80.0, "pack_v": 390.0}),
+    (14_500, {"charger": 1, "pack_a": 0.0}),
     (12_500, {"is_body_awake": False}),
 )
 _END_MS = 15_000
@@ -134,7 +160,7 @@ _SENT: Mapping[int, tuple[int, bytes]] = {
 
 def write() -> GoldenLog:
     """The whole recording."""
-    golden = GoldenLog(_FRESHNESS_MS)
+    golden = GoldenLog(_FRESHNESS_MS, {"Vehicle.Carshare.Charging.IsDC": _IS_DC}, _STANDS)
     car = _Car()
     script = list(_SCRIPT)
     for now_ms in range(0, _END_MS, 10):
@@ -259,9 +285,10 @@ def _meter(car: _Car) -> tuple[bytes, Readings]:
 
 def _charger(car: _Car) -> tuple[bytes, Readings]:
     power = round(car.grid_kw * 10)
-    payload = bytes([power >> 8, power & 0xFF, 1, 0, 0, car.charger << 1, 0x3C, 0])
+    payload = bytes([power >> 8, power & 0xFF, 1, car.grid << 3, 0, car.charger << 1, 0x3C, 0])
     return payload, {
         f"{_BATTERY}.Charging.IsCharging": _CHARGER[car.charger],
+        "Vehicle.Carshare.TractionBattery.GridVoltageClass": _GRID[car.grid],
         "Vehicle.Carshare.TractionBattery.GridPower": car.grid_kw * 1000,
     }
 

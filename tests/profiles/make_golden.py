@@ -8,11 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.profiles import golden_demo_hatchback, golden_nissan_leaf_ze1
+from tests.profiles import (
+    golden_demo_hatchback,
+    golden_nissan_env200,
+    golden_nissan_leaf_aze0,
+    golden_nissan_leaf_ze0,
+    golden_nissan_leaf_ze1,
+)
 from tests.profiles.golden_log import GoldenLog
 
 SCRIPTS: Mapping[str, Callable[[], GoldenLog]] = {
     "demo_hatchback": golden_demo_hatchback.write,
+    "nissan_env200": golden_nissan_env200.write,
+    "nissan_leaf_aze0": golden_nissan_leaf_aze0.write,
+    "nissan_leaf_ze0": golden_nissan_leaf_ze0.write,
     "nissan_leaf_ze1": golden_nissan_leaf_ze1.write,
 }
 

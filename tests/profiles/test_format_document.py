@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 
+import cantools.database
 import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -14,7 +15,7 @@ from agent.profiles import toml_model
 from agent.profiles.checksums import ALGORITHMS
 from agent.profiles.recipes import ACTIONS, REASONS
 from agent.profiles.units import known_units
-from tests.profiles.shipped import ROOT, VEHICLES, folder
+from tests.profiles.shipped import ROOT, VEHICLES, files, folder
 
 README = (ROOT / "dbc" / "README.md").read_text()
 
@@ -94,6 +95,43 @@ def test_every_vehicle_has_a_line_and_a_table_of_its_signals() -> None:
         profile = tomllib.loads((folder(vehicle) / "profile.toml").read_text())
         for table in (*profile["signals"], *profile.get("derived", ())):
             assert f"`{table['path']}`" in told, f"{vehicle}: {table['path']}"
+
+
+_PLACE = re.compile(r"(?P<start>\d+)\|(?P<length>\d+)@(?P<order>[01])(?P<sign>[+-])")
+
+
+@pytest.mark.parametrize("vehicle", VEHICLES)
+def test_the_bits_a_vehicles_table_tells_are_those_of_its_dbc(vehicle: str) -> None:
+    """Row by row: the identifier where the row has one, and start, length, byte order and sign."""
+    rows = table_rows(vehicle)
+    spoken = {name: cantools.database.load_string(files(vehicle)[name].decode(), "dbc") for name in files(vehicle)}
+    tables = tomllib.loads((folder(vehicle) / "profile.toml").read_text())
+    for table in tables["signals"]:
+        (row,) = (row for row in rows if f"`{table['path']}`" in row)
+        bus = tables["buses"][table.get("bus", next(iter(tables["buses"])))]
+        (message,) = (
+            message
+            for name in bus["dbc"]
+            for message in spoken[name].messages  # type: ignore[union-attr]
+            if message.name == table["message"]
+        )
+        signal = message.get_signal_by_name(table["signal"])
+        told = [match.groups() for match in _PLACE.finditer(row)]
+        order, sign = str(int(signal.byte_order == "little_endian")), "-" if signal.is_signed else "+"
+        assert (str(signal.start), str(signal.length), order, sign) in told, (table["path"], row)
+        assert f"0x{message.frame_id:03X}" in row, (table["path"], row)
+
+
+def table_rows(vehicle: str) -> list[str]:
+    """The rows of tables in a vehicle's README, full paths in them; an identifier holds for the rows below it too."""
+    text = (folder(vehicle) / "README.md").read_text().replace("`….", "`Vehicle.Powertrain.TractionBattery.")
+    rows, identifier = [], ""
+    for line in text.splitlines():
+        if line.startswith("|"):
+            found = re.search(r"\b0x[0-9A-F]{3,8}\b", line.split("|", 3)[2])
+            identifier = found[0] if found else identifier
+            rows.append(f"{identifier} {line}".replace("\\|", "|"))
+    return rows
 
 
 def test_commands_named_are_those_of_the_agent() -> None:

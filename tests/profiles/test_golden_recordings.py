@@ -57,7 +57,7 @@ def test_a_recording_shows_every_path_of_its_profile_with_a_value_and_every_star
 
 @pytest.mark.parametrize("vehicle", VEHICLES)
 def test_frames_of_a_bus_the_profile_does_not_have_and_of_no_known_id_give_nothing(vehicle: str) -> None:
-    known = {(plan.bus, plan.arbitration_id) for plan in profile(vehicle).messages}
+    known = {(bus, plan.arbitration_id) for plan in profile(vehicle).messages for bus in plan.buses}
     buses = [plan.name for plan in profile(vehicle).buses]
     strange = [
         f"(1.0) {bus} {arbitration_id:03X}#0102030405060708"

@@ -23,6 +23,7 @@ LOGS = Path(__file__).parents[2].parent / "shared" / "logs"
 NEEDS_LOGS = pytest.mark.skipif(not LOGS.is_dir(), reason="recordings of real cars are not part of this repository")
 
 _BATTERY = "Vehicle.Powertrain.TractionBattery"
+_OURS = "Vehicle.Carshare.TractionBattery"
 # key of expected.json -> path, and what one unit of the key is in the path's unit
 PATHS: Mapping[str, tuple[str, float]] = {
     "hv_voltage_v": (f"{_BATTERY}.CurrentVoltage", 1),
@@ -30,27 +31,38 @@ PATHS: Mapping[str, tuple[str, float]] = {
     "soc_bms_pct": (f"{_BATTERY}.StateOfCharge.Current", 1),
     "soc_dashboard_pct": (f"{_BATTERY}.StateOfCharge.Displayed", 1),
     "soh_pct": (f"{_BATTERY}.StateOfHealth", 1),
-    "gids": ("Vehicle.Carshare.TractionBattery.Gids", 1),
-    "gids_max": ("Vehicle.Carshare.TractionBattery.GidsMax", 1),
+    "gids": (f"{_OURS}.Gids", 1),
+    "gids_max": (f"{_OURS}.GidsMax", 1),
+    "range_km": (f"{_BATTERY}.Range", 1000),
     "odometer_km": ("Vehicle.TraveledDistance", 1000),
     "odometer_miles": ("Vehicle.TraveledDistance", 1609.344),
     "speed_kmh": ("Vehicle.Speed", 1),
     "outside_temp_c": ("Vehicle.Exterior.AirTemperature", 1),
+    "charge_power_kw": (f"{_OURS}.GridPower", 1000),
 }
+_YES_NO: Mapping[object, Value] = {True: True, False: False}
 STATES: Mapping[str, tuple[str, Mapping[object, Value]]] = {
-    "ready": ("Vehicle.Carshare.IsReadyToDrive", {True: True, False: False}),
+    "ready": ("Vehicle.Carshare.IsReadyToDrive", _YES_NO),
     "gear": ("Vehicle.Powertrain.Transmission.SelectedGear", {"P": 126, "R": -1, "N": 0, "D": 127}),
+    "eco": ("Vehicle.Powertrain.Transmission.PerformanceMode", {True: "ECONOMY", False: "NORMAL"}),
+    "ac_relay": (f"{_OURS}.IsAcRelayClosed", _YES_NO),
+    "quick_charge_relay": (f"{_OURS}.IsQuickChargeRelayClosed", _YES_NO),
+    "parking_brake": ("Vehicle.Chassis.ParkingBrake.IsEngaged", _YES_NO),
+    "central_locked": ("Vehicle.Cabin.Door.Row1.DriverSide.IsLocked", _YES_NO),
 }
-LEAFS_ZE1 = ("leaf_ze1_62kwh_drive_b", "leaf_ze1_62kwh_startup", "leaf_ze1_62kwh_parked_nots")
-# Sister cars, whose battery and climate frames are laid out alike and begin with other start-up values.
-SISTERS = (
-    "leaf_ze0_shift_p_d_eco_n",
-    "leaf_ze0_30kwh_ready",
-    "leaf_ze0_30kwh_quickcharge_fail",
-    "env200_40kwh_startup2",
-    "env200_2015_accharge_two_buses",
-)
-ALIKE = ("hv_voltage_v", "soc_bms_pct", "soh_pct", "gids", "outside_temp_c")
+VEHICLE_OF: Mapping[str, str] = {
+    "leaf_ze0_shift_p_d_eco_n": "nissan_leaf_ze0",
+    "leaf_ze0_30kwh_ready": "nissan_leaf_ze0",
+    "leaf_ze0_30kwh_quickcharge_fail": "nissan_leaf_ze0",
+    "leaf_2015_range_only": "nissan_leaf_aze0",
+    "env200_40kwh_startup2": "nissan_env200",
+    "env200_2015_accharge_two_buses": "nissan_env200",
+    "leaf_ze1_62kwh_drive_b": "nissan_leaf_ze1",
+    "leaf_ze1_62kwh_startup": "nissan_leaf_ze1",
+    "leaf_ze1_62kwh_parked_nots": "nissan_leaf_ze1",
+}
+SAME_CAR = ("leaf_ze1_62kwh_drive_b", "leaf_ze1_62kwh_startup")
+"""In the order they were driven in."""
 
 # Start-up and invalid values of the frames the profile reads, in its units: none may ever be shown as a value.
 NEVER: Mapping[str, frozenset[Value]] = {
@@ -58,10 +70,12 @@ NEVER: Mapping[str, frozenset[Value]] = {
     f"{_BATTERY}.CurrentCurrent": frozenset({511.5}),
     f"{_BATTERY}.StateOfCharge.Current": frozenset({102.0, 102.3}),
     f"{_BATTERY}.StateOfHealth": frozenset({0.0, 127.0}),
-    "Vehicle.Carshare.TractionBattery.Gids": frozenset({1023}),
-    "Vehicle.Carshare.TractionBattery.GidsMax": frozenset({1023}),
+    f"{_OURS}.Gids": frozenset({1023}),
+    f"{_OURS}.GidsMax": frozenset({1023}),
     "Vehicle.Exterior.AirTemperature": frozenset({87.5}),
     "Vehicle.LowVoltageBattery.CurrentVoltage": frozenset({25.5}),
+    f"{_BATTERY}.Range": frozenset({819_000, 819_200}),
+    f"{_BATTERY}.StateOfCharge.Displayed": frozenset({127.0}),
 }
 
 
@@ -70,13 +84,14 @@ def expected(log: str) -> tuple[Mapping[str, tuple[float, float]], Mapping[str, 
     entry = json.loads((LOGS / "expected.json").read_text())[log]
     valid = {key: (span[0], span[1]) for key, span in entry["valid"].items() if isinstance(span, list)}
     steps = {key: steps for key, steps in entry.get("transitions", {}).items() if isinstance(steps, list)}
+    steps |= {key: [(0, state)] for key, state in entry["valid"].items() if isinstance(state, bool)}
     return valid, {key: [(at_s, state) for at_s, state in listed] for key, listed in steps.items()}
 
 
 @cache
-def believed(log: str) -> Mapping[str, list[tuple[float, Value]]]:
-    """Every value the log shows, by path, with its time after the first frame."""
-    decoder = Decoder(profile("nissan_leaf_ze1"))
+def believed(log: str, vehicle: str = "") -> Mapping[str, list[tuple[float, Value]]]:
+    """Every value the log shows by its car's profile, or that of another, by path, with its time after the start."""
+    decoder = Decoder(profile(vehicle or VEHICLE_OF[log]))
     values: dict[str, list[tuple[float, Value]]] = defaultdict(list)
     started_at_s: float | None = None
     with lzma.open(LOGS / f"{log}.log.xz", "rt") as lines:
@@ -94,28 +109,20 @@ def changes(values: list[tuple[float, Value]]) -> list[tuple[float, Value]]:
 
 
 @NEEDS_LOGS
-@pytest.mark.parametrize("log", LEAFS_ZE1)
-def test_values_of_a_real_leaf_lie_where_they_must_and_every_one_is_seen(log: str) -> None:
+@pytest.mark.parametrize("log", VEHICLE_OF)
+def test_values_of_a_real_car_lie_where_they_must_and_every_one_is_seen(log: str) -> None:
     for key, (low, high) in expected(log)[0].items():
         path, unit = PATHS[key]
         numbers = [value for _, value in believed(log)[path] if isinstance(value, int | float)]
-        assert numbers, f"{key} was never seen"
         # A metre of rounding for the odometer, a millionth for the rest.
         slack = 1.0 if path == "Vehicle.TraveledDistance" else 1e-6
         assert low * unit - slack <= min(numbers), key
         assert max(numbers) <= high * unit + slack, key
         if unit == 1:
-            assert min(numbers) == pytest.approx(low, abs=0.11), f"{key}: the lowest value of the log is missing"
-            assert max(numbers) == pytest.approx(high, abs=0.11), f"{key}: the highest value of the log is missing"
-
-
-@NEEDS_LOGS
-@pytest.mark.parametrize("log", SISTERS)
-def test_values_of_sister_cars_lie_where_they_must_too(log: str) -> None:
-    for key in expected(log)[0].keys() & ALIKE:
-        numbers = {value for _, value in believed(log)[PATHS[key][0]] if isinstance(value, int | float)}
-        low, high = expected(log)[0][key]
-        assert (min(numbers), max(numbers)) == pytest.approx((low, high)), key
+            # Where frames were lost on the way the counter refuses some that came.
+            lost = 0.51 if log == "env200_2015_accharge_two_buses" and key.startswith("hv_current") else 0.11
+            assert min(numbers) == pytest.approx(low, abs=lost), f"{key}: the lowest value of the log is missing"
+            assert max(numbers) == pytest.approx(high, abs=lost), f"{key}: the highest value of the log is missing"
 
 
 @NEEDS_LOGS
@@ -145,20 +152,24 @@ def test_doors_locks_and_charging_of_a_sister_car_with_both_buses() -> None:
 
 
 @NEEDS_LOGS
-@pytest.mark.parametrize("log", LEAFS_ZE1)
-def test_states_of_a_real_leaf_change_when_they_must(log: str) -> None:
+@pytest.mark.parametrize("log", VEHICLE_OF)
+def test_states_of_a_real_car_change_when_they_must(log: str) -> None:
     for key, transitions in expected(log)[1].items():
+        if key not in STATES:
+            continue
         path, meanings = STATES[key]
         found = changes(believed(log)[path])
         assert [value for _, value in found] == [meanings[state] for _, state in transitions], key
         for (at_s, _), (expected_at_s, _) in zip(found, transitions, strict=True):
-            assert at_s == pytest.approx(expected_at_s, abs=0.2), key
+            # What held before is known with the first frame: on the van's CAR-CAN most were lost.
+            slack = 0.7 if expected_at_s == 0 else 0.2
+            assert at_s == pytest.approx(expected_at_s, abs=slack), key
 
 
 @NEEDS_LOGS
 @pytest.mark.parametrize("log", sorted(path.name.removesuffix(".log.xz") for path in LOGS.glob("*.log.xz")) or ["any"])
 def test_start_up_markers_never_appear_as_values_whatever_car_the_recording_is_of(log: str) -> None:
-    shown = believed(log)
+    shown = believed(log, VEHICLE_OF.get(log, "nissan_leaf_ze1"))
     for path, markers in NEVER.items():
         assert not markers & {value for _, value in shown.get(path, ())}, path
     for path in (f"{_BATTERY}.StateOfCharge.Current", f"{_BATTERY}.StateOfCharge.Displayed"):
@@ -166,6 +177,16 @@ def test_start_up_markers_never_appear_as_values_whatever_car_the_recording_is_o
 
 
 @NEEDS_LOGS
-def test_a_recording_of_another_make_shows_nothing() -> None:
-    assert not believed("zoe_ph2_hevcan_isolator_removed")
-    assert not believed("i3_ignition_on")
+def test_the_odometer_of_a_car_never_falls() -> None:
+    for log in VEHICLE_OF:
+        metres = [value for _, value in believed(log).get("Vehicle.TraveledDistance", ())]
+        assert metres == sorted(metres), log
+    ends = [believed(log)["Vehicle.TraveledDistance"][-1][1] for log in SAME_CAR]
+    assert ends == sorted(ends)
+
+
+@NEEDS_LOGS
+@pytest.mark.parametrize("vehicle", sorted(set(VEHICLE_OF.values())))
+def test_a_recording_of_another_make_shows_nothing(vehicle: str) -> None:
+    assert not believed("zoe_ph2_hevcan_isolator_removed", vehicle)
+    assert not believed("i3_ignition_on", vehicle)

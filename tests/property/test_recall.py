@@ -58,7 +58,7 @@ def test_sr_01_a_plan_kept_says_nothing_of_what_may_be_sent(vehicle: str) -> Non
     assert document.keys() == {"program", "inputs", "messages"}
     received = {message.arbitration_id for message in shipped.profile(vehicle).messages}
     sent = {rule.arbitration_id for rule in shipped.profile(vehicle).send_list} - received
-    assert sent
+    assert sent or not shipped.profile(vehicle).send_list
     assert {row[1] for row in document["messages"]} == received
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from agent.decode.decoder import Decoder
 from agent.model.reading import Reading
+from agent.model.reception import MessageId
+from agent.profiles.watches import watches
 from tests.support.small_car import DBC, HEAD, VECTORS, faults, frame, parsed, signal_table
 
 MOTION = VECTORS[0][2]
@@ -94,3 +96,40 @@ def test_one_identifier_means_on_each_bus_what_that_bus_says() -> None:
         (SPEED, 369.21, "body.Motion"),
         ("Vehicle.AverageSpeed", (0x9039 >> 1) * 0.5, "front.Motion"),
     ]
+
+
+TWO_BUSES = HEAD + '\n[buses.front]\ndbc = ["front.dbc"]\nbitrate_bps = 500_000\nfd = true\nsilent_after_s = 2.0\n'
+ALSO_ON = '\n[[messages]]\nbus = "body"\nmessage = "Motion"\nalso_on = ["front"]\n'
+OTHER_DBC = DBC.replace("BO_ 256 Motion", "BO_ 257 Motion").replace("VAL_ 256", "VAL_ 257")
+
+
+def test_a_message_may_come_on_another_bus_in_some_cars_of_a_series() -> None:
+    text = TWO_BUSES + ALSO_ON + signal_table(SPEED, "Motion", "Speed", 'bus = "body"')
+    profile = parsed(text, files={"small.dbc": DBC.encode(), "front.dbc": OTHER_DBC.encode()})
+    for bus in ("body", "front"):
+        (reading,) = Decoder(profile).receive(frame(256, MOTION)._replace(bus=bus))
+        assert reading.value == 369.21
+        (watch,) = watches(profile, bus)
+        assert (watch.message, watch.masks) == (MessageId(bus, 256, False), (bytes.fromhex("ffff000000000000"),))
+
+
+def test_where_it_comes_on_both_the_newest_frame_counts() -> None:
+    text = TWO_BUSES + ALSO_ON + signal_table(SPEED, "Motion", "Speed", 'bus = "body"')
+    decoder = Decoder(parsed(text, files={"small.dbc": DBC.encode(), "front.dbc": OTHER_DBC.encode()}))
+    slow, fast = frame(256, "0001" + MOTION[4:], 1.0), frame(256, MOTION, 1.1)._replace(bus="front")
+    assert [decoder.receive(each)[0].value for each in (slow, fast, slow._replace(received_at_s=1.2))] == [
+        0.01,
+        369.21,
+        0.01,
+    ]
+
+
+@pytest.mark.parametrize(("also_on", "other", "key"), [
+    ('["body"]', OTHER_DBC, "also_on"),
+    ('["front"]', DBC, "also_on"),
+    ('["rear"]', OTHER_DBC, "bus"),
+])  # fmt: skip
+def test_a_bus_where_the_identifier_means_something_else_is_refused(also_on: str, other: str, key: str) -> None:
+    text = TWO_BUSES + ALSO_ON.replace('["front"]', also_on) + signal_table(SPEED, "Motion", "Speed", 'bus = "body"')
+    (fault,) = faults(text, files={"small.dbc": DBC.encode(), "front.dbc": other.encode()})
+    assert fault.key == f"messages[0].{key}"
