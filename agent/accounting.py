@@ -11,7 +11,7 @@ from agent.decode.screen import FrameCounts
 from agent.model.events import FramesCounted, FramesLost
 from agent.model.reading import Quality, Reading
 from agent.profiles.schema import Profile
-from agent.profiles.watches import id_of
+from agent.profiles.watches import ids_of
 
 # Of one bus it is told so often at most; what is lost for want of room is told at once as well (`frames_lost`).
 TOLD_INTERVAL_S = 3600.0
@@ -35,7 +35,7 @@ class Accounting:
     """Counts since start. `refused` are the decoder's own, by the name of the message."""
 
     def __init__(self, profile: Profile, refused: Mapping[str, FrameCounts], chronicle: Chronicle) -> None:
-        self._names = {id_of(plan): plan.name for plan in profile.messages}
+        self._names = {number: plan.name for plan in profile.messages for number in ids_of(plan)}
         self._by_bus: dict[str, list[str]] = {bus.name: [] for bus in profile.buses}
         for plan in profile.messages:
             self._by_bus[plan.bus].append(plan.name)
