@@ -34,6 +34,8 @@ _WORDS: tuple[tuple[str, str, str], ...] = (
     ("IsLocked", "door_locked", "door_unlocked"),
     ("IsOpen", "door_opened", "door_closed"),
     ("Doors.IsAllClosed", "doors_closed", "doors_not_closed"),
+    ("IsAcRelayClosed", "ac_relay_closed", "ac_relay_opened"),
+    ("IsQuickChargeRelayClosed", "quick_charge_relay_closed", "quick_charge_relay_opened"),
     ("IsReadyToDrive", "ready", "not_ready"),
     ("IsDriveEnabled", "drive_enabled", "drive_disabled"),
     ("IsKeyInHolder", "key_in_holder", "key_taken"),

@@ -107,6 +107,7 @@ async def test_agent_at_work_is_well_and_says_what_it_has_heard(tmp_path: Path) 
         "can.body.listen_only": "unknown",
         "can.body.frames": "ok",
         "can.body.profile": "ok",
+        "can.body.health": "ok",
     }
     for name in ("configuration", "key.vehicle.key", "broker.name", "broker.connection", "broker.link", "store"):
         assert found[name]["verdict"] == "ok", found[name]

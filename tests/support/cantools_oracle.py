@@ -142,6 +142,14 @@ def check(plan: SignalPlan, reading: Reading, raw: float, value: float, factor: 
             assert is_below or is_above or abs(exact) > Fraction(1.7e308)
 
 
+_WAITING_FOR = frozenset({"settling", "jump", "condition_unknown", "condition_unmet"})
+
+
+def _may_wait(plan: SignalPlan, reason: str | None) -> bool:
+    """Whether a signal of this plan may have no value for that reason."""
+    return (plan.settle if reason in ("settling", "jump") else plan.condition) is not None
+
+
 def compare(vehicle: Vehicle, decoder: Decoder, plan: MessagePlan, payload: bytes, units: Mapping[str, float]) -> int:
     """Compare all wanted signals of one frame; the number of readings. `units` are factors by path, where chosen."""
     frame = Frame(plan.bus, plan.arbitration_id, payload, 1.0, plan.is_extended_id)
@@ -163,7 +171,10 @@ def compare_readings(
             continue
         assert (reading.unit, reading.message, reading.at_s) == (signal.unit, plan.name, frame.received_at_s)
         assert (reading.value is None) == (reading.quality is not Quality.OK) == (reading.reason is not None)
-        if signal.unit_choice is not None and signal.path not in units:
+        if reading.reason in _WAITING_FOR and _may_wait(signal, reading.reason):
+            # What else the frames before it said decides about these, which has tests of its own.
+            assert reading.quality is not Quality.OK
+        elif signal.unit_choice is not None and signal.path not in units:
             assert (reading.quality, reading.reason) == (Quality.UNKNOWN, "unit_unknown")
         else:
             factor = units.get(signal.path, signal.unit_factor)
