@@ -122,6 +122,7 @@ class BusInProcess:
         self.counts = FrameCounts()
         self.conflation = Conflation(())
         self.echoes = Echoes((), self.counts)
+        self.has_begun = asyncio.Event()
         self._car = car
         self._traffic = traffic
         self._on_frame = on_frame
@@ -129,6 +130,7 @@ class BusInProcess:
 
     async def run(self) -> None:
         self._on_state(BusState.UP, BusSign.LINK_UP)
+        self.has_begun.set()
         while True:
             self._step()
             await asyncio.sleep(IDLE_STEP_S if self._car.is_asleep else CAR_STEP_S)
