@@ -24,7 +24,8 @@ from agent.acting import Acting
 from agent.answers import Answers
 from agent.command.verify import KeyRecord
 from agent.commanding import Commanding
-from agent.config import Config, as_allowed
+from agent.ability import as_allowed
+from agent.config import Config
 from agent.ledger import Ledger
 from agent.link_watch import LinkWatch
 from agent.model.command import Action, Reason

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from agent.adapters.clock import unix_offset
 from agent.adapters.status_socket import read_status
-from agent.config import Config, sends_on
+from agent.ability import sends_on
+from agent.config import Config
 from agent.doctor.asking import NotAskedError
 from agent.doctor.checks.broker import AgentLink, check_allowed, check_connection, check_link, check_own_certificate
 from agent.doctor.checks.bus import BusFacts, HeardFacts, check_bus
