@@ -1,4 +1,4 @@
-"""What this installation can do of what its profile says: by the buses that only listen and the relays that are wired."""
+"""What this installation can do of what its profile says: by its buses that only listen and the relays it has."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ def as_allowed(profile: Profile, config: Config) -> Profile:
     without a relay, is unsupported, with the reason in words, and nothing of it is on the lists of what may be sent."""
     silent = {name for name, table in config.buses.items() if table.listen_only}
     words = {
-        action: why for action, recipe in profile.recipes.items() if (why := _why_not(recipe, silent, set(config.relays)))
+        action: why
+        for action, recipe in profile.recipes.items()
+        if (why := _why_not(recipe, silent, set(config.relays)))
     }
     recipes = {action: recipe for action, recipe in profile.recipes.items() if action not in words}
     kept = {pulse for recipe in recipes.values() for pulse in recipe.pulses}

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
-from agent.config_table import PowerTable
+from agent.config_table import PowerTable, RelayTable
 from agent.config_table import Table as _Table
 from agent.faults import Fault, shown, syntax_fault, toml_line
 from agent.model.command import Action
@@ -75,14 +75,6 @@ class BrokerTable(_Table):
     key_file: str | None = None
     keep_alive_s: int = Field(default=330, ge=5, le=1200)
     allow_unencrypted_network: bool = False
-
-
-class RelayTable(_Table):
-    """The GPIO line behind a line of the profile: `chip` is a device of the kernel, `offset` the line's number there."""
-
-    chip: str = Field(min_length=1)
-    offset: int = Field(ge=0, le=1023)
-    active_low: bool = False
 
 
 class CommandKeyTable(_Table):

@@ -1,4 +1,4 @@
-"""A profile's recipe as frames to send, rolling counter and checksum filled in, or pulses; rounds counted and spaced."""
+"""A profile's recipe as frames, rolling counter and checksum filled in, or as pulses; rounds counted and spaced."""
 
 from __future__ import annotations
 

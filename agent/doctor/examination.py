@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from agent.ability import sends_on
 from agent.adapters.clock import unix_offset
 from agent.adapters.status_socket import read_status
-from agent.ability import sends_on
 from agent.config import Config
 from agent.doctor.asking import NotAskedError
 from agent.doctor.checks.broker import AgentLink, check_allowed, check_connection, check_link, check_own_certificate

@@ -97,6 +97,16 @@ class Recipe:
         return self.frames or self.pulses
 
     @property
+    def confirmed_s_min(self) -> float:
+        """How long feedback has to show the asked state where several frames in a row are wanted.
+
+        Pulses are spaced so that it can do so before the button is pressed again: half of what a round leaves.
+        """
+        if not self.pulses:
+            return self.interval_s
+        return max(0.0, self.interval_s - sum(pulse.pulse_s + pulse.pause_s for pulse in self.pulses)) / 2
+
+    @property
     def answer_s_max(self) -> float:
         """How long it takes at most to hear that what was asked for is done, beyond what a frame takes."""
         return max((pulse.pulse_s + pulse.pause_s for pulse in self.pulses), default=0.0)

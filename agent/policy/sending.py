@@ -1,6 +1,7 @@
 """The first of two checks of what may be sent (SR-01): the engine's, by the profile's send list.
 
-The second is the adapter's own (CAN, relays), written without knowledge of this one, so that no single fault opens both.
+The second is the adapter's own, of CAN or of relays, written without knowledge of this one, so that no single fault
+opens both.
 """
 
 from __future__ import annotations

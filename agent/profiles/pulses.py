@@ -17,11 +17,7 @@ def compile_pulses(table: ActionTable, place: Place, lookup: Lookup) -> tuple[Pu
         told.add(place, "says nothing to do, or frames and pulses", "`frames`, or `pulses`")
     if not table.pulses:
         return ()
-    pulses = tuple(
-        Pulse(row.line, row.pulse_s, row.pause_s)
-        for row in table.pulses
-        for _ in range(row.times)
-    )
+    pulses = tuple(Pulse(row.line, row.pulse_s, row.pause_s) for row in table.pulses for _ in range(row.times))
     round_s = sum(pulse.pulse_s + pulse.pause_s for pulse in pulses)
     if round_s > table.interval_s * (1 + 1e-9):
         problem = f"the pulses and pauses of a round take {round_s:g} s, and a round begins every {table.interval_s} s"

@@ -9,8 +9,8 @@ from typing import get_args
 
 import pytest
 
-from agent.cli import load_profile
 from agent.ability import as_allowed
+from agent.cli import load_profile
 from agent.config import ACTIONS, ActionWord, ConditionWord, Config, check_against_profile, parse_config
 from agent.faults import Fault
 from agent.model.command import Condition
