@@ -31,7 +31,9 @@ def as_allowed(profile: Profile, config: Config) -> Profile:
 
 def sends_on(recipe: Recipe) -> set[str]:
     """Names of the buses that carrying out an action puts frames on: none, if pulses alone do it."""
-    return {frame.bus for frame in (*recipe.frames, *(recipe.wake.frames if recipe.wake is not None else ()))}
+    frames_on = recipe.bus if recipe.frames else None
+    woken = None if recipe.wake is None else recipe.wake.bus
+    return {bus for bus in (frames_on, woken) if bus is not None}
 
 
 def _why_not(recipe: Recipe, silent: set[str], relays: set[str]) -> str | None:

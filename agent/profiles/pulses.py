@@ -13,7 +13,9 @@ ROUNDS_MAX = 10
 def compile_pulses(table: ActionTable, place: Place, lookup: Lookup) -> tuple[Pulse, ...]:
     """The pulses of one round in their order, with all faults told in the look-up's findings."""
     told = lookup.findings
-    if bool(table.frames) == bool(table.pulses):
+    # One of them that was faulty is told, and was taken out.
+    is_told = any(told.is_settled((*place, key)) for key in ("frames", "pulses"))
+    if bool(table.frames) == bool(table.pulses) and not is_told:
         told.add(place, "says nothing to do, or frames and pulses", "`frames`, or `pulses`")
     if not table.pulses:
         return ()

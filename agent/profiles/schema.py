@@ -211,8 +211,9 @@ class DerivedPlan:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A vehicle. `send_list` and `pulse_list` are all that may ever be sent or pulsed; an action without a recipe cannot
-    be done on this car.
+    """A vehicle. `send_list` and `pulse_list` are all that may ever be sent or pulsed.
+
+    An action without a recipe cannot be done on this car.
 
     `unsupported` gives the reason in words for the actions the profile rules out.  `return_conditions` are what must be
     known to hold for a rental to end; without any the question is not answered.  An id that only carries what
