@@ -68,7 +68,9 @@ class Lifecycle:
 
         self._wake = WakeCall.of(recipe.wake, now_s if is_bus_asleep else None)
         # A lock unit still busy with another wish may ignore this one: go on asking until that is over.
-        extra_rounds = math.ceil(max(0.0, settled_at_s - now_s) / recipe.interval_s)
+        # Not so with a button: pressed oftener than its profile says, it may be taken for another wish.
+        extra_s = 0.0 if recipe.pulses else max(0.0, settled_at_s - now_s)
+        extra_rounds = math.ceil(extra_s / recipe.interval_s)
         self._acting = Repetition(recipe.round, recipe.repeats_max + extra_rounds, recipe.interval_s)
         self._unanswered: int | None = None
         self._may_have_left = False

@@ -50,6 +50,19 @@ def test_sleeping_car_is_woken_by_frames_before_its_button_is_pressed() -> None:
     assert pair.car.wake_frames_seen > 0
 
 
+def test_without_a_wake_up_what_must_be_known_refuses_while_the_car_sleeps_and_nothing_is_pressed_sr_06() -> None:
+    """Such a recipe asks no bus; an awake car is unlocked, and one whose values are gone is locked all the same."""
+    pair = awake(RelayPair(relay_profile(has_wake=False)))
+    assert asked(pair, Action.UNLOCK) == VERIFIED
+    pair.car.sleep(pair.now_s)
+    pair.run(60.0)
+    pair.pulses.clear()
+    assert asked(pair, Action.UNLOCK) == (Stage.REJECTED, Reason.PRECONDITION_STALE, Executed.NO)
+    assert (pair.pulses, pair.sent) == ([], [])
+    assert asked(pair, Action.LOCK) == VERIFIED
+    assert [pulse.line for pulse, _ in pair.pulses] == ["fob_lock"]
+
+
 def test_fob_that_does_nothing_is_never_verified_and_is_pressed_no_more_than_its_rounds_sr_04() -> None:
     pair = awake()
     pair.is_fob_dead = True
@@ -147,6 +160,7 @@ def test_newer_wish_takes_the_place_of_pulses_that_do_nothing() -> None:
     assert (first.stage, first.reason, first.executed) == (Stage.FAILED, Reason.SUPERSEDED, Executed.UNKNOWN)
     lines = [pulse.line for pulse, _ in pair.pulses]
     assert lines == sorted(lines, reverse=True)  # no unlock after the first lock
+    assert lines.count("fob_lock") <= 2, "no more than its rounds, though the other wish may still take effect"
 
 
 def test_late_command_presses_nothing_sr_03() -> None:

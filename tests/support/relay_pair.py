@@ -23,13 +23,16 @@ LINES = {name: RelayTable(chip="/dev/gpiochip0", offset=17 + number) for number,
 
 
 @cache
-def relay_profile(*, has_feedback: bool = True, times: int = 1) -> Profile:
+def relay_profile(*, has_feedback: bool = True, has_wake: bool = True, times: int = 1) -> Profile:
     """The demo car, its doors worked by pulses in place of frames."""
     text = (FOLDER / "profile.toml").read_text()
     for word, line in (("Unlock", "fob_unlock"), ("Lock", "fob_lock")):
         frames = f'frames = [ {{ bus = "body", message = "LockRequest", values = {{ Request = "{word}" }} }} ]\n'
         old = f"{frames}repeats_max = 10\ninterval_s = 0.1\n"
         assert text.count(old) == 1
+        if not has_wake:
+            old += 'wake = "body"\n'
+            assert old in text
         pulses = f'pulses = [ {{ line = "{line}", pulse_s = 0.3, pause_s = 0.2, times = {times} }} ]\n'
         text = text.replace(old, f"{pulses}repeats_max = 2\ninterval_s = {0.5 * times + 1.0}\n")
     if not has_feedback:

@@ -11,44 +11,11 @@ import pytest
 from agent.adapters.relays import CLOSED_S_LIMIT, PulseRefused, Relays
 from agent.model.command import Reason
 from agent.model.pulse import PULSE_S_MAX, Pulse
+from tests.support.relay_lines import Lines
 
 UNLOCK = Pulse("fob_unlock", 0.3, 0.2)
 LOCK = Pulse("fob_lock", 0.5, 0.1)
 LATER_S = 1e9
-
-
-class Lines:
-    """Notes what is done, with the time; fails where told to."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-        self.log: list[tuple[float, str]] = []
-        self.closed: set[str] = set()
-        self.failing: set[str] = set()
-
-    def _does(self, what: str) -> None:
-        self.log.append((round(self.now_s, 3), what))
-        if what.split()[0] in self.failing:
-            raise OSError(f"{what} failed")
-
-    def hold(self) -> None:
-        self._does("hold")
-
-    def close(self, line: str) -> None:
-        self._does(f"close {line}")
-        self.closed.add(line)
-        assert len(self.closed) == 1
-
-    def open_all(self) -> None:
-        self._does("open_all")
-        self.closed.clear()
-
-    def release(self) -> None:
-        self._does("release")
-        self.closed.clear()
-
-    def wait(self, seconds: float) -> None:
-        self.now_s += seconds
 
 
 def relays(lines: Lines) -> Relays:
