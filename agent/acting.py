@@ -25,7 +25,7 @@ from agent.model.records import Done, Intent
 from agent.pending import Pending
 from agent.policy.happenings import Asked
 from agent.policy.permits import permit
-from agent.policy.sending import is_on_send_list
+from agent.policy.sending import may_be_asked
 from agent.profiles.schema import Profile
 from agent.profiles.watches import attended
 from agent.returning import Returning
@@ -59,7 +59,7 @@ class Running:
     """The command under way; `is_durable` once its intent is; `untold` are stages reached and not yet published."""
 
     command: Command
-    bus: str
+    bus: str | None
     lifecycle: Lifecycle
     intent_token: int
     is_durable: bool = False
@@ -143,7 +143,7 @@ class Acting:
             recipe,
             now_s=now_s,
             session_started_s=self._session.started_s,
-            is_bus_asleep=self._telemetry.is_asleep(recipe.bus, now_s),
+            is_bus_asleep=recipe.bus is not None and self._telemetry.is_asleep(recipe.bus, now_s),
             permits=permits,
             tokens=self._frame_tokens,
             settled_at_s=self._settled_at_s(command.action),
@@ -155,7 +155,7 @@ class Acting:
             command=Action(command.action).name.lower(),
             cid=command.cid.hex(),
             operator=command.operator,
-            bus=self._telemetry.state_of(recipe.bus).value,
+            bus=None if recipe.bus is None else self._telemetry.state_of(recipe.bus).value,
         )
 
     def frame_heard(self, frame: Frame, readings: tuple[Reading, ...], now_s: float) -> None:
@@ -251,10 +251,10 @@ class Acting:
             match step:
                 case Send(frame, token, not_after_s):
                     # SR-01, first place: the adapter checks again, against a list of its own.
-                    if is_on_send_list(frame, self._profile.send_list):
+                    if may_be_asked(frame, self._profile.send_list, self._profile.pulse_list):
                         self._pending.send(frame, token, min(not_after_s, now_s + SEND_WITHIN_S))
                     else:
-                        self._pending.log(Level.ERROR, "frame_not_on_send_list", bus=frame.bus, id=frame.arbitration_id)
+                        self._pending.log(Level.ERROR, "not_on_send_list", asked=repr(frame))
                         self.frame_not_sent(token, Reason.INTERNAL, now_s)
                 case Progress(stage):
                     running.untold.append(stage)

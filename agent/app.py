@@ -27,6 +27,7 @@ from agent.model.effects import (
     Notify,
     Persist,
     Publish,
+    PulseRelay,
     Reconnect,
     RequestPowerOff,
     SendFrame,
@@ -34,16 +35,7 @@ from agent.model.effects import (
     Subscribe,
     WatchAfresh,
 )
-from agent.model.events import (
-    ClockSet,
-    Delivery,
-    Fetched,
-    LinkEvent,
-    Published,
-    StopAsked,
-    Stored,
-    StoreFailed,
-)
+from agent.model.events import ClockSet, Delivery, Fetched, LinkEvent, Published, StopAsked, Stored, StoreFailed
 from agent.model.frame import Frame
 from agent.model.records import OutboxStored
 from agent.power_off import PowerOff
@@ -57,6 +49,8 @@ from agent.wiring import (
     can_buses,
     frames_counted,
     installed_trust,
+    pulse_relay,
+    relays,
     send_frame,
     subscriptions,
 )
@@ -114,6 +108,7 @@ class App:
             # A command is judged by every frame, from its intent to its result.
             may_conflate=lambda: not self._engine.is_commanding,
         )
+        self._relays = relays(config, profile)
         recovered = self._stores.open()
         try:
             trust = installed_trust(config, recovered, directory)
@@ -263,6 +258,9 @@ class App:
                 self._link(Fetched(token, await self._fetched(sequences)))
             case SendFrame():
                 self._link(send_frame(self._buses, effect, self._engine.may_send, on_echo=self._link))
+            case PulseRelay():
+                # Nothing else is done meanwhile, so that no two lines are closed at once: at most 3 s.
+                self._link(await pulse_relay(self._relays, effect, self._engine.may_send))
             case Attend(messages):
                 for bus in self._buses.values():
                     bus.attend(messages)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from agent.ability import sends_on
 from agent.acting import Acting
 from agent.answers import Answers
 from agent.command.envelope import MessageKind, Ping
@@ -22,7 +23,6 @@ from agent.command.replay import (
 )
 from agent.command.trust import BundleRefusal, DocumentKind
 from agent.command.verify import Dropped, KeyRecord, authorise, verify
-from agent.config import sends_on
 from agent.ledger import Key, Ledger, Rejection
 from agent.link_watch import LinkProblem, LinkWatch
 from agent.model.command import STATE_REASONS, Action, Command, ConditionAnswer, Executed, Outcome, Reason, Stage
@@ -203,7 +203,7 @@ class Commanding:
             state, shown = self._telemetry.state_of(bus), self._telemetry.shown_by(bus)
             if (reason := permit_bus(recipe.action, state, shown)) is not None:
                 return reason, ()
-        if self._telemetry.is_asleep(recipe.bus, now_s):
+        if recipe.bus is not None and self._telemetry.is_asleep(recipe.bus, now_s):
             if recipe.wake is None:
                 return Reason.BUS_ASLEEP, ()
             return permit_asleep(recipe.preconditions, read)

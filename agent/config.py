@@ -6,19 +6,17 @@ Paths stay text here; the edge reads them relative to the folder of the configur
 from __future__ import annotations
 
 import tomllib
-from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
-from agent.config_table import PowerTable
+from agent.config_table import PowerTable, RelayTable
 from agent.config_table import Table as _Table
 from agent.faults import Fault, shown, syntax_fault, toml_line
 from agent.model.command import Action
-from agent.model.recipe import Recipe
 from agent.model.use import Pace, VehicleUse
-from agent.profiles.findings import Findings
+from agent.profiles.findings import Findings, expected_of
 from agent.profiles.schema import Profile
 
 HexCar = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
@@ -185,6 +183,7 @@ class Config(_Table):
 
     car: CarTable
     buses: dict[str, BusTable] = Field(min_length=1)
+    relays: dict[str, RelayTable] = Field(default={}, max_length=16)
     broker: BrokerTable
     trust: TrustTable | None = None
     operators: list[OperatorTable] = Field(default=[], max_length=16)
@@ -237,30 +236,20 @@ def check_against_profile(config: Config, profile: Profile, text: str, *, source
         for name in config.buses
         if name not in names
     ]
+    # A line without a relay here is no fault: its actions are unsupported, as of a car that is wired later.
+    lines = {pulse.line for pulse in profile.pulse_list}
+    faults += [
+        Fault(
+            source,
+            f"relays.{name}",
+            toml_line(text, ("relays", name)),
+            f"the profile {profile.name} pulses no line {name!r}",
+            expected_of(lines, name),
+        )
+        for name in config.relays
+        if name not in lines
+    ]
     return faults
-
-
-def as_allowed(profile: Profile, config: Config) -> Profile:
-    """The profile without what its buses' links may not do: an action that sends on a bus that only listens is
-    unsupported, with the reason in words, and none of its frames is on the send list."""
-    silent = {name for name, table in config.buses.items() if table.listen_only}
-    barred = {action: buses for action, recipe in profile.recipes.items() if (buses := sends_on(recipe) & silent)}
-    words = {
-        action: f"listen only: agent.toml has buses.{min(buses)}.listen_only = true; "
-        "carshare-agent doctor says when sending may be allowed"
-        for action, buses in barred.items()
-    }
-    return replace(
-        profile,
-        recipes={action: recipe for action, recipe in profile.recipes.items() if action not in barred},
-        unsupported={**profile.unsupported, **words},
-        send_list=tuple(rule for rule in profile.send_list if rule.bus not in silent),
-    )
-
-
-def sends_on(recipe: Recipe) -> set[str]:
-    """Names of the buses that carrying out an action puts frames on."""
-    return {recipe.bus} if recipe.wake is None else {recipe.bus, recipe.wake.bus}
 
 
 def _cross_checks(config: Config, findings: Findings) -> None:
@@ -292,6 +281,10 @@ def _cross_checks(config: Config, findings: Findings) -> None:
                     (*where, "not_after_unix_s"), "ends before it begins", "not_after_unix_s >= not_before_unix_s"
                 )
     _check_end_of_rental(config, findings)
+    lines: dict[tuple[str, int], str] = {}
+    for name, relay in config.relays.items():
+        if (other := lines.setdefault((relay.chip, relay.offset), name)) != name:
+            findings.add(("relays", name, "offset"), f"the line of relays.{other} too", "one line a relay")
     if config.trust is not None and config.operators:
         findings.add(("operators",), "stands beside [trust]", "one of the two: the trust bundle has the operators")
     elif config.trust is None and not config.operators:

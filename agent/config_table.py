@@ -35,3 +35,11 @@ class PowerTable(Table):
         for (above, above_v), (name, volts) in pairwise(descent.items()):
             if volts >= above_v:
                 yield name, f"{volts:g} V is not below {above} = {above_v:g}"
+
+
+class RelayTable(Table):
+    """The GPIO line behind a line of the profile: `chip` is the kernel's device, `offset` the line's number there."""
+
+    chip: str = Field(min_length=1)
+    offset: int = Field(ge=0, le=1023)
+    active_low: bool = False

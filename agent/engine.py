@@ -20,11 +20,12 @@ from collections.abc import Iterable, Mapping
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.ability import as_allowed
 from agent.acting import Acting
 from agent.answers import Answers
 from agent.command.verify import KeyRecord
 from agent.commanding import Commanding
-from agent.config import Config, as_allowed
+from agent.config import Config
 from agent.ledger import Ledger
 from agent.link_watch import LinkWatch
 from agent.model.command import Action, Reason
@@ -80,9 +81,8 @@ class Engine:
         trust: Beginning | None = None,
         failed_starts: int = 0,
     ) -> None:
-        """`keys` are those pinned by hand; with a trust bundle there are none, and `trust` has them.
-
-        `failed_starts` is how often the supervisor had started the agent in vain before, if that is to be told.
+        """`keys` are those pinned by hand; with a trust bundle there are none, and `trust` has them. `failed_starts` is
+        how often the supervisor had started the agent in vain before, if that is to be told.
         """
         profile = as_allowed(profile, config)
         self._pending = Pending(recovered.sequence_next)

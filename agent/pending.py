@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from agent.model.effects import Acknowledge, Effect, Fetch, Level, Log, Persist, Publish, SendFrame
+from agent.model.effects import Acknowledge, Effect, Fetch, Level, Log, Persist, Publish, PulseRelay, SendFrame
 from agent.model.frame import Frame
+from agent.model.pulse import Pulse
 from agent.model.records import Record, SequenceReserved
 
 # Numbers reserved at once: one synced write in so many records, and at most so many unused after a power cut.
@@ -48,8 +49,9 @@ class Pending:
         self._effects.append(Fetch(sequences, self._next_token()))
         return self._token
 
-    def send(self, frame: Frame, token: int, not_after_s: float) -> None:
-        self._effects.append(SendFrame(frame, token, not_after_s))
+    def send(self, asked: Frame | Pulse, token: int, not_after_s: float) -> None:
+        effect = PulseRelay if isinstance(asked, Pulse) else SendFrame
+        self._effects.append(effect(asked, token, not_after_s))  # type: ignore[arg-type]
 
     def publish(self, topic: str, payload: bytes, *, is_retained: bool = False, expiry_s: int | None = None) -> None:
         """Queue a publication whose fate is of no further interest: it is sent again by other means if lost."""

@@ -20,9 +20,10 @@ from agent.adapters.can_sending import FrameRefused
 from agent.adapters.clock import boot_s
 from agent.adapters.files import key_path, read_document
 from agent.adapters.journal import write_log
+from agent.adapters.relays import PulseRefused, Relays
 from agent.errors import ConfigurationError
 from agent.model.command import Reason
-from agent.model.effects import Level, Log, SendFrame
+from agent.model.effects import Level, Log, PulseRelay, SendFrame
 from agent.model.events import BusChanged, BusLooked, FrameEchoed, FrameNotSent, FramesCounted, FrameSent
 from agent.model.reception import MessageId
 from agent.profiles.watches import watches
@@ -157,6 +158,44 @@ def send_frame(
     except FrameRefused as refusal:
         return FrameNotSent(effect.token, refusal.reason)
     return FrameSent(effect.token, at_s, bus.echoes.are_due)
+
+
+def relays(config: Config, profile: Profile) -> Relays | None:
+    """The relays of the configuration, each held open from now on; None without any.
+
+    A line that cannot be had is told, and asked for again before each pulse. ConfigurationError without libgpiod 2.
+    """
+    if not config.relays:
+        return None
+    try:
+        from agent.adapters.gpio_lines import GpioLines, LinePlace
+    except ImportError as error:
+        raise ConfigurationError(
+            f"agent.toml has [relays], and there is no libgpiod 2 for Python here ({error}); "
+            "install carshare-agent[relay], or Debian 13's python3-libgpiod"
+        ) from error
+    lines = GpioLines(
+        {name: LinePlace(table.chip, table.offset, table.active_low) for name, table in config.relays.items()}
+    )
+    try:
+        lines.hold()
+    except OSError as error:
+        write_log(Log(Level.ERROR, "relays_not_held", {"error": str(error)}))
+    return Relays([pulse for pulse in profile.pulse_list if pulse.line in config.relays], lines)
+
+
+async def pulse_relay(
+    relays: Relays | None, effect: PulseRelay, may_send: Callable[[int, float], bool]
+) -> FrameSent | FrameNotSent:
+    """Carry a pulse out, if `may_send` its token still at that moment. A relay gives nothing back: no echo is due."""
+    if relays is None:
+        return FrameNotSent(effect.token, Reason.INTERNAL)
+    try:
+        at_s = await relays.pulse(effect.pulse, effect.not_after_s, lambda: may_send(effect.token, boot_s()))
+    except PulseRefused as refusal:
+        write_log(Log(Level.WARNING, "pulse_refused", {"reason": refusal.reason.name.lower(), "detail": str(refusal)}))
+        return FrameNotSent(effect.token, refusal.reason)
+    return FrameSent(effect.token, at_s)
 
 
 def conflatable(profile: Profile) -> tuple[MessagePlan, ...]:

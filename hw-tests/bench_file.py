@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.bench.vehicle import DEMO
+from agent.config_table import RelayTable
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -38,6 +39,7 @@ class Ports(_Table):
     power: Literal["manual", "none"] = "none"
     bus_fault: Literal["error_frame", "manual", "none"] = "none"
     link: Literal["broker", "manual", "none"] = "none"
+    relay_watcher: Literal["manual", "none"] = "none"
 
 
 class Bench(_Table):
@@ -51,6 +53,7 @@ class Bench(_Table):
     agent: Channel
     peer: Channel | None = None
     ports: Ports = Ports()
+    relays: dict[str, RelayTable] = {}
     profile: str = DEMO
     bitrate_bps: int = Field(default=500_000, gt=0)
     bitrates_bps: list[int] = []

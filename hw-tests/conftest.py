@@ -28,8 +28,8 @@ from tests.support.process import Process, path
 
 from bench_file import Bench, BenchFileError, Channel, read_bench
 from devices import AdapterPeer, BrokerLink, ErrorFrames, VirtualIgnition, VirtualLock
-from manual import ManualBusFault, ManualIgnition, ManualLink, ManualLockSensor, ManualPower, Person
-from ports import BusFault, BusPeer, Ignition, Link, LockSensor, Power
+from manual import ManualBusFault, ManualIgnition, ManualLink, ManualLockSensor, ManualPower, ManualRelayWatcher, Person
+from ports import BusFault, BusPeer, Ignition, Link, LockSensor, Power, RelayWatcher
 from report import OVERRUNS, Result, losses, write
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -201,6 +201,13 @@ def link(bench: Bench, broker: Mosquitto, person: Person) -> Link:
     if bench.ports.link == "none":
         lacks("link", bench)
     return BrokerLink(broker) if bench.ports.link == "broker" else ManualLink(person)
+
+
+@pytest.fixture
+def relay_watcher(bench: Bench, person: Person) -> RelayWatcher:
+    if bench.ports.relay_watcher == "none" or not bench.relays:
+        lacks("relay_watcher", bench)
+    return ManualRelayWatcher(person)
 
 
 # --- the agent on it ---------------------------------------------------------------------------------------------

@@ -87,3 +87,15 @@ class ManualLink:
 
     def up(self) -> None:
         self._person.does("Put the antenna back")
+
+
+class ManualRelayWatcher:
+    def __init__(self, person: Person) -> None:
+        self._person = person
+
+    def is_closed(self, name: str) -> bool:
+        return self._person.ask(f"Is relay {name} closed now (y/n)?") == "y"
+
+    def closed_alone(self, name: str, seconds: float) -> bool:
+        question = f"Did relay {name} close once, for about {seconds:g} s, and no other relay (y/n)?"
+        return self._person.ask(question) == "y"

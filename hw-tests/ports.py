@@ -60,6 +60,16 @@ class BusFault(Protocol):
         """Mend it."""
 
 
+class RelayWatcher(Protocol):
+    """What tells how a relay stands, not by the line that drives it."""
+
+    def is_closed(self, name: str) -> bool:
+        """How it stands now."""
+
+    def closed_alone(self, name: str, seconds: float) -> bool:
+        """Whether it closed once for about so long when it was pulsed last, and no other did."""
+
+
 class Link(Protocol):
     """The way to the broker."""
 

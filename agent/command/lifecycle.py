@@ -24,6 +24,7 @@ from agent.command.recipe import Repetition
 from agent.command.wake import WakeCall
 from agent.model.command import Command, Executed, Outcome, Reason, Stage
 from agent.model.frame import Frame
+from agent.model.pulse import Pulse
 from agent.model.reading import Quality, Reading
 from agent.model.recipe import Recipe
 
@@ -37,8 +38,9 @@ class Lifecycle:
 
     All times are boot time; `session_started_s` is when session milliseconds began.  `permits` must know a reading
     before `readings` is called with it.  `tokens` numbers the frames asked for: one iterator for all commands keeps
-    a late answer from being taken for another's.  At most one frame is unanswered at a time, and after `Finish`
-    everything is ignored.  Raises ValueError for a recipe without frames, or without a wake-up for a sleeping bus.
+    a late answer from being taken for another's.  At most one frame (or pulse: the same but for its way to the car)
+    is unanswered at a time, and after `Finish` everything is ignored.  Raises ValueError for a recipe that asks for
+    nothing, or without a wake-up for a sleeping bus.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class Lifecycle:
         settled_at_s: float = -math.inf,
     ) -> None:
         wake = recipe.wake
-        if not recipe.frames or (is_bus_asleep and (wake is None or not wake.frames)):
+        if not recipe.round or (is_bus_asleep and (wake is None or not wake.frames)):
             raise ValueError(f"nothing to send for action {recipe.action.name}, or nothing to wake bus {recipe.bus}")
         self.command = command
         self.deadline_s = session_started_s + command.deadline_ms / 1000
@@ -66,8 +68,10 @@ class Lifecycle:
 
         self._wake = WakeCall.of(recipe.wake, now_s if is_bus_asleep else None)
         # A lock unit still busy with another wish may ignore this one: go on asking until that is over.
-        extra_rounds = math.ceil(max(0.0, settled_at_s - now_s) / recipe.interval_s)
-        self._acting = Repetition(recipe.frames, recipe.repeats_max + extra_rounds, recipe.interval_s)
+        # Not so with a button: pressed oftener than its profile says, it may be taken for another wish.
+        extra_s = 0.0 if recipe.pulses else max(0.0, settled_at_s - now_s)
+        extra_rounds = math.ceil(extra_s / recipe.interval_s)
+        self._acting = Repetition(recipe.round, recipe.repeats_max + extra_rounds, recipe.interval_s)
         self._unanswered: int | None = None
         self._may_have_left = False
         self._watch = Proof(recipe, settled_at_s=settled_at_s)
@@ -304,7 +308,7 @@ class Lifecycle:
         evidence = evidence_of((*self._watch.readings(), *self._used), now_s)
         return (Finish(Outcome(stage, reason, executed, evidence)),)
 
-    def _send(self, frame: Frame) -> Send:
+    def _send(self, frame: Frame | Pulse) -> Send:
         self._unanswered = next(self._tokens)
         return Send(frame, self._unanswered, self.deadline_s)
 
@@ -323,4 +327,4 @@ class Lifecycle:
 
     @property
     def _gives_up_at_s(self) -> float:
-        return self.deadline_s + self._recipe.feedback_window_s + SEND_ANSWER_S_MAX
+        return self.deadline_s + self._recipe.feedback_window_s + self._recipe.answer_s_max + SEND_ANSWER_S_MAX

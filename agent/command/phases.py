@@ -9,6 +9,7 @@ from typing import Final
 
 from agent.model.command import Outcome, Reason, Stage
 from agent.model.frame import Frame
+from agent.model.pulse import Pulse
 from agent.model.reading import Reading
 
 
@@ -53,9 +54,10 @@ TRANSITIONS: Final[Mapping[tuple[Phase, Signal], Phase]] = {
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Put `frame` on its bus, not after `not_after_s`; to be answered by `frame_sent` or `frame_not_sent`."""
+    """Put `frame` on its bus (a pulse: on its relay), not after `not_after_s`; to be answered by `frame_sent` or
+    `frame_not_sent`."""
 
-    frame: Frame
+    frame: Frame | Pulse
     token: int
     not_after_s: float
 

@@ -17,7 +17,7 @@ class Proof(FeedbackWatch):
         super().__init__(
             recipe.feedback,
             window_s=recipe.feedback_window_s,
-            run_s_min=recipe.interval_s,
+            run_s_min=recipe.confirmed_s_min,
             settled_at_s=settled_at_s,
         )
         self.frames = SentFrames()

@@ -1,4 +1,4 @@
-"""A profile's recipe as frames to send: rolling counter and checksum filled in, rounds counted and spaced."""
+"""A profile's recipe as frames, rolling counter and checksum filled in, or as pulses; rounds counted and spaced."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from agent.model.frame import Frame
+from agent.model.pulse import Pulse
 from agent.model.recipe import FrameTemplate
 
 
@@ -28,12 +29,12 @@ def fill(template: FrameTemplate, counter: int) -> Frame:
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """Rounds of the same frames: all of them in order each time, `interval_s` from one start to the next.
+    """Rounds of the same frames or pulses: all in order each time, `interval_s` from one start to the next.
 
-    It ends by itself after `rounds_max` rounds, so at most `rounds_max × len(frames)` frames are ever asked for.
+    It ends by itself after `rounds_max` rounds, so at most `rounds_max × len(frames)` are ever asked for.
     """
 
-    frames: tuple[FrameTemplate, ...]
+    frames: tuple[FrameTemplate | Pulse, ...]
     rounds_max: int
     interval_s: float
     rounds: int = 0
@@ -58,17 +59,27 @@ class Repetition:
         """Whether the next frame may be asked for now."""
         return not self.is_over and (self.is_within_round or now_s >= self.due_s)
 
-    def next_frame(self, now_s: float) -> tuple[Frame, Repetition]:
-        """The next frame, and the repetition after it. The rolling counter grows with each frame of the same id."""
+    def next_frame(self, now_s: float) -> tuple[Frame | Pulse, Repetition]:
+        """The next of the round, and the repetition after it. The rolling counter grows with each frame of an id."""
         if self.is_over:
             raise ValueError("no round left")
         rounds, round_at_s = (self.rounds, self.round_at_s) if self.is_within_round else (self.rounds + 1, now_s)
-        ids = [(template.bus, template.arbitration_id, template.is_extended_id) for template in self.frames]
+        own_template = self.frames[self.position]
+        after = replace(self, rounds=rounds, position=(self.position + 1) % len(self.frames), round_at_s=round_at_s)
+        if isinstance(own_template, Pulse):
+            return own_template, after
+        ids = [_id_of(template) for template in self.frames]
         own = ids[self.position]
         counter = (rounds - 1) * Counter(ids)[own] + ids[: self.position].count(own)
-        after = replace(self, rounds=rounds, position=(self.position + 1) % len(self.frames), round_at_s=round_at_s)
-        return fill(self.frames[self.position], counter), after
+        return fill(own_template, counter), after
 
     def abandon_round(self) -> Repetition:
         """The round is broken off (a frame of it did not leave); what was asked for stays counted."""
         return replace(self, position=0)
+
+
+def _id_of(template: FrameTemplate | Pulse) -> tuple[str, int, bool] | None:
+    """Which counter a template goes by; a pulse has none."""
+    if isinstance(template, Pulse):
+        return None
+    return template.bus, template.arbitration_id, template.is_extended_id

@@ -9,20 +9,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from agent.ability import sends_on
 from agent.adapters.clock import unix_offset
 from agent.adapters.status_socket import read_status
-from agent.config import Config, sends_on
+from agent.config import Config
 from agent.doctor.asking import NotAskedError
 from agent.doctor.checks.broker import AgentLink, check_allowed, check_connection, check_link, check_own_certificate
 from agent.doctor.checks.bus import BusFacts, HeardFacts, check_bus
 from agent.doctor.checks.finding import Finding, fault, ok, unknown
 from agent.doctor.checks.health import HealthFacts, check_health
 from agent.doctor.checks.machine import check_clock, check_hardware_watchdog, check_store, check_supply
+from agent.doctor.checks.relays import check_relays
 from agent.doctor.checks.unit import KeyFacts, check_key, check_unit
 from agent.doctor.configured import Configured, Load
 from agent.doctor.connection import broker_facts, certificate_facts
 from agent.doctor.links import link_facts
 from agent.doctor.listening import heard_facts, listen
+from agent.doctor.relays import line_facts, outputs_persist
 from agent.doctor.system import (
     SEALED,
     allow_list,
@@ -70,6 +73,7 @@ def examine(path: Path, load: Load, *, listen_s: float) -> Iterator[Finding]:
     examined = _Examined(config, configured.profile, path.parent, unit)
     yield from _attempt("key", examined.keys)
     yield from _attempt("can", lambda: examined.buses(listen_s))
+    yield from _attempt("relays", examined.relays)
     yield from _attempt("broker", examined.broker)
     yield from _attempt("car.certificate", examined.own_certificate)
     yield from _attempt("broker.link", lambda: [check_link(examined.link())])
@@ -117,6 +121,11 @@ class _Examined:
             if bus.name in tables:
                 yield from check_bus(self._bus_facts(profile, bus, heard.get(bus.name), self._told(bus.name)))
                 yield check_health(bus.name, self._health(bus.name))
+
+    def relays(self) -> Iterator[Finding]:
+        wanted = {} if self._profile is None else dict.fromkeys(pulse.line for pulse in self._profile.pulse_list)
+        lines = {name: line_facts(table) for name, table in self._config.relays.items()}
+        yield from check_relays(list(wanted), lines, persistent=outputs_persist())
 
     def broker(self) -> Iterator[Finding]:
         facts = broker_facts(self._config.broker, self._directory)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from agent.model.frame import Frame
+from agent.model.pulse import Pulse
 from agent.model.reception import MessageId
 from agent.model.records import Record
 
@@ -16,6 +17,18 @@ class SendFrame:
     """Put `frame` on its bus, but not after `not_after_s` (boot time). Answered by `FrameSent` or `FrameNotSent`."""
 
     frame: Frame
+    token: int
+    not_after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PulseRelay:
+    """Close and open a relay, but do not close it after `not_after_s` (boot time).
+
+    Answered as a frame is, once the line is open again and its pause is over: `FrameSent` or `FrameNotSent`.
+    """
+
+    pulse: Pulse
     token: int
     not_after_s: float
 
@@ -130,6 +143,7 @@ class Stop:
 
 Effect = (
     SendFrame
+    | PulseRelay
     | Attend
     | WatchAfresh
     | Publish

@@ -1,4 +1,4 @@
-"""What a profile says about acting on a car: frames, wake-up, preconditions, feedback."""
+"""What a profile says about acting on a car: frames or pulses, wake-up, preconditions, feedback."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agent.model.command import Action, Condition, Reason
 from agent.model.frame import BitField
+from agent.model.pulse import Pulse
 from agent.model.reading import Value
 
 
@@ -74,10 +75,13 @@ class WakeUp:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How one action is carried out on one car by CAN."""
+    """How one action is carried out on one car: by frames, or by pulses of relays.
+
+    `bus` is where the car is to be awake: that of the frames, or of the wake-up. Pulses without a wake-up have none.
+    """
 
     action: Action
-    bus: str
+    bus: str | None
     frames: tuple[FrameTemplate, ...]
     repeats_max: int
     interval_s: float
@@ -85,3 +89,24 @@ class Recipe:
     feedback_window_s: float
     preconditions: tuple[Precondition, ...]
     wake: WakeUp | None
+    pulses: tuple[Pulse, ...] = ()
+
+    @property
+    def round(self) -> tuple[FrameTemplate | Pulse, ...]:
+        """What one round asks for, in its order."""
+        return self.frames or self.pulses
+
+    @property
+    def confirmed_s_min(self) -> float:
+        """How long feedback has to show the asked state where several frames in a row are wanted.
+
+        Pulses are spaced so that it can do so before the button is pressed again: half of what a round leaves.
+        """
+        if not self.pulses:
+            return self.interval_s
+        return max(0.0, self.interval_s - sum(pulse.pulse_s + pulse.pause_s for pulse in self.pulses)) / 2
+
+    @property
+    def answer_s_max(self) -> float:
+        """How long it takes at most to hear that what was asked for is done, beyond what a frame takes."""
+        return max((pulse.pulse_s + pulse.pause_s for pulse in self.pulses), default=0.0)

@@ -1,6 +1,7 @@
 """The first of two checks of what may be sent (SR-01): the engine's, by the profile's send list.
 
-The second is the CAN adapter's own, written without knowledge of this one, so that no single fault opens both.
+The second is the adapter's own, of CAN or of relays, written without knowledge of this one, so that no single fault
+opens both.
 """
 
 from __future__ import annotations
@@ -8,6 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from agent.model.frame import Frame, SendRule
+from agent.model.pulse import Pulse
+
+
+def may_be_asked(asked: Frame | Pulse, rules: Iterable[SendRule], pulses: Iterable[Pulse]) -> bool:
+    """Whether exactly this frame, or exactly this pulse with its line and its times, is on the profile's send list."""
+    return asked in pulses if isinstance(asked, Pulse) else is_on_send_list(asked, rules)
 
 
 def is_on_send_list(frame: Frame, rules: Iterable[SendRule]) -> bool:

@@ -24,6 +24,7 @@ def assemble(tables: ProfileTable, rules: Rules, messages: Sequence[MessagePlan]
         messages=tuple(messages),
         recipes=actions.recipes,
         send_list=actions.send_list,
+        pulse_list=actions.pulse_list,
         unsupported=actions.unsupported,
         return_conditions=actions.return_conditions,
         derived=derived,

@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 
 from agent.model.command import STATE_REASONS, Action, Condition, Reason
 from agent.model.frame import SendRule
+from agent.model.pulse import Pulse
 from agent.model.reading import Value
 from agent.model.recipe import Feedback, FrameTemplate, Precondition, Recipe, WakeUp
 from agent.profiles.findings import expected_of
 from agent.profiles.lookup import Lookup, Place
 from agent.profiles.message_rules import Rules
+from agent.profiles.pulses import compile_pulses
 from agent.profiles.schema import DerivedPlan, MessagePlan, SignalPlan
 from agent.profiles.signals import NUMBERS, fits_datatype
 from agent.profiles.toml_model import (
@@ -57,6 +59,7 @@ class Actions:
 
     recipes: Mapping[Action, Recipe]
     send_list: tuple[SendRule, ...]
+    pulse_list: tuple[Pulse, ...]
     unsupported: Mapping[Action, str]
     return_conditions: tuple[Precondition, ...]
 
@@ -82,6 +85,7 @@ def compile_actions(
         if table is None:
             continue
         frames = _frames(table.frames, None, rules, lookup, ("actions", word))
+        pulses = compile_pulses(table, ("actions", word), lookup)
         feedback = tuple(
             conditions.feedback(row, ("actions", word, "feedback", index)) for index, row in enumerate(table.feedback)
         )
@@ -90,24 +94,27 @@ def compile_actions(
             for index, row in enumerate(table.preconditions)
         )
         _check_action(word, table, frames, wake_ups, tables, lookup)
-        if action is None or not frames:
+        if action is None or not (frames or pulses):
             continue
+        wake = wake_ups.get(table.wake) if table.wake is not None else None
         recipes[action] = Recipe(
             action=action,
-            bus=frames[0].bus,
+            bus=frames[0].bus if frames else wake.bus if wake is not None else None,
             frames=frames,
             repeats_max=table.repeats_max,
             interval_s=table.interval_s,
             feedback=feedback,
             feedback_window_s=table.feedback_window_s or 0.0,
             preconditions=preconditions,
-            wake=wake_ups.get(table.wake) if table.wake is not None else None,
+            wake=wake,
+            pulses=pulses,
         )
     templates = [frame for wake in wake_ups.values() for frame in wake.frames]
     templates += [frame for recipe in recipes.values() for frame in recipe.frames]
     return Actions(
         recipes=recipes,
         send_list=tuple(dict.fromkeys(_send_rule(template) for template in templates)),
+        pulse_list=tuple(dict.fromkeys(pulse for recipe in recipes.values() for pulse in recipe.pulses)),
         unsupported=_unsupported(tables, lookup),
         return_conditions=_return_conditions(tables, conditions, lookup),
     )

@@ -9,6 +9,7 @@ from enum import StrEnum
 from agent.model.clause import Clause
 from agent.model.command import Action
 from agent.model.frame import BitField, SendRule
+from agent.model.pulse import Pulse
 from agent.model.reading import Value
 from agent.model.recipe import ChecksumField, Precondition, Recipe
 from agent.model.use import Pace, VehicleUse
@@ -210,7 +211,9 @@ class DerivedPlan:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A vehicle. `send_list` is all that may ever be sent; an action without a recipe cannot be done on this car.
+    """A vehicle. `send_list` and `pulse_list` are all that may ever be sent or pulsed.
+
+    An action without a recipe cannot be done on this car.
 
     `unsupported` gives the reason in words for the actions the profile rules out.  `return_conditions` are what must be
     known to hold for a rental to end; without any the question is not answered.  An id that only carries what
@@ -226,6 +229,7 @@ class Profile:
     send_list: tuple[SendRule, ...]
     unsupported: Mapping[Action, str]
     return_conditions: tuple[Precondition, ...] = ()
+    pulse_list: tuple[Pulse, ...] = ()
     derived: tuple[DerivedPlan, ...] = ()
 
     @property

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from agent.model.pulse import PAUSE_S_MAX, PAUSE_S_MIN, PULSE_S_MAX, PULSE_S_MIN
 from agent.profiles.schema import EVENTS_PER_HOUR_MAX
 
 DATABASE_FILES_MAX = 32
@@ -137,6 +138,15 @@ class FrameTable(_Table):
     values: dict[str, Scalar] = {}
 
 
+class PulseTable(_Table):
+    """`times`: a lock that opens one door at the first press and all at the second wants two."""
+
+    line: Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=64)]
+    pulse_s: float = Field(ge=PULSE_S_MIN, le=PULSE_S_MAX)
+    pause_s: float = Field(ge=PAUSE_S_MIN, le=PAUSE_S_MAX)
+    times: int = Field(default=1, ge=1, le=4)
+
+
 class WakeTable(_Table):
     bus: Text | None = None
     frames: list[FrameTable] = Field(min_length=1, max_length=16)
@@ -166,9 +176,13 @@ class FeedbackTable(_Table):
 
 
 class ActionTable(_Table):
-    """`feedback` and `preconditions` have no default: that there are none is a statement about the car."""
+    """`feedback` and `preconditions` have no default: that there are none is a statement about the car.
 
-    frames: list[FrameTable] = Field(min_length=1, max_length=16)
+    `frames` or `pulses` says what is done.
+    """
+
+    frames: list[FrameTable] = Field(default=[], max_length=16)
+    pulses: list[PulseTable] = Field(default=[], max_length=4)
     repeats_max: int = Field(ge=1, le=100)
     interval_s: float = Field(ge=0.005, le=10.0)
     wake: Text | None = None

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 AGENT = ROOT / "agent"
 
 NOUNS = {"errors", "faults", "model"}
-SHAPES = NOUNS | {"profiles", "config", "config_table"}
+SHAPES = NOUNS | {"profiles", "config", "config_table", "ability"}
 STAGES = {"decode", "state", "policy", "uplink", "health"}
 ENGINE = {
     *("engine", "commanding", "acting", "trusting", "telemetry", "bus_watch", "forwarding", "chronicle", "link_watch"),
@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "profiles": NOUNS,
     "config_table": set(),
     "config": NOUNS | {"profiles", "config_table"},
+    "ability": NOUNS | {"profiles", "config"},
     **dict.fromkeys(STAGES, SHAPES),
     # A later version runs signature check, journal and CAN transmission in a process of its own: this is the cut.
     "command": {"model"},
@@ -91,6 +92,7 @@ IMPORTERS: dict[str, tuple[str, ...]] = {
     "paho": ("agent/adapters/mqtt_link.py", "agent/backend/", "agent/bench/"),
     "matplotlib": ("agent/profile_tools/plot.py",),
     "mqtt5": ("agent/bench/",),
+    "gpiod": ("agent/adapters/gpio_lines.py", "agent/doctor/relays.py"),
     "sqlite3": ("agent/adapters/",),
 }
 """Libraries that can be exchanged because so few know them."""

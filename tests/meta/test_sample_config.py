@@ -43,8 +43,8 @@ def deviations(text: str) -> list[str]:
     found = []
     for path, table in tables(config):
         for name, field in type(table).model_fields.items():
-            if not path and name in ("trust", "operators"):
-                continue  # one of the two, and the other variant of the sample has the other
+            if not path and name in ("trust", "operators", "relays"):
+                continue  # one of the first two, and the other variant of the sample has the other, and relays
             if not path and name == "end_of_rental":
                 continue  # the default is no table; the sample has one to show its keys
             is_shown = name in table.model_fields_set or f"# {name} = …" in text
@@ -103,6 +103,11 @@ def test_key_without_a_reason_is_seen() -> None:
 
 def test_key_left_out_is_seen() -> None:
     assert deviations(re.sub(r"# batch_s.*\n", "", SAMPLE.read_text())) == ["reporting.batch_s is not shown"]
+
+
+def test_key_of_a_relay_left_out_is_seen() -> None:
+    text = with_pinned_operators(re.sub(r"## active_low = .*\n", "", SAMPLE.read_text()))
+    assert deviations(text) == ["relays.active_low is not shown"]
 
 
 def test_key_of_a_pinned_operator_left_out_is_seen() -> None:

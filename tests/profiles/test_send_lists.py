@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from agent.model.frame import Frame, SendRule
-from agent.policy.sending import is_on_send_list
+from agent.model.pulse import Pulse
+from agent.policy.sending import is_on_send_list, may_be_asked
 from agent.profiles.schema import Profile
 from tests.profiles.shipped import VEHICLES, profile
 
@@ -104,3 +105,11 @@ def is_same_id(rule: SendRule, other: SendRule) -> bool:
         other.arbitration_id,
         other.is_extended_id,
     )
+
+
+@pytest.mark.parametrize("vehicle", VEHICLES)
+def test_sr01_no_relay_may_be_pulsed_but_by_the_profiles_own_recipes(vehicle: str) -> None:
+    plan = profile(vehicle)
+    assert set(plan.pulse_list) == {pulse for recipe in plan.recipes.values() for pulse in recipe.pulses}
+    stranger = Pulse("fob_unlock", 0.3, 0.2)
+    assert may_be_asked(stranger, plan.send_list, plan.pulse_list) == (stranger in plan.pulse_list)

@@ -11,6 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from agent.command.lifecycle import Finish, Phase, Send, Steps
 from agent.command.phases import TRANSITIONS, Signal
 from agent.model.command import Executed, Reason, Stage
+from agent.model.frame import Frame
+from agent.model.pulse import Pulse
 from agent.model.reading import Quality, Reading
 from agent.policy.permits import permit
 from tests.support.commands import (
@@ -27,6 +29,7 @@ from tests.support.commands import (
     unlock_recipe,
 )
 
+UNLOCK_PULSE, RELEASE_PULSE = Pulse("fob_unlock", 0.02, 0.05), Pulse("release", 0.02, 0.05)
 UNANSWERED_REASONS = [Reason.TIMEOUT, Reason.EXPIRED, Reason.CAN_DOWN, Reason.BUS_OFF, Reason.INTERNAL]
 
 
@@ -45,6 +48,7 @@ class CommandLife(RuleBasedStateMachine):
         car=st.sampled_from(["obeys", "ignores", "silent", "was_unlocked"]),
         is_stored_at_once=st.booleans(),
         gives_echoes=st.booleans(),
+        has_relays=st.booleans(),
     )
     def begin(
         self,
@@ -59,6 +63,7 @@ class CommandLife(RuleBasedStateMachine):
         car: str,
         is_stored_at_once: bool,
         gives_echoes: bool,
+        has_relays: bool,
     ) -> None:
         feedback = (replace(IS_UNLOCKED, confirmations=confirmations),) if confirmations else ()
         recipe = unlock_recipe(
@@ -68,6 +73,9 @@ class CommandLife(RuleBasedStateMachine):
             wake=replace(WAKE, tries_max=tries_max, settle_s=0.5),
             window_s=window_s,
         )
+        if has_relays:
+            pulses = (UNLOCK_PULSE, RELEASE_PULSE) if has_release else (UNLOCK_PULSE,)
+            recipe = replace(recipe, frames=(), pulses=pulses)
         known = {} if speed is None else {SPEED: reading(SPEED, speed, NOW_S)}
         self.run = Run(recipe, deadline_s=NOW_S + lifetime_s, is_bus_asleep=is_bus_asleep, known=known)
         self.car = car
@@ -76,7 +84,7 @@ class CommandLife(RuleBasedStateMachine):
         self.unanswered: Send | None = None
         self.sent_at_s: list[float] = []
         self.may_have_left = False
-        self.gives_echoes = gives_echoes
+        self.gives_echoes = gives_echoes and not has_relays
         self.not_seen_back: list[int] = []
         self.seen_back = 0
         self.shown: list[Reading] = []
@@ -93,14 +101,20 @@ class CommandLife(RuleBasedStateMachine):
                 assert self.run.now_s <= self.run.deadline_s, "SR-03: nothing is sent after the deadline"
                 assert step.not_after_s == self.run.deadline_s
                 assert self.unanswered is None or self.is_wake(self.unanswered), "one frame at a time"
-                if step.frame.arbitration_id == UNLOCK_FRAME.arbitration_id:
+                if self.begins_round(step):
                     reason, _ = permit(self.run.recipe.preconditions, self.run.read, self.run.now_s, self.since_s)
                     assert reason is None, "no round begins against the preconditions"
                 self.unanswered = step
 
     @staticmethod
     def is_wake(send: Send) -> bool:
-        return send.frame.arbitration_id == WAKE_FRAME.arbitration_id
+        return isinstance(send.frame, Frame) and send.frame.arbitration_id == WAKE_FRAME.arbitration_id
+
+    @staticmethod
+    def begins_round(send: Send) -> bool:
+        if isinstance(send.frame, Frame):
+            return send.frame.arbitration_id == UNLOCK_FRAME.arbitration_id
+        return send.frame == UNLOCK_PULSE
 
     @rule(pause_s=st.sampled_from([0.0, 0.001, 0.03, 0.1, 0.11, 0.6]))
     def time_passes(self, pause_s: float) -> None:
@@ -192,7 +206,7 @@ class CommandLife(RuleBasedStateMachine):
         assert recipe.wake is not None
         wakes = [send for send in self.run.sends if self.is_wake(send)]
         assert len(wakes) <= recipe.wake.tries_max * len(recipe.wake.frames)
-        assert len(self.run.sends) - len(wakes) <= recipe.repeats_max * len(recipe.frames)
+        assert len(self.run.sends) - len(wakes) <= recipe.repeats_max * len(recipe.round)
 
     @invariant()
     def end_is_one_and_last_and_true(self) -> None:
@@ -212,7 +226,7 @@ class CommandLife(RuleBasedStateMachine):
             assert self.seen_back or not self.gives_echoes, "what nobody acknowledged may leave yet"
         if outcome.stage is Stage.EXECUTED_UNVERIFIED and self.gives_echoes:
             is_round = outcome.executed is Executed.YES
-            assert self.seen_back >= (len(self.run.recipe.frames) if is_round else 1), "acknowledged on the wire"
+            assert self.seen_back >= (len(self.run.recipe.round) if is_round else 1), "acknowledged on the wire"
         if outcome.stage is Stage.REJECTED:
             assert outcome.executed is Executed.NO and not self.sent_at_s
 

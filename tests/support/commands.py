@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from agent.command.lifecycle import Finish, Lifecycle, Progress, Send, Steps
 from agent.model.command import Action, Command, Outcome, Reason, Stage
+from agent.model.frame import Frame
 from agent.model.reading import Quality, Reading, Value
 from agent.model.recipe import Feedback, FrameTemplate, Precondition, Recipe, WakeUp
 from agent.policy.permits import permit
@@ -168,4 +169,5 @@ class Run:
     def ids(self, steps: Iterable[object] | None = None) -> list[int]:
         """Arbitration ids asked for."""
         chosen = self.steps if steps is None else steps
-        return [step.frame.arbitration_id for step in chosen if isinstance(step, Send)]
+        frames = [step.frame for step in chosen if isinstance(step, Send)]
+        return [frame.arbitration_id for frame in frames if isinstance(frame, Frame)]

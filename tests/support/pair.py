@@ -36,6 +36,7 @@ from agent.command.envelope import (
 )
 from agent.command.verify import KeyRecord
 from agent.config import Config, EndOfRentalTable, parse_config
+from agent.config_table import RelayTable
 from agent.engine import Engine
 from agent.model.command import Action, Reason
 from agent.model.effects import Acknowledge, Effect, Fetch, Log, Notify, Persist, Publish, SendFrame, Stop
@@ -175,6 +176,8 @@ class Pair:
     With a `bundle_file` the car's keys come from trust bundles, else they are pinned (`KEYS`).
     """
 
+    relays: Mapping[str, RelayTable] = {}
+
     def __init__(
         self,
         *,
@@ -228,7 +231,7 @@ class Pair:
         plain = config(is_listen_only=self._is_listen_only) if trust is None else rooted_config()
         self.engine = Engine(
             self.profile,
-            plain.model_copy(update={"end_of_rental": self.end_of_rental}),
+            plain.model_copy(update={"end_of_rental": self.end_of_rental, "relays": self.relays}),
             recovered,
             sid=sha256(b"session %d" % self._session).digest()[:8],
             vehicle_key=VEHICLE_KEY,

@@ -22,6 +22,7 @@ from agent.adapters.can_sending import FrameRefused
 from agent.adapters.can_source import FrameCounts
 from agent.adapters.clock import boot_s
 from agent.adapters.files import read_key_file
+from agent.adapters.relays import Relays
 from agent.adapters.status_socket import read_status
 from agent.adapters.store import CLOSE_WAIT_S
 from agent.app import App
@@ -32,12 +33,15 @@ from agent.cli import load_config, load_profile
 from agent.config import Config
 from agent.errors import AgentError
 from agent.model.command import Reason
-from agent.model.effects import Stop
+from agent.model.effects import PulseRelay, Stop
+from agent.model.events import FrameNotSent, FrameSent, LinkEvent
 from agent.model.frame import Frame, SendRule
+from agent.model.pulse import Pulse
 from agent.model.records import OutboxStored
 from agent.wiring import can_buses, new_identity
 from tests.support.installation import install
 from tests.support.mosquitto import free_port
+from tests.support.relay_lines import Lines
 
 WAIT_S = 15.0
 
@@ -206,3 +210,23 @@ async def test_edge_refuses_every_frame_of_a_link_that_only_listens(tmp_path: Pa
 
 def frame_on(rule: SendRule) -> Frame:
     return Frame(rule.bus, rule.arbitration_id, rule.value, 0.0, rule.is_extended_id, rule.is_fd)
+
+
+async def test_pulse_is_carried_out_before_the_engine_is_told_and_only_if_it_still_wants_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SR-01, SR-03: whether it is wanted is asked at the moment of closing."""
+    app = app_in(tmp_path / "bench", free_port())
+    pulse, lines = Pulse("fob_unlock", 0.3, 0.2), Lines()
+    told: list[LinkEvent] = []
+    app._relays = Relays([pulse], lines, now_s=lambda: lines.now_s, wait=lines.wait)
+    monkeypatch.setattr(app, "_link", told.append)
+    await app._perform(PulseRelay(pulse, 7, 1e9))  # of no command that runs
+    assert (told, lines.log) == ([FrameNotSent(7, Reason.EXPIRED)], [])
+    monkeypatch.setattr(app._engine, "may_send", lambda token, now_s: token == 8)
+    await app._perform(PulseRelay(pulse, 8, 1e9))
+    _, sent = told
+    assert isinstance(sent, FrameSent) and sent.token == 8
+    assert sent.at_s == pytest.approx(100.3)
+    assert [what for _, what in lines.log] == ["hold", "close fob_unlock", "open_all"]
+    app._stores.close()

@@ -9,10 +9,12 @@ from typing import get_args
 
 import pytest
 
+from agent.ability import as_allowed
 from agent.cli import load_profile
-from agent.config import ACTIONS, ActionWord, ConditionWord, Config, as_allowed, check_against_profile, parse_config
+from agent.config import ACTIONS, ActionWord, ConditionWord, Config, check_against_profile, parse_config
 from agent.faults import Fault
 from agent.model.command import Condition
+from agent.model.pulse import Pulse
 from agent.model.use import VehicleUse
 from agent.profiles.findings import FAULTS_MAX
 from tests.support.plans import SPEED, message_plan, profile_of, signal_plan
@@ -363,3 +365,25 @@ def test_wake_up_on_a_bus_that_only_listens_is_sending_too() -> None:
     config = accepted(MINIMAL + '[buses.gateway]\nchannel = "can1"\nlisten_only = true\n')
     altered = as_allowed(replace(profile, recipes={recipe.action: woken_elsewhere}), config)
     assert altered.recipes == {}
+
+
+RELAY = '[relays.fob_unlock]\nchip = "/dev/gpiochip0"\noffset = 17\n'
+
+
+def test_relay_is_a_line_of_a_chip_that_closes_when_high() -> None:
+    relay = accepted(MINIMAL + RELAY).relays["fob_unlock"]
+    assert (relay.chip, relay.offset, relay.active_low) == ("/dev/gpiochip0", 17, False)
+
+
+def test_two_relays_at_one_line_are_refused() -> None:
+    (fault,) = refused(MINIMAL + RELAY + RELAY.replace("fob_unlock", "fob_lock"))
+    assert (fault.key, fault.problem) == ("relays.fob_lock.offset", "the line of relays.fob_unlock too")
+
+
+def test_relay_that_the_profile_pulses_nowhere_is_a_fault_and_a_line_without_a_relay_is_none() -> None:
+    profile = profile_of(message_plan(signal_plan(SPEED)))
+    text = MINIMAL + RELAY
+    (fault,) = check_against_profile(accepted(text), profile, text, source="agent.toml")
+    assert (fault.key, fault.line) == ("relays.fob_unlock", line_of(text, "[relays.fob_unlock]"))
+    wired = replace(profile, pulse_list=(Pulse("fob_unlock", 0.3, 0.2), Pulse("fob_lock", 0.3, 0.2)))
+    assert check_against_profile(accepted(text), wired, text, source="agent.toml") == []

@@ -1,12 +1,18 @@
-"""Which messages of a profile may be read behind the newest of their frames."""
+"""Which messages of a profile may be read behind the newest of their frames, and what stands behind a pulse."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from agent.config_table import RelayTable
+from agent.model.command import Reason
+from agent.model.effects import PulseRelay
+from agent.model.events import FrameNotSent
 from agent.model.frame import BitField
+from agent.model.pulse import Pulse
 from agent.profiles.schema import Condition, SettleRule
-from agent.wiring import conflatable
+from agent.wiring import conflatable, pulse_relay, relays
+from tests.support.pair import config
 from tests.support.plans import IS_LOCKED, ODOMETER, SPEED, message_plan, profile_of, signal_plan
 
 
@@ -18,3 +24,38 @@ def test_of_what_has_to_stand_and_of_what_another_depends_on_every_frame_is_take
         message_plan(replace(signal_plan(ODOMETER), settle=SettleRule(0.5)), name="Stands", arbitration_id=0x102),
     )
     assert [message.name for message in conflatable(profile)] == ["Plain"]
+
+
+PULSE = Pulse("fob_unlock", 0.02, 0.05)
+EFFECT = PulseRelay(PULSE, 7, float("inf"))
+
+
+async def test_without_relays_no_pulse_is_carried_out_sr_01() -> None:
+    assert relays(config(), profile_of()) is None
+    assert await pulse_relay(None, EFFECT, lambda _token, _now_s: True) == FrameNotSent(7, Reason.INTERNAL)
+
+
+async def test_chip_that_is_not_there_keeps_nobody_from_starting_and_moves_nothing() -> None:
+    """The adapter that a car has, as far as it gets without a chip."""
+    wired = config().model_copy(
+        update={"relays": {"fob_unlock": RelayTable(chip="/dev/gpiochip-of-nobody", offset=17)}}
+    )
+    begun = relays(wired, replace(profile_of(), pulse_list=(PULSE,)))
+    assert begun is not None
+    asked = []
+
+    def may_send(token: int, _now_s: float) -> bool:
+        asked.append(token)
+        return True
+
+    assert await pulse_relay(begun, EFFECT, may_send) == FrameNotSent(7, Reason.CAN_DOWN)
+    assert await pulse_relay(begun, replace(EFFECT, pulse=replace(PULSE, pulse_s=0.5)), may_send) == FrameNotSent(
+        7, Reason.INTERNAL
+    )
+    assert asked == [7]
+
+
+async def test_pulse_that_is_no_longer_wanted_is_not_carried_out() -> None:
+    wired = config().model_copy(update={"relays": {"fob_unlock": RelayTable(chip="/dev/null", offset=17)}})
+    begun = relays(wired, replace(profile_of(), pulse_list=(PULSE,)))
+    assert await pulse_relay(begun, EFFECT, lambda _token, _now_s: False) == FrameNotSent(7, Reason.EXPIRED)

@@ -8,6 +8,7 @@ import pytest
 
 from agent.command.recipe import Repetition, fill
 from agent.model.frame import BitField, Frame
+from agent.model.pulse import Pulse
 from agent.model.recipe import ChecksumField, FrameTemplate
 
 COUNTER = BitField(shift=0, length=4, is_little_endian=True, size_bytes=4)
@@ -29,6 +30,7 @@ def counters(repetition: Repetition) -> list[tuple[int, int]]:
     found = []
     while not repetition.is_over:
         frame, repetition = repetition.next_frame(0.0)
+        assert isinstance(frame, Frame)
         found.append((frame.arbitration_id, COUNTER.extract(frame.data)))
     return found
 
@@ -78,9 +80,19 @@ def test_round_broken_off_is_not_gone_on_with_and_stays_counted() -> None:
     repetition = repetition.abandon_round()
     assert not repetition.is_within_round and not repetition.is_over
     frame, repetition = repetition.next_frame(0.1)
-    assert frame.arbitration_id == 0x123
+    assert isinstance(frame, Frame) and frame.arbitration_id == 0x123
     _, repetition = repetition.next_frame(0.1)
     assert repetition.is_over
+
+
+def test_pulses_of_a_round_come_in_order_and_are_what_the_profile_says() -> None:
+    first, second = Pulse("door", 0.3, 0.2), Pulse("trunk", 0.5, 0.1)
+    repetition = Repetition((first, second), 2, 1.0)
+    asked = []
+    while not repetition.is_over:
+        pulse, repetition = repetition.next_frame(0.0)
+        asked.append(pulse)
+    assert asked == [first, second] * 2
 
 
 def test_no_frame_comes_after_the_last_round() -> None:
