@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from agent.decode.meaning import (
     CONDITION_UNKNOWN,
@@ -25,16 +25,25 @@ class Choice:
     """
 
     def __init__(
-        self, source: UnitChoice | Condition, meanings: Mapping[int, MeaningOf], *, unseen: MeaningOf, others: MeaningOf
+        self,
+        source: UnitChoice | Condition,
+        meanings: Mapping[int, MeaningOf],
+        *,
+        unseen: MeaningOf,
+        others: MeaningOf,
+        ranges: Sequence[tuple[int, int, MeaningOf]] = (),
     ) -> None:
         self.source = source
         self.meaning = unseen
         self._meanings = meanings
         self._others = others
+        self._ranges = ranges
 
     def choose(self, data: bytes) -> None:
         """A believed frame of the other signal's message."""
-        self.meaning = self._meanings.get(self.source.field.extract(data), self._others)
+        raw = self.source.field.extract(data)
+        spanned = next((meaning for first, last, meaning in self._ranges if first <= raw <= last), self._others)
+        self.meaning = self._meanings.get(raw, spanned)
 
     def read(self, raw: int) -> Meaning:
         """What the raw value means now."""
@@ -50,7 +59,10 @@ def choices_of(plan: SignalPlan) -> tuple[Choice, ...]:
     if plan.condition is not None:
         inner = choices[-1].read if choices else meaning_of(plan)
         met = dict.fromkeys(plan.condition.values, inner)
-        choices.append(Choice(plan.condition, met, unseen=_condition_unknown, others=_condition_unmet))
+        spans = [(first, last, inner) for first, last in plan.condition.ranges]
+        choices.append(
+            Choice(plan.condition, met, unseen=_condition_unknown, others=_condition_unmet, ranges=spans)
+        )
     return tuple(choices)
 
 

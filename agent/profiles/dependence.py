@@ -6,7 +6,7 @@ from __future__ import annotations
 from agent.profiles.findings import expected_of
 from agent.profiles.lookup import Lookup, Place
 from agent.profiles.message_spec import MessageSpec, SignalSpec
-from agent.profiles.raw_values import raws_of
+from agent.profiles.raw_values import fits, range_of, raws_of
 from agent.profiles.schema import Condition, UnitChoice
 from agent.profiles.toml_model import UnitByTable, ValidWhenTable
 from agent.profiles.units import conversion, known_units
@@ -40,9 +40,15 @@ def condition_of(table: ValidWhenTable, bus: str | None, place: Place, lookup: L
         return None
     message, signal = source
     raws: set[int] = set()
+    ranges: list[tuple[int, int]] = []
     for value in table.values:
-        raws.update(raws_of(str(value), signal, (*place, "values"), lookup))
-    return Condition(message.arbitration_id, message.is_extended_id, signal.field, frozenset(raws))
+        # A name of the DBC may have dots in it too.
+        span = None if isinstance(value, int) or signal.raws_named(value) else range_of(value)
+        if span is not None and fits(span, signal, (*place, "values"), lookup):
+            ranges.append(span)
+        elif span is None:
+            raws.update(raws_of(str(value), signal, (*place, "values"), lookup))
+    return Condition(message.arbitration_id, message.is_extended_id, signal.field, frozenset(raws), tuple(ranges))
 
 
 def tell_unit(problem: str, path: str, from_unit: str, to_unit: str, place: Place, lookup: Lookup) -> None:

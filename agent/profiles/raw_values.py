@@ -14,11 +14,20 @@ _NUMBER_CHARACTERS_MAX = 70
 _RANGE = re.compile(rf"\s*(-?\w{{1,{_NUMBER_CHARACTERS_MAX}}})\s*\.\.\s*(-?\w{{1,{_NUMBER_CHARACTERS_MAX}}})\s*")
 
 
+# Of one word: all of a byte. More are numbers and no words.
+_RANGE_VALUES_MAX = 256
+
+
 def raws_of(word: str, spec: SignalSpec, place: Place, lookup: Lookup) -> tuple[int, ...]:
-    """The raw values meant by a name of the DBC's value table or by a number written as text."""
+    """The raw values meant by a name of the DBC's value table, a number written as text, or a range of a byte's worth."""
     if raws := spec.raws_named(word):
         return raws
     low, high = raw_range(spec.field)
+    if (span := range_of(word)) is not None:
+        if span[1] - span[0] >= _RANGE_VALUES_MAX:
+            lookup.findings.add(place, f"{word!r} are too many raw values", f"at most {_RANGE_VALUES_MAX} in a range")
+            return ()
+        return tuple(range(span[0], span[1] + 1)) if fits(span, spec, place, lookup) else ()
     try:
         raw = int(word[:24], 0)
     except ValueError:
@@ -41,18 +50,15 @@ def markers_of(
     """The raw values that stand for no value: single ones, and ranges (`"0x3FC..0x3FF"`)."""
     singles: set[int] = set()
     ranges: list[tuple[int, int]] = []
-    low, high = raw_range(spec.field)
     for written in invalid:
         if isinstance(written, int):
             first = last = written
-        elif (found := _range(written)) is not None:
+        elif (found := range_of(written)) is not None:
             first, last = found
         else:
             lookup.findings.add(place, f"{written!r} is no range of raw values", '"0x3FC..0x3FF", the lower one first')
             continue
-        for raw in dict.fromkeys((first, last)):
-            if not low <= raw <= high:
-                lookup.findings.add(place, f"raw value {raw} does not fit {spec.name}", f"{low} to {high}")
+        fits((first, last), spec, place, lookup)
         if first == last:
             singles.add(first)
         else:
@@ -65,7 +71,17 @@ def is_marked(raw: int, singles: frozenset[int], ranges: Ranges) -> bool:
     return raw in singles or any(first <= raw <= last for first, last in ranges)
 
 
-def _range(written: str) -> tuple[int, int] | None:
+def fits(span: tuple[int, int], spec: SignalSpec, place: Place, lookup: Lookup) -> bool:
+    """Whether both ends of a range are raw values the signal can have; a fault is told of each that is not."""
+    low, high = raw_range(spec.field)
+    strange = [raw for raw in dict.fromkeys(span) if not low <= raw <= high]
+    for raw in strange:
+        lookup.findings.add(place, f"raw value {raw} does not fit {spec.name}", f"{low} to {high}")
+    return not strange
+
+
+def range_of(written: str) -> tuple[int, int] | None:
+    """Both ends of a range written as text, None if it is none."""
     match = _RANGE.fullmatch(written)
     if match is None:
         return None

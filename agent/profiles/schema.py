@@ -50,12 +50,16 @@ class UnitChoice:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """The signal counts only while another signal of the same bus has one of these raw values."""
+    """The signal counts only while a signal of the same bus, another or itself, has one of these raw values.
+
+    `ranges` are further ones, both ends included.
+    """
 
     arbitration_id: int
     is_extended_id: bool
     field: BitField
     values: frozenset[int]
+    ranges: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,9 @@ _OVERLAY: Mapping[str, tuple[str, str | None]] = {
     # Front doors of which it is not known which one is the driver's.
     "Vehicle.Carshare.Door.FrontA.IsOpen": ("boolean", None),
     "Vehicle.Carshare.Door.FrontB.IsOpen": ("boolean", None),
-    # Rear doors by side of the body, in a car built left- and right-hand drive.
+    # Doors by side of the body, in a car built left- and right-hand drive.
+    "Vehicle.Carshare.Door.FrontLeft.IsOpen": ("boolean", None),
+    "Vehicle.Carshare.Door.FrontRight.IsOpen": ("boolean", None),
     "Vehicle.Carshare.Door.RearLeft.IsOpen": ("boolean", None),
     "Vehicle.Carshare.Door.RearRight.IsOpen": ("boolean", None),
     # Every door and the trunk, as one state derived from each of them.
@@ -151,8 +153,20 @@ _OVERLAY: Mapping[str, tuple[str, str | None]] = {
     # What kind of charging it is, where the car tells the current's or the charger's state.
     "Vehicle.Carshare.Charging.IsAC": ("boolean", None),
     "Vehicle.Carshare.Charging.IsDC": ("boolean", None),
+    # What the charging point allows by its pilot signal.
+    "Vehicle.Carshare.Charging.PilotCurrent": ("float", "A"),
+    # Power of charging where it is not known whether it is drawn or allowed.
+    "Vehicle.Carshare.Charging.Power": ("float", "W"),
     # Power drawn from the grid while charging, before the charger's losses.
     "Vehicle.Carshare.TractionBattery.GridPower": ("float", "W"),
+    # The pack's voltage as another unit than the battery tells it, where both do.
+    "Vehicle.Carshare.TractionBattery.VoltageSeenByCar": ("float", "V"),
+    # One cell of many, not known which.
+    "Vehicle.Carshare.TractionBattery.CellVoltage": ("float", "V"),
+    # That it is charged as the battery tells it, where the charger does so too.
+    "Vehicle.Carshare.TractionBattery.IsBeingCharged": ("boolean", None),
+    # The high-voltage circuit is live, for driving or for charging.
+    "Vehicle.Carshare.TractionBattery.IsHighVoltageOn": ("boolean", None),
     # Energy left, and of the full battery, in a maker's own steps of about 80 Wh: not exact enough to be told as kWh.
     "Vehicle.Carshare.TractionBattery.Gids": ("uint16", None),
     "Vehicle.Carshare.TractionBattery.GidsMax": ("uint16", None),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tests.profiles.golden_log import GoldenLog, Readings, Shown, Stands, crc8
+from tests.profiles.golden_log import GoldenLog, Readings, Rule, Shown, Stands, crc8
 
 Notes = dict[str, int]
 """Raw values last sent of the signals that others depend on, by name."""
@@ -64,11 +64,16 @@ class Sent:
     """Numbers of the frames after which come one with a wrong checksum, one sent twice and one cut short."""
 
 
-def write(messages: Sequence[Sent], others: Sequence[tuple[int, str, int, bytes]] = ()) -> GoldenLog:
+def write(
+    messages: Sequence[Sent],
+    others: Sequence[tuple[int, str, int, bytes]] = (),
+    derived: Mapping[str, Rule] | None = None,
+) -> GoldenLog:
     """The recording of all messages, each for as long as its series takes, and of `others` (ms, bus, id, payload)."""
     signals = [(each, message) for message in messages for page in message.pages.values() for each in page]
     golden = GoldenLog(
         {each.path: message.freshness_ms for each, message in signals},
+        derived,
         stands={each.path: each.stands for each, _ in signals if each.stands is not None},
     )
     notes: Notes = {}

@@ -14,6 +14,10 @@ from tests.profiles import (
     golden_nissan_leaf_aze0,
     golden_nissan_leaf_ze0,
     golden_nissan_leaf_ze1,
+    golden_renault_zoe_ph1,
+    golden_renault_zoe_ph2,
+    golden_smart_451,
+    golden_smart_453,
 )
 from tests.profiles.golden_log import GoldenLog
 
@@ -23,6 +27,10 @@ SCRIPTS: Mapping[str, Callable[[], GoldenLog]] = {
     "nissan_leaf_aze0": golden_nissan_leaf_aze0.write,
     "nissan_leaf_ze0": golden_nissan_leaf_ze0.write,
     "nissan_leaf_ze1": golden_nissan_leaf_ze1.write,
+    "renault_zoe_ph1": golden_renault_zoe_ph1.write,
+    "renault_zoe_ph2": golden_renault_zoe_ph2.write,
+    "smart_451": golden_smart_451.write,
+    "smart_453": golden_smart_453.write,
 }
 
 
