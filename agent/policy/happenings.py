@@ -42,6 +42,8 @@ _WORDS: tuple[tuple[str, str, str], ...] = (
     ("IsMoving", "moving", "standing"),
     ("ParkingBrake.IsEngaged", "brake_set", "brake_released"),
     ("IsParkLockEngaged", "park_lock_set", "park_lock_released"),
+    ("IsBeingCharged", "battery_charging", "battery_not_charging"),
+    ("IsHighVoltageOn", "high_voltage_on", "high_voltage_off"),
     ("IsPowerConnected", "power_connected", "power_disconnected"),
     ("IsBrokenDown", "broken_down", "repaired"),
 )

@@ -107,6 +107,8 @@ def test_the_recording_holds_each_frame_that_may_be_sent_and_the_send_list_allow
 @pytest.mark.parametrize("vehicle", VEHICLES)
 def test_the_recording_has_frames_that_only_length_checksum_or_counter_gives_away(vehicle: str) -> None:
     plans = [plan for plan in profile(vehicle).messages if plan.checksum and plan.counter]
+    if not plans:
+        pytest.skip("no frame of this vehicle has a checksum and a counter")
     decoder = Decoder(profile(vehicle))
     for frame in frames(vehicle):
         decoder.receive(frame)
