@@ -60,9 +60,7 @@ def choices_of(plan: SignalPlan) -> tuple[Choice, ...]:
         inner = choices[-1].read if choices else meaning_of(plan)
         met = dict.fromkeys(plan.condition.values, inner)
         spans = [(first, last, inner) for first, last in plan.condition.ranges]
-        choices.append(
-            Choice(plan.condition, met, unseen=_condition_unknown, others=_condition_unmet, ranges=spans)
-        )
+        choices.append(Choice(plan.condition, met, unseen=_condition_unknown, others=_condition_unmet, ranges=spans))
     return tuple(choices)
 
 

@@ -82,9 +82,10 @@ def counts_of(coverage: Coverage) -> dict[str, tuple[int, int]]:
 def mismatches_of(coverage: Coverage, bus: str) -> tuple[str, ...]:
     """In words, the messages of a bus whose id means something else on this car."""
     return tuple(
-        f"{id_text(plan.arbitration_id, is_extended_id=plan.is_extended_id)} {plan.name}: {mismatch.problem}"
+        f"{id_text(mismatch.plan.arbitration_id, is_extended_id=mismatch.plan.is_extended_id)} "
+        f"{mismatch.plan.name}: {mismatch.problem}"
         for mismatch in coverage.mismatches()
-        if (plan := mismatch.plan).bus == bus
+        if mismatch.bus == bus
     )
 
 

@@ -99,11 +99,17 @@ class SignalSeen:
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """`kind`: length, checksum, counter, multiplexer, values, journey."""
+    """`kind`: length, checksum, counter, multiplexer, values, journey, bus (it came on `other_bus`, not on its own)."""
 
     plan: MessagePlan
     kind: str
     problem: str
+    other_bus: str | None = None
+
+    @property
+    def bus(self) -> str:
+        """Where the frames came that do not fit."""
+        return self.plan.bus if self.other_bus is None else self.other_bus
 
 
 class Coverage:
@@ -160,10 +166,27 @@ class Coverage:
         """By message in the order of the profile."""
         found = [mismatch for seen in self.messages.values() for mismatch in self._of_message(seen)]
         found += [Mismatch(plan, "journey", problem) for plan, problem in self._journey.contradictions()]
+        found += self._on_another_bus()
         return found
 
     def never_heard(self) -> list[MessagePlan]:
         return [seen.plan for seen in self.messages.values() if not seen.rhythm.frames]
+
+    def _on_another_bus(self) -> Iterator[Mismatch]:
+        """Ids of messages that came on another bus instead, where nothing that the profile knows did: wires mixed up.
+
+        Where something known comes too, an id it has no word for has a meaning of its own there, as ids do.
+        """
+        fitting = {bus for seen in self.messages.values() if seen.rhythm.frames for bus in seen.plan.buses}
+        for key, rhythm in sorted(self.unknown.items()):
+            is_strange = rhythm.frames >= FRAMES_MIN and key.bus not in fitting
+            for plan in self.never_heard() if is_strange else ():
+                if (plan.arbitration_id, plan.is_extended_id) == (key.arbitration_id, key.is_extended_id):
+                    problem = (
+                        f"{rhythm.frames} frames came on {key.bus} and none on {plan.bus}: "
+                        "mixed-up wires, or another meaning on this car"
+                    )
+                    yield Mismatch(plan, "bus", problem, key.bus)
 
     def _hear_readings(self, readings: Iterable[Reading], data: bytes) -> None:
         for reading in readings:

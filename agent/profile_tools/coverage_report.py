@@ -47,7 +47,7 @@ def lines(found: Coverage) -> Iterator[str]:
     for mismatch in found.mismatches():
         plan = mismatch.plan
         yield ""
-        yield f"MISMATCH ({mismatch.kind}) {plan.bus} {_id(plan)} {plan.name}: {mismatch.problem}"
+        yield f"MISMATCH ({mismatch.kind}) {mismatch.bus} {_id(plan)} {plan.name}: {mismatch.problem}"
         yield "    the id means something else on this car, or the profile is wrong: believe none of its values"
 
 
@@ -95,7 +95,7 @@ def _unknown(key: FrameId, rhythm: Rhythm) -> dict[str, object]:
 
 def _mismatch(mismatch: Mismatch) -> dict[str, object]:
     plan = mismatch.plan
-    place = {"bus": plan.bus, "id": _id(plan), "message": plan.name}
+    place = {"bus": mismatch.bus, "id": _id(plan), "message": plan.name}
     return {**place, "kind": mismatch.kind, "problem": mismatch.problem}
 
 

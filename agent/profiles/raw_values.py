@@ -19,7 +19,7 @@ _RANGE_VALUES_MAX = 256
 
 
 def raws_of(word: str, spec: SignalSpec, place: Place, lookup: Lookup) -> tuple[int, ...]:
-    """The raw values meant by a name of the DBC's value table, a number written as text, or a range of a byte's worth."""
+    """The raw values meant by a name of the DBC's value table, a number as a text, or a range of a byte's worth."""
     if raws := spec.raws_named(word):
         return raws
     low, high = raw_range(spec.field)

@@ -122,9 +122,7 @@ def _motion() -> Sent:
 def _energy() -> Sent:
     raws = (0x7FF, 0, 1, 0x2AA, 0x455, 1200, 1201)
     path = f"{BATTERY}.StateOfCharge.CurrentEnergy"
-    left = number(
-        path, Place(4, 2, 11), raws, lambda raw: round(raw * 0.05, 2), markers=(0x7FF,), limits=(0.0, 60.0)
-    )
+    left = number(path, Place(4, 2, 11), raws, lambda raw: round(raw * 0.05, 2), markers=(0x7FF,), limits=(0.0, 60.0))
     return Sent("v", 0x480, 8, 500, 10_000, {0: [left]})
 
 
@@ -147,7 +145,9 @@ def _range() -> Sent:
 
 def _pack_voltage() -> Sent:
     raws = (0, 0xFFFF, 15_999, 16_000, 28_896, 0x5555, 36_000, 36_001, 33_000)
-    return Sent("hev", 0x0F8, 8, 250, 2000, {0: [_volts(f"{BATTERY}.CurrentVoltage", Place(3, 0, 16), raws, 0.0125, 4)]})
+    return Sent(
+        "hev", 0x0F8, 8, 250, 2000, {0: [_volts(f"{BATTERY}.CurrentVoltage", Place(3, 0, 16), raws, 0.0125, 4)]}
+    )
 
 
 def _pack_odometer() -> Sent:
@@ -169,9 +169,7 @@ def _pack_state() -> Sent:
 
 
 def _cell_volts(path: str, place: Place, raws: Sequence[int], offset: float, low: float) -> Signal:
-    return number(
-        path, place, raws, lambda raw: round(raw / 1000 + offset, 3), markers=(0, 0xFFF), limits=(low, 4.5)
-    )
+    return number(path, place, raws, lambda raw: round(raw / 1000 + offset, 3), markers=(0, 0xFFF), limits=(low, 4.5))
 
 
 def _cell_extremes() -> Sent:

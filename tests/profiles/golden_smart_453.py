@@ -16,7 +16,9 @@ def write() -> GoldenLog:
         _body_command(),
         _cabin(),
         Sent("v", 0x42E, 8, 100, 1000, {0: [renault.pack_voltage()]}),
-        Sent("v", 0x4F8, 8, 500, 5000, {0: [flag("Vehicle.Chassis.ParkingBrake.IsEngaged", 0, 3, (0, 1, 1, 0, 1, 0, 0))]}),
+        Sent(
+            "v", 0x4F8, 8, 500, 5000, {0: [flag("Vehicle.Chassis.ParkingBrake.IsEngaged", 0, 3, (0, 1, 1, 0, 1, 0, 0))]}
+        ),
         renault.motion(),
         renault.openings(),
         renault.charge(charge_bits=8),

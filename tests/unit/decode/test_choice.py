@@ -59,6 +59,17 @@ def test_a_condition_may_lie_in_the_same_message() -> None:
     assert (in_drive.value, found(in_park)) == (369.21, (None, "invalid", "condition_unmet"))
 
 
+@pytest.mark.parametrize(("raw", "reason"), [
+    (99, "condition_unmet"), (100, None), (250, None), (300, None), (301, "condition_unmet"), (400, None),
+])  # fmt: skip
+def test_a_condition_may_be_a_range_and_of_the_signal_itself(raw: int, reason: str | None) -> None:
+    within = 'valid_when = { message = "Motion", signal = "Speed", values = ["100..300", 400] }'
+    decoder = Decoder(parsed(HEAD + signal_table(SPEED, "Motion", "Speed", within)))
+    (reading,) = decoder.receive(frame(256, f"{raw:04X}" + MOTION[4:]))
+    assert reading.reason == reason
+    assert (reading.value is None) is (reason is not None)
+
+
 def test_a_condition_and_a_unit_chosen_elsewhere_both_hold() -> None:
     unit_by = 'unit_by = { message = "Lock", signal = "Miles", units = { 0 = "km", 1 = "mi" } }'
     further = f"{unit_by}\n{WITHIN}"
@@ -73,6 +84,8 @@ def test_a_condition_and_a_unit_chosen_elsewhere_both_hold() -> None:
 @pytest.mark.parametrize(("text", "key"), [
     (ELSEWHERE.replace('"Lock", 1', '"Loc"'), "valid_when.values"),
     (ELSEWHERE.replace('"Lock", 1', "4"), "valid_when.values"),
+    (ELSEWHERE.replace('"Lock", 1', '"1..4"'), "valid_when.values"),
+    (ELSEWHERE.replace('"Lock", 1', '"3..1"'), "valid_when.values"),
     (ELSEWHERE.replace("Request", "Requets"), "valid_when.signal"),
     (ELSEWHERE.replace('message = "Lock"', 'message = "Look"'), "valid_when.message"),
     ('valid_when = { message = "Battery", signal = "Health", values = [1] }', "valid_when.signal"),

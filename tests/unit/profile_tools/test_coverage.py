@@ -116,3 +116,13 @@ def test_report_says_the_same_to_a_person_and_to_a_program() -> None:
     text = "\n".join(lines(found))
     assert "MISMATCH (journey) body 0x5D7 Journey: " in text
     assert "body  0x1F1  Lock     never heard" in text
+
+
+def test_an_id_that_came_on_another_bus_alone_is_a_mismatch_named_by_that_bus() -> None:
+    astray = [Frame("other", 0x5D7, bytes(7), second / 10) for second in range(5)]
+    (mismatch,) = covered(astray).mismatches()
+    assert (mismatch.plan.name, mismatch.kind, mismatch.bus) == ("Journey", "bus", "other")
+    assert covered(astray[:2]).mismatches() == []  # too few to prove anything
+    assert covered(ride(10), astray).mismatches() == []  # it came where it belongs
+    known = [frame._replace(arbitration_id=0x5D8) for frame in astray]
+    assert covered(known).mismatches() == []  # nothing of the profile

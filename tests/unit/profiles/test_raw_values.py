@@ -38,6 +38,23 @@ def test_a_range_goes_before_the_choices() -> None:
     assert reasons == [None, "invalid_marker", "invalid_marker", "no_meaning"]
 
 
+def test_a_word_may_be_a_range_of_raw_values() -> None:
+    further = 'choices = { "0..2" = 126, Drive = 127 }'
+    decoder = Decoder(parsed(HEAD + signal_table(GEAR, "Motion", "Gear", further)))
+    values = [decoder.receive(frame(256, f"000000{gear << 2:02X}00000000"))[0].value for gear in range(4)]
+    assert values == [126, 126, 126, None]
+
+
+@pytest.mark.parametrize(("choices", "problem"), [
+    ('"0..64" = 126', "raw value 64 does not fit Gear"),
+    ('"0..256" = 126', "too many raw values"),
+    ('"0..2" = 126, "2" = 127', "raw value 2 stands here twice"),
+])  # fmt: skip
+def test_a_range_of_choices_that_the_signal_cannot_have_is_a_fault(choices: str, problem: str) -> None:
+    found = faults(HEAD + signal_table(GEAR, "Motion", "Gear", f"choices = {{ {choices} }}"))
+    assert any(problem in fault.problem for fault in found), found
+
+
 def test_a_range_holds_what_the_dbc_has_a_word_for() -> None:
     dbc = DBC.replace("VAL_ 768", 'VAL_ 256 Speed 65534 "Fault" 65535 "NotAvailable" ;\nVAL_ 768')
     assert parsed(HEAD + signal_table("Vehicle.Speed", "Motion", "Speed", 'invalid = ["0xFFFE..0xFFFF"]'), dbc)
