@@ -9,20 +9,24 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.profiles import (
+    golden_bmw_i3,
     golden_demo_hatchback,
     golden_nissan_env200,
     golden_nissan_leaf_aze0,
     golden_nissan_leaf_ze0,
     golden_nissan_leaf_ze1,
+    golden_vw_e_up,
 )
 from tests.profiles.golden_log import GoldenLog
 
 SCRIPTS: Mapping[str, Callable[[], GoldenLog]] = {
+    "bmw_i3": golden_bmw_i3.write,
     "demo_hatchback": golden_demo_hatchback.write,
     "nissan_env200": golden_nissan_env200.write,
     "nissan_leaf_aze0": golden_nissan_leaf_aze0.write,
     "nissan_leaf_ze0": golden_nissan_leaf_ze0.write,
     "nissan_leaf_ze1": golden_nissan_leaf_ze1.write,
+    "vw_e_up": golden_vw_e_up.write,
 }
 
 
