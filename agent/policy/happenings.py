@@ -39,6 +39,7 @@ _WORDS: tuple[tuple[str, str, str], ...] = (
     ("IsReadyToDrive", "ready", "not_ready"),
     ("IsDriveEnabled", "drive_enabled", "drive_disabled"),
     ("IsKeyInHolder", "key_in_holder", "key_taken"),
+    ("IsKeyInIgnitionLock", "key_inserted", "key_removed"),
     ("IsMoving", "moving", "standing"),
     ("ParkingBrake.IsEngaged", "brake_set", "brake_released"),
     ("IsParkLockEngaged", "park_lock_set", "park_lock_released"),

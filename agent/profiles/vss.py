@@ -138,6 +138,8 @@ _OVERLAY: Mapping[str, tuple[str, str | None]] = {
     "Vehicle.Carshare.IsReadyToDrive": ("boolean", None),
     # A car key or card is in its holder.
     "Vehicle.Carshare.IsKeyInHolder": ("boolean", None),
+    # A key is in the ignition lock, whatever it is turned to.
+    "Vehicle.Carshare.IsKeyInIgnitionLock": ("boolean", None),
     # Front doors of which it is not known which one is the driver's.
     "Vehicle.Carshare.Door.FrontA.IsOpen": ("boolean", None),
     "Vehicle.Carshare.Door.FrontB.IsOpen": ("boolean", None),
@@ -157,6 +159,8 @@ _OVERLAY: Mapping[str, tuple[str, str | None]] = {
     "Vehicle.Carshare.Charging.PilotCurrent": ("float", "A"),
     # Power of charging where it is not known whether it is drawn or allowed.
     "Vehicle.Carshare.Charging.Power": ("float", "W"),
+    # What the car makes of the pilot line of the charging cable, in the maker's own numbers.
+    "Vehicle.Carshare.Charging.PilotState": ("uint8", None),
     # Power drawn from the grid while charging, before the charger's losses.
     "Vehicle.Carshare.TractionBattery.GridPower": ("float", "W"),
     # The pack's voltage as another unit than the battery tells it, where both do.
@@ -170,6 +174,9 @@ _OVERLAY: Mapping[str, tuple[str, str | None]] = {
     # Energy left, and of the full battery, in a maker's own steps of about 80 Wh: not exact enough to be told as kWh.
     "Vehicle.Carshare.TractionBattery.Gids": ("uint16", None),
     "Vehicle.Carshare.TractionBattery.GidsMax": ("uint16", None),
+    # The part of the battery's own charge that is used: what is shown as empty and as full.
+    "Vehicle.Carshare.TractionBattery.UsableFrom": ("float", "percent"),
+    "Vehicle.Carshare.TractionBattery.UsableTo": ("float", "percent"),
     # The bars of a maker's charge display.
     "Vehicle.Carshare.TractionBattery.ChargeBars": ("uint8", None),
     # What the charger finds at the socket: NONE, 100V, 200V or ABNORMAL.

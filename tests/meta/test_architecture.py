@@ -103,6 +103,9 @@ INVENTED = "demo_"
 ORDINARY_WORDS = {"leaf"}
 """Model names that are also words of the field (an entry of VSS is a leaf): in small letters they name no car."""
 
+IN_TWO_WORDS = {"e", "up"}
+"""Words of a model's name that name no car one by one; together they do."""
+TOGETHER = {"e-up", "e_up", "eup"}
 
 DECIDES = "agent/doctor/checks/"
 """At the edge only by its folder: what doctor makes of its facts looks at nothing itself."""
@@ -167,7 +170,7 @@ def brand_words() -> set[str]:
     folders = [
         folder.name for folder in (ROOT / "dbc").iterdir() if folder.is_dir() and not folder.name.startswith(INVENTED)
     ]
-    return {word for folder in folders for word in folder.split("_")}
+    return {word for folder in folders for word in folder.split("_")} - IN_TWO_WORDS | TOGETHER
 
 
 def against_brands(path: str, source: str, words: set[str]) -> Iterator[str]:

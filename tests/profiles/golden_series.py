@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from tests.profiles.golden_log import GoldenLog, Readings, Rule, Shown, Stands, crc8
 
@@ -17,17 +18,22 @@ Notes = dict[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`bits` bits, the lowest of which is bit `low` of byte `byte`; what is more goes up and to the bytes before."""
+    """`bits` bits, the lowest of which is bit `low` of byte `byte`; what is more goes up and to the bytes before.
+
+    Where `is_little`, to the bytes after.
+    """
 
     byte: int
     low: int
     bits: int
+    is_little: bool = False
 
     def put(self, payload: bytes, raw: int) -> bytes:
-        shift = 8 * (len(payload) - 1 - self.byte) + self.low
+        order: Literal["little", "big"] = "little" if self.is_little else "big"
+        shift = 8 * (self.byte if self.is_little else len(payload) - 1 - self.byte) + self.low
         mask = (1 << self.bits) - 1
-        whole = int.from_bytes(payload, "big") & ~(mask << shift) | (raw & mask) << shift
-        return whole.to_bytes(len(payload), "big")
+        whole = int.from_bytes(payload, order) & ~(mask << shift) | (raw & mask) << shift
+        return whole.to_bytes(len(payload), order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,8 @@ class Sent:
     selector: Place | None = None
     hold: int = 1
     crc_polynomial: int = 0
+    crc_start: int = 0
+    is_crc_first: bool = False
     counter: Place | None = None
     from_ms: int = 0
     bad_at: Sequence[int] = field(default=())
@@ -90,6 +98,20 @@ def write(
     return golden
 
 
+class Rises:
+    """The value of a derived state that counts how often its input came to be `value`."""
+
+    def __init__(self, value: Shown) -> None:
+        self._value = value
+        self._before: Shown | None = None
+        self._count = 0
+
+    def __call__(self, shown: Shown) -> Shown:
+        self._count += self._before is not None and shown == self._value != self._before
+        self._before = shown
+        return self._count
+
+
 def _length(message: Sent) -> int:
     longest = max(len(each.raws) for page in message.pages.values() for each in page)
     return longest * message.hold * len(message.pages)
@@ -120,7 +142,9 @@ def _payload(message: Sent, page: int, raws: Mapping[str, int], number: int) -> 
     if message.counter is not None:
         payload = message.counter.put(payload, number)
     if message.crc_polynomial:
-        payload = payload[:-1] + bytes([crc8(payload[:-1], polynomial=message.crc_polynomial, start=0, final=0)])
+        covered = payload[1:] if message.is_crc_first else payload[:-1]
+        crc = bytes([crc8(covered, polynomial=message.crc_polynomial, start=message.crc_start, final=0)])
+        payload = crc + covered if message.is_crc_first else covered + crc
     return payload
 
 

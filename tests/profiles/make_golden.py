@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.profiles import (
+    golden_bmw_i3,
     golden_demo_hatchback,
     golden_nissan_env200,
     golden_nissan_leaf_aze0,
@@ -18,10 +19,12 @@ from tests.profiles import (
     golden_renault_zoe_ph2,
     golden_smart_451,
     golden_smart_453,
+    golden_vw_e_up,
 )
 from tests.profiles.golden_log import GoldenLog
 
 SCRIPTS: Mapping[str, Callable[[], GoldenLog]] = {
+    "bmw_i3": golden_bmw_i3.write,
     "demo_hatchback": golden_demo_hatchback.write,
     "nissan_env200": golden_nissan_env200.write,
     "nissan_leaf_aze0": golden_nissan_leaf_aze0.write,
@@ -31,6 +34,7 @@ SCRIPTS: Mapping[str, Callable[[], GoldenLog]] = {
     "renault_zoe_ph2": golden_renault_zoe_ph2.write,
     "smart_451": golden_smart_451.write,
     "smart_453": golden_smart_453.write,
+    "vw_e_up": golden_vw_e_up.write,
 }
 
 

@@ -37,6 +37,7 @@ TABLES: Mapping[str, type[BaseModel]] = {
     "### `[wake.NAME]`": toml_model.WakeTable,
     "### `[actions.ACTION]`": toml_model.ActionTable,
     "\nEach of `frames`:": toml_model.FrameTable,
+    "\nEach of `pulses`.": toml_model.PulseTable,
     "\nEach of `feedback`:": toml_model.FeedbackTable,
     "\nEach of `preconditions`:": toml_model.PreconditionTable,
     "### `[[return_conditions]]`": toml_model.ReturnConditionTable,

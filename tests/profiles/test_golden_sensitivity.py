@@ -28,9 +28,11 @@ _SIGNAL = re.compile(
 _RAW = re.compile(r"(Crc|Counter)$|^(Page|IsMaximum|Detail|Reserved|Wake)$")
 
 # What no recording can show: a float has no sign of its own; no value is so large, and no counter jumps so far, that
-# the highest bit matters; what is cut off means nothing in either case; and one signal is for people to read.
+# the highest bit matters; what is cut off means nothing in either case; and one signal is for people to read. Where a
+# counter of a car that loses frames tells only a frame sent twice, any bits that change do as well.
 _INVISIBLE = re.compile(
     r"^(ChargePower|GridPower): sign|^LastRequestFrom: "
+    r"|^TerminalCounter: order"
     r"|^(CentralLock|LockCounter|Immobiliser|DriveCounter|Page|WakeReason|Reserved): length"
 )
 
@@ -112,7 +114,11 @@ def test_the_recording_has_frames_that_only_length_checksum_or_counter_gives_awa
     decoder = Decoder(profile(vehicle))
     for frame in frames(vehicle):
         decoder.receive(frame)
-    plan = next(plan for plan in plans if decoder.counts[plan.name].refused_length)
+    refused = [name for name, counts in decoder.counts.items() if counts.refused_length]
+    if not plans:
+        assert len(refused) == 1, "a car without checksums and counters still has frames that are cut short"
+        return
+    plan = next(plan for plan in plans if plan.name in refused)
     counts = decoder.counts[plan.name]
     assert (counts.refused_length, counts.refused_checksum, counts.refused_counter) == (1, 1, 1)
     right = readings(profile(vehicle), vehicle)

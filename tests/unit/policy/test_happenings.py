@@ -36,6 +36,8 @@ LOCK = Asked(operator=1, cid=b"lock----", is_locked=True)
         (f"{CHARGING}.ChargingPort.AnyPosition.IsChargingCableLocked", True, False, "cable_unlocked"),
         (f"{CHARGING}.ChargingPort.AnyPosition.IsFlapOpen", False, True, "flap_opened"),
         ("Vehicle.Carshare.IsReadyToDrive", False, True, "ready"),
+        ("Vehicle.Carshare.IsKeyInIgnitionLock", False, True, "key_inserted"),
+        ("Vehicle.Carshare.IsKeyInIgnitionLock", True, False, "key_removed"),
         (IGNITION, "OFF", "ON", "ignition_on"),
         (IGNITION, "ACC", "START", "ignition_on"),
         (IGNITION, "ON", "OFF", "ignition_off"),
