@@ -61,7 +61,7 @@ def listen(channels: Mapping[str, str], profile: Profile, seconds: float) -> dic
                     found[key.data.bus] = f"{channels[key.data.bus]} failed while listening: {error.strerror or error}"
     coverage.end_log()
     for ear in ears:
-        messages = [message.name for message in profile.messages if message.bus == ear.bus]
+        messages = [message.name for message in profile.messages if ear.bus in message.buses]
         how = f"listened for {seconds:g} s on {channels[ear.bus]}"
         facts = heard_facts(how, ear.frames, ear.errors, counts_of(coverage), messages)
         found[ear.bus] = replace(facts, mismatches=mismatches_of(coverage, ear.bus))
@@ -84,7 +84,7 @@ def mismatches_of(coverage: Coverage, bus: str) -> tuple[str, ...]:
     return tuple(
         f"{id_text(plan.arbitration_id, is_extended_id=plan.is_extended_id)} {plan.name}: {mismatch.problem}"
         for mismatch in coverage.mismatches()
-        if (plan := mismatch.plan).bus == bus
+        if bus in (plan := mismatch.plan).buses
     )
 
 
