@@ -26,8 +26,8 @@ WAIT_S_MAX = 0.05
 class DayClock:
     """The offset, and who holds it.
 
-    `is_busy` says whether something is under way outside.  `stride_s` is the least that is leapt: whatever is due within
-    it happens at its end, as on a computer that was put aside for so long.
+    `is_busy` says whether something is under way outside.  `stride_s` is the least that is leapt: what is due
+    within it happens at its end, as on a computer that was put aside for so long.
     """
 
     def __init__(self) -> None:

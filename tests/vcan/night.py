@@ -130,9 +130,7 @@ async def live_night(site: Site, clock: DayClock, hours: float) -> dict[str, obj
             async with Backend(load_settings(site.files.backend_toml)) as backend:
                 result = await backend.command(CAR_NAME, action, timeout_s=COMMAND_WAIT_S)
             results_s = [second for second, kind in app.messages if kind == "res" and second > app.intents_s[intents]]
-            commands.append(
-                {"outcome": result.outcome, "intent_s": app.intents_s[intents:], "result_s": results_s[-1]}
-            )
+            commands.append({"outcome": result.outcome, "intent_s": app.intents_s[intents:], "result_s": results_s[-1]})
             car.do("sleep")  # an unlocked one would stay awake
             while not app.is_at_rest:  # noqa: ASYNC110 - a condition nobody announces
                 await asyncio.sleep(0.1)

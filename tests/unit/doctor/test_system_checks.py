@@ -131,9 +131,21 @@ def test_store_and_the_room_it_has(store: StoreFacts, verdicts: tuple[Verdict, V
     ("reading", "verdict", "words"),
     [
         ({"value": 12.0, "quality": "ok"}, OK, "12 V, not below power.warn_v = 12 V"),
-        ({"value": 11.99, "quality": "ok"}, WARNING, "11.99 V, below power.warn_v = 12 V: if it stays so, the agent warns"),
-        ({"value": 11.79, "quality": "ok"}, WARNING, "below power.shed_v = 11.8 V: if it stays so, the agent sheds load"),
-        ({"value": 11.49, "quality": "ok"}, WARNING, "below power.off_v = 11.5 V: if it stays so, the computer is to be"),
+        (
+            {"value": 11.99, "quality": "ok"},
+            WARNING,
+            "11.99 V, below power.warn_v = 12 V: if it stays so, the agent warns",
+        ),
+        (
+            {"value": 11.79, "quality": "ok"},
+            WARNING,
+            "below power.shed_v = 11.8 V: if it stays so, the agent sheds load",
+        ),
+        (
+            {"value": 11.49, "quality": "ok"},
+            WARNING,
+            "below power.off_v = 11.5 V: if it stays so, the computer is to be",
+        ),
         ({"value": None, "quality": "stale", "reason": "not_received", "last_value": 12.6}, UNKNOWN, "stale"),
         (None, UNKNOWN, "the profile has no"),
     ],
