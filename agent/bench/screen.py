@@ -27,8 +27,8 @@ RESTING_V = (12.6, 12.3, 12.2, 12.1, 12.9)
 
 KEYS = (
     "q quit | u unlock  l lock  e enable drive  x disable drive  f find  r report  k check return | "
-    "d door  t trunk  g drive 2 km  i ignition  c cable  s sleep  w wake  v 12 V lower | "
-    "1 lock unit dead  2 lock ignores  3 bus silent  4 broker gone  5 immobiliser dead"
+    "d door  t trunk  g drive 2 km  i ignition  c cable  s sleep  w wake  v 12 V | "
+    "1 lock dead  2 lock ignores  3 bus silent  4 broker gone  5 immobiliser dead"
 )
 
 
