@@ -185,6 +185,15 @@ class VirtualCar:
         self._touch(now_s)
         self.immobiliser.change(is_drive_enabled, sender="Key", now_s=now_s)
 
+    def set_supply(self, resting_v: float, now_s: float) -> None:
+        """Give the 12 V battery this voltage at rest; raises `CarRefusesError` for one that no frame can say.
+
+        Nobody touches the car for it: one that sleeps sleeps on, and says so when it is awake.
+        """
+        self._advance(now_s)
+        self.body.set_resting(resting_v)
+        self._note("supply", resting_v=resting_v)
+
     def rouse(self, now_s: float) -> None:
         """Wake the car as a person does who walks up to it."""
         self._touch(now_s)
@@ -239,8 +248,10 @@ class VirtualCar:
 
     def _advance(self, now_s: float) -> None:
         """Let the physical car, the locks and the car's own sleep come to `now_s`; time never goes back."""
-        elapsed_s = max(0.0, now_s - self._now_s)
-        now_s = self._now_s = max(now_s, self._now_s)
+        before_s, now_s = self._now_s, max(now_s, self._now_s)
+        self._now_s = now_s
+        # Differences of whole microseconds add up to the same however often the car is asked; those of floats do not.
+        elapsed_s = (round(now_s * 1e6) - round(before_s * 1e6)) / 1e6
         body = self.body
         was_driving, was_charging = body.is_driving, body.is_charging
         if not self._may_sleep:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 TICK_S = 0.02  # of physical time: a drive comes out the same however often the car is asked
+_TICK_US = round(TICK_S * 1e6)
 MASS_KG = 1450.0
 ROLLING_N = 150.0
 DRAG_N_PER_M2_S2 = 0.42
@@ -16,6 +17,7 @@ AUXILIARY_W = 900.0
 CHARGE_EFFICIENCY = 0.9
 CELL_OHM = 0.08
 RESERVE_PERCENT = 4.0  # below what the dashboard calls empty, and above what it calls full
+SUPPLY_V_MAX = 25.4  # what the DBC has room for
 CONSUMPTION_WH_PER_KM = 130.0  # what the range shown is reckoned with
 
 
@@ -69,7 +71,7 @@ class CarBody:
     destination_m: float | None = None
     cruise_ms: float = 0.0
     charger_w: float = 0.0
-    _untaken_s: float = 0.0
+    _untaken_us: int = 0
 
     # --- what a driver does -------------------------------------------------------------------------------------
 
@@ -111,6 +113,12 @@ class CarBody:
     def unplug(self) -> None:
         self.is_plugged = False
         self.charger_w = self.grid_power_w = self.battery_current_a = 0.0
+
+    def set_resting(self, volts: float) -> None:
+        """The 12 V battery has this voltage while nothing feeds it; raises `CarRefusesError`."""
+        if not 0.0 <= volts <= SUPPLY_V_MAX:
+            raise CarRefusesError(f"a 12 V battery has 0 to {SUPPLY_V_MAX:g} V")
+        self.resting_v = volts
 
     # --- what follows from it -----------------------------------------------------------------------------------
 
@@ -155,10 +163,10 @@ class CarBody:
         return 14.2 if self.ignition is Ignition.ON or self.is_charging else self.resting_v
 
     def advance(self, elapsed_s: float) -> None:
-        """Let physical time pass, in whole ticks; the rest is kept for the next call."""
-        self._untaken_s += elapsed_s
-        while self._untaken_s >= TICK_S:
-            self._untaken_s -= TICK_S
+        """Let physical time pass, in whole ticks; the rest is kept, in whole microseconds, for the next call."""
+        self._untaken_us += round(elapsed_s * 1e6)
+        while self._untaken_us >= _TICK_US:
+            self._untaken_us -= _TICK_US
             if self.is_driving:
                 self._drive_tick()
             elif self.is_charging:

@@ -21,6 +21,7 @@ USAGE: Mapping[str, str] = {
     "fob": "fob lock | unlock",
     "immobiliser": "immobiliser release | engage",
     "ignition": "ignition on | off",
+    "supply": "supply VOLTS",
     "wake": "wake",
     "sleep": "sleep",
     "fault": f"fault {_FAULTS}",
@@ -60,6 +61,7 @@ def state(car: VirtualCar) -> dict[str, object]:
         "speed_kmh": round(body.speed_kmh, 2),
         "state_of_charge_percent": round(body.state_of_charge_percent, 2),
         "charging": body.is_charging,
+        "low_voltage_v": round(body.low_voltage_v, 2),
         "open": [opening.value for opening, is_open in body.openings.items() if is_open],
         "faults": sorted(car.faults),
     }
@@ -112,6 +114,11 @@ def _ignition(car: VirtualCar, arguments: Sequence[str], now_s: float) -> None:
     car.set_ignition(now_s, is_on=_word(arguments, "on", "off") == "on")
 
 
+def _supply(car: VirtualCar, arguments: Sequence[str], now_s: float) -> None:
+    _only(arguments, 1)
+    car.set_supply(float(arguments[0]), now_s)
+
+
 def _wake(car: VirtualCar, arguments: Sequence[str], now_s: float) -> None:
     _only(arguments, 0)
     car.rouse(now_s)
@@ -148,6 +155,7 @@ _VERBS: Mapping[str, Callable[[VirtualCar, Sequence[str], float], None]] = {
     "fob": _fob,
     "immobiliser": _immobiliser,
     "ignition": _ignition,
+    "supply": _supply,
     "wake": _wake,
     "sleep": _sleep,
     "fault": _fault,

@@ -22,11 +22,13 @@ from agent.model.command import Action
 
 COMMANDS_AT_ONCE_MAX = 8  # more keys than anybody presses while a car answers; the car itself refuses a second one
 DRIVE_KM = 2
+RESTING_V = (12.6, 12.3, 12.2, 12.1, 12.9)
+"""The 12 V battery at rest, one more at each press: sound, a step of the shipped ladder each, and all well again."""
 
 KEYS = (
     "q quit | u unlock  l lock  e enable drive  x disable drive  f find  r report  k check return | "
-    "d door  t trunk  g drive 2 km  i ignition  c cable  s sleep  w wake | "
-    "1 lock unit dead  2 lock ignores  3 bus silent  4 broker gone  5 immobiliser dead"
+    "d door  t trunk  g drive 2 km  i ignition  c cable  s sleep  w wake  v 12 V | "
+    "1 lock dead  2 lock ignores  3 bus silent  4 broker gone  5 immobiliser dead"
 )
 
 
@@ -98,6 +100,7 @@ class Screen:
             "c": lambda: "unplug" if body.is_plugged else "charge",
             "s": lambda: "sleep",
             "w": lambda: "wake",
+            "v": lambda: f"supply {next_resting(body.resting_v):g}",
             "1": lambda: switched(CarFault.LOCK_DEAD),
             "2": lambda: switched(CarFault.LOCK_IGNORES),
             "3": lambda: switched(CarFault.BUS_SILENT),
@@ -142,7 +145,7 @@ class Screen:
             car=(
                 f"the car itself: {'asleep' if truth['asleep'] else 'awake'}, {truth['lock']}, {doors}, "
                 f"immobiliser {truth['immobiliser']}, {speed} km/h, "
-                f"{odometer_km:.2f} km, {truth['state_of_charge_percent']} %"
+                f"{odometer_km:.2f} km, {truth['state_of_charge_percent']} %, {truth['low_voltage_v']:g} V"
                 f"{', charging' if truth['charging'] else ''}; faults: {', '.join(faults) or 'none'}"
                 f" (driving and charging run x{bench.car.car.time_compression:g})"
             ),
@@ -155,3 +158,9 @@ class Screen:
             events=list(reported.lines),
             keys=KEYS,
         )
+
+
+def next_resting(volts: float) -> float:
+    """What the 12 V battery has after one more press; the first again after the last, and after one not of ours."""
+    index = RESTING_V.index(volts) if volts in RESTING_V else -1
+    return RESTING_V[(index + 1) % len(RESTING_V)]

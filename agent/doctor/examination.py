@@ -18,7 +18,14 @@ from agent.doctor.checks.broker import AgentLink, check_allowed, check_connectio
 from agent.doctor.checks.bus import BusFacts, HeardFacts, check_bus
 from agent.doctor.checks.finding import Finding, fault, ok, unknown
 from agent.doctor.checks.health import HealthFacts, check_health
-from agent.doctor.checks.machine import check_clock, check_hardware_watchdog, check_store, check_supply
+from agent.doctor.checks.machine import (
+    SupplyRungs,
+    check_clock,
+    check_hardware_watchdog,
+    check_store,
+    check_supervisor,
+    check_supply,
+)
 from agent.doctor.checks.relays import check_relays
 from agent.doctor.checks.unit import KeyFacts, check_key, check_unit
 from agent.doctor.configured import Configured, Load
@@ -68,7 +75,8 @@ def examine(path: Path, load: Load, *, listen_s: float) -> Iterator[Finding]:
     yield from _attempt("clock", _clock)
     if (config := configured.config) is None:
         why = "the configuration cannot be read, so what it names cannot be looked at"
-        yield from (unknown(name, why) for name in ("key", "can", "broker", "car.certificate", "store", "supply_12v"))
+        names = ("key", "can", "broker", "car.certificate", "store", "supply_12v", "power_supervisor")
+        yield from (unknown(name, why) for name in names)
         return
     examined = _Examined(config, configured.profile, path.parent, unit)
     yield from _attempt("key", examined.keys)
@@ -79,6 +87,7 @@ def examine(path: Path, load: Load, *, listen_s: float) -> Iterator[Finding]:
     yield from _attempt("broker.link", lambda: [check_link(examined.link())])
     yield from _attempt("store", examined.store)
     yield from _attempt("supply_12v", examined.supply)
+    yield from _attempt("power_supervisor", examined.supervisor)
 
 
 def _loaded(path: Path, load: Load) -> Configured:
@@ -153,7 +162,13 @@ class _Examined:
 
     def supply(self) -> Iterator[Finding]:
         readings = _known(self._status)["readings"]
-        yield check_supply(readings.get(LOW_VOLTAGE))
+        power = self._config.power
+        yield check_supply(readings.get(LOW_VOLTAGE), SupplyRungs(power.warn_v, power.shed_v, power.off_v))
+
+    def supervisor(self) -> Iterator[Finding]:
+        status = self._status
+        answers = status if isinstance(status, str) else bool(status["power"]["has_supervisor"])
+        yield check_supervisor(self._config.power.supervisor, answers)
 
     def _told(self, bus: str) -> HeardFacts | str:
         if isinstance(self._status, str) or self._profile is None:
@@ -162,8 +177,9 @@ class _Examined:
             name: (count["received"], sum(many for what, many in count.items() if what != "received"))
             for name, count in self._status["frames"].items()
         }
-        messages = [message.name for message in self._profile.messages if message.bus == bus]
-        frames = sum(counts.get(name, (0, 0))[0] for name in messages)
+        messages = [message.name for message in self._profile.messages if bus in message.buses]
+        is_heard = bool(self._status["can"][bus]["received"])
+        frames = sum(counts.get(name, (0, 0))[0] for name in messages) if is_heard else 0
         how = f"by the running agent in {self._status['uptime_s']:.0f} s"
         return heard_facts(how, frames, 0, counts, messages)
 
@@ -202,12 +218,15 @@ class _Examined:
 
 
 def _expected(profile: Profile, bus: str) -> dict[str, str]:
-    """Messages the car sends on a bus, by name, with their ids; those the agent itself may send prove nothing."""
+    """Messages the car may send on a bus, by name, with their ids; those the agent itself may send prove nothing.
+
+    One that comes on either of two buses is looked for on both, and missed on neither once it was heard on one.
+    """
     own = {(rule.bus, rule.arbitration_id, rule.is_extended_id) for rule in profile.send_list}
     return {
         message.name: f"0x{message.arbitration_id:0{8 if message.is_extended_id else 3}X}"
         for message in profile.messages
-        if message.bus == bus and message.signals and (bus, message.arbitration_id, message.is_extended_id) not in own
+        if bus in message.buses and message.signals and (bus, message.arbitration_id, message.is_extended_id) not in own
     }
 
 

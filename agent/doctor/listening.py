@@ -61,7 +61,7 @@ def listen(channels: Mapping[str, str], profile: Profile, seconds: float) -> dic
                     found[key.data.bus] = f"{channels[key.data.bus]} failed while listening: {error.strerror or error}"
     coverage.end_log()
     for ear in ears:
-        messages = [message.name for message in profile.messages if message.bus == ear.bus]
+        messages = [message.name for message in profile.messages if ear.bus in message.buses]
         how = f"listened for {seconds:g} s on {channels[ear.bus]}"
         facts = heard_facts(how, ear.frames, ear.errors, counts_of(coverage), messages)
         found[ear.bus] = replace(facts, mismatches=mismatches_of(coverage, ear.bus))
@@ -85,7 +85,7 @@ def mismatches_of(coverage: Coverage, bus: str) -> tuple[str, ...]:
         f"{id_text(mismatch.plan.arbitration_id, is_extended_id=mismatch.plan.is_extended_id)} "
         f"{mismatch.plan.name}: {mismatch.problem}"
         for mismatch in coverage.mismatches()
-        if mismatch.bus == bus
+        if bus in (mismatch.plan.buses if mismatch.other_bus is None else (mismatch.other_bus,))
     )
 
 

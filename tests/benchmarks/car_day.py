@@ -157,8 +157,11 @@ class Site:
         return self.ca_file, self.certificate.certificate_file, self.certificate.key_file
 
 
+IN_PROCESS = CanChoice("body", "virtual", "car-day", "frames handed over in this process")
+
+
 @contextlib.contextmanager
-def prepared_site(folder: Path, store: Path) -> Iterator[Site]:
+def prepared_site(folder: Path, store: Path, can: CanChoice = IN_PROCESS) -> Iterator[Site]:
     """A broker with a listener for cars (TLS, certificates) and one for the operator, and the files of both sides."""
     authority = Authority(folder)
     cars_port = free_port()
@@ -167,7 +170,6 @@ def prepared_site(folder: Path, store: Path) -> Iterator[Site]:
         folder,
         [f"listener {cars_port} 127.0.0.1", "set_tcp_nodelay true", *tls_options(server, authority.ca_file)],
     ) as broker:
-        can = CanChoice("body", "virtual", "car-day", "frames handed over in this process")
         (folder / "sides").mkdir()
         files = make_folder(
             folder / "sides", profile=demo_folder(), can=can, broker_host="127.0.0.1", broker_port=broker.port

@@ -24,11 +24,16 @@ WAIT_S_MAX = 0.05
 
 
 class DayClock:
-    """The offset, and who holds it. `is_busy` says whether something is under way outside."""
+    """The offset, and who holds it.
+
+    `is_busy` says whether something is under way outside.  `stride_s` is the least that is leapt: what is due
+    within it happens at its end, as on a computer that was put aside for so long.
+    """
 
     def __init__(self) -> None:
         self.skipped_s = 0.0
         self.is_busy: Callable[[], bool] = lambda: False
+        self.stride_s: Callable[[], float] = lambda: 0.0
         self._holders = 0
         self._real_monotonic = time.monotonic
         self._heard_at_s = 0.0
@@ -92,7 +97,7 @@ class _LeapingSelector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if not ready and timeout is not None and timeout > 0 and self._clock.may_leap:
-            self._clock.skipped_s += timeout
+            self._clock.skipped_s += max(timeout, self._clock.stride_s())
             return []
         if not ready and (timeout is None or timeout > 0):
             until_quiet_s = QUIET_S if timeout is not None else WAIT_S_MAX

@@ -111,7 +111,8 @@ async def test_agent_at_work_is_well_and_says_what_it_has_heard(tmp_path: Path) 
     }
     for name in ("configuration", "key.vehicle.key", "broker.name", "broker.connection", "broker.link", "store"):
         assert found[name]["verdict"] == "ok", found[name]
-    assert found["supply_12v"]["found"].endswith(" V")
+    assert found["supply_12v"]["found"].endswith("not below power.warn_v = 12.4 V")
+    assert found["power_supervisor"]["found"].startswith("none is configured")
 
 
 def test_car_on_which_nothing_is_in_order_is_told_all_of_it_at_once(tmp_path: Path) -> None:
@@ -171,4 +172,4 @@ def test_check_that_fails_itself_says_so_and_stops_no_other(tmp_path: Path, monk
     _, found = doctor(installed.files.agent_toml)
     assert found["can"]["verdict"] == "unknown"
     assert "nobody thought of this" in found["can"]["found"]
-    assert list(found)[-1] == "supply_12v"
+    assert list(found)[-1] == "power_supervisor"

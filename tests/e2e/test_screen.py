@@ -112,3 +112,13 @@ def test_a_signal_ends_the_bench_in_order(person: Person, tmp_path: Path, number
     assert person.modes == person.modes_before
     assert person.seen.rstrip().endswith("\x1b[?25h\x1b[?1049l")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_battery_of_12_v_is_emptied_step_by_step(person: Person) -> None:
+    person.sees("12.6 V")
+    person.press("v")
+    person.sees("12.3 V")
+    person.press("vv")
+    person.sees("12.1 V")
+    person.press("vv")
+    person.sees("12.6 V")

@@ -76,6 +76,34 @@ def test_a_bus_that_is_off_before_the_first_frame_is_refused_at_once(action: Act
     assert answered_at_once(pair, action) == REJECTED_OFF
 
 
+@pytest.mark.hazard("H99")
+@pytest.mark.parametrize("action", [Action.UNLOCK, Action.LOCK])
+def test_a_bus_that_goes_off_after_the_first_frame_leaves_open_what_happened_and_nothing_is_repeated_h99(
+    action: Action,
+) -> None:
+    """SR-02, SR-04: not when the controller restarts, nor when the same bytes come again; a new command may."""
+    pair = awake()
+    command = pair.command(action)
+    pair.deliver("cmd", command)
+    while not pair.sent:
+        pair.run(0.01)
+    tell(pair, OFF)
+    pair.car.set_fault(CarFault.BUS_SILENT, pair.now_s, is_on=True)
+    pair.run(0.05)
+    result = pair.final_results()[-1]
+    assert (result.stage, result.reason, result.executed) == (Stage.FAILED, Reason.BUS_OFF, Executed.UNKNOWN)
+    assert len(pair.sent) == 1
+    pair.run(1.0)
+    tell(pair, RESTARTED)
+    pair.car.set_fault(CarFault.BUS_SILENT, pair.now_s, is_on=False)
+    pair.run(STAND_S + 1.0)
+    pair.deliver("cmd", command)
+    pair.run(30.0)
+    assert len(pair.sent) == 1
+    assert {(end.stage, end.reason) for end in pair.final_results()} == {(Stage.FAILED, Reason.BUS_OFF)}
+    assert pair.ask(action).stage is Stage.VERIFIED
+
+
 @pytest.mark.parametrize(
     ("broken", "back", "reason"), [(OFF, RESTARTED, Reason.BUS_OFF), (DOWN, OPENED, Reason.CAN_DOWN)]
 )

@@ -1,4 +1,4 @@
-"""The computer: clock, hardware watchdog, room for the store, and the car's 12 V."""
+"""The computer: clock, hardware watchdog, room for the store, the car's 12 V, and what guards it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agent.doctor.checks.finding import Finding, fault, ok, unknown, warning
-from agent.policy.happenings import LOW_VOLTAGE, LOW_VOLTAGE_V
+from agent.policy.happenings import LOW_VOLTAGE
 
 # The journal of commands and SQLite's own files take less; below this an unlock may find no room for its intent.
 FREE_BYTES_MIN = 32 << 20
@@ -28,6 +28,23 @@ class StoreFacts:
     wanted_bytes: int = 0
     is_degraded: bool | None = None
     is_durable: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SupplyRungs:
+    """The thresholds of `[power]` in volts."""
+
+    warn_v: float
+    shed_v: float
+    off_v: float
+
+    def lowest_first(self) -> tuple[tuple[str, float, str], ...]:
+        """Each with its key and what the agent does below it."""
+        return (
+            ("off_v", self.off_v, "the computer is to be switched off"),
+            ("shed_v", self.shed_v, "the agent sheds load"),
+            ("warn_v", self.warn_v, "the agent warns"),
+        )
 
 
 def check_clock(unix_s: float, *, is_synchronized: bool) -> Finding:
@@ -98,7 +115,7 @@ def _disk(store: StoreFacts) -> Finding:
     return ok(name, free)
 
 
-def check_supply(reading: Mapping[str, object] | None) -> Finding:
+def check_supply(reading: Mapping[str, object] | None, rungs: SupplyRungs) -> Finding:
     """`reading` is the agent's of the 12 V battery; None if the profile has none."""
     name = "supply_12v"
     if reading is None:
@@ -106,8 +123,32 @@ def check_supply(reading: Mapping[str, object] | None) -> Finding:
     value = reading.get("value")
     if not isinstance(value, int | float):
         return unknown(name, f"the car does not say: {reading.get('quality')}, {reading.get('reason')}", "Wake the car")
-    if value < LOW_VOLTAGE_V:
-        return warning(
-            name, f"{value:g} V, less than {LOW_VOLTAGE_V:g} V", "Charge the battery before you leave the car"
-        )
-    return ok(name, f"{value:g} V")
+    if value >= rungs.warn_v:
+        return ok(name, f"{value:g} V, not below power.warn_v = {rungs.warn_v:g} V")
+    key, volts, consequence = next(rung for rung in rungs.lowest_first() if value < rung[1])
+    return warning(
+        name,
+        f"{value:g} V, below power.{key} = {volts:g} V: if it stays so, {consequence}",
+        "Charge the battery before you leave the car",
+    )
+
+
+def check_supervisor(port: str | None, answers: bool | str) -> Finding:
+    """`port` is power.supervisor of agent.toml; `answers` the running agent's word, or why it gives none.
+
+    The port is the agent's: whoever else opened it would take bytes from it.
+    """
+    name = "power_supervisor"
+    if port is None:
+        found = "none is configured: a sleeping car's 12 V is not measured, and nobody cuts this computer's power"
+        return ok(name, f"{found} (power.supervisor in agent.toml)")
+    if isinstance(answers, str):
+        return unknown(name, f"configured on {port}; whether it answers only a running agent says: {answers}")
+    if answers:
+        return ok(name, f"answers on {port}")
+    return fault(
+        name,
+        f"does not answer on {port}: a sleeping car's 12 V is not measured, and the last step cuts no power",
+        "See journalctl --unit carshare-agent; the unit must be given the device: drop-ins/uart.conf; then the wiring, "
+        "and another name of the port belongs into agent.toml: power.supervisor",
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.bench.car import MEASURING_S, WAKE_DELAY_S, CarFault, VirtualCar
@@ -132,6 +132,7 @@ def test_after_waking_the_car_first_sends_what_the_profile_calls_invalid() -> No
 
 @settings(deadline=None)
 @given(times_s=st.lists(st.floats(0.0, 30.0), max_size=40))
+@example(times_s=[15.582878374400211, 9.24209150835309, 3.161454154795522, 8.94, 12.48, 22.64])
 def test_the_same_car_sends_the_same_frames_however_often_it_is_asked(times_s: list[float]) -> None:
     def ride(car: VirtualCar, times_s: list[float]) -> list[Frame]:
         car.drive(200, 1.0)

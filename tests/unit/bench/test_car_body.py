@@ -155,6 +155,7 @@ def test_every_command_has_a_usage_and_does_what_it_says() -> None:
             "fob",
             "immobiliser",
             "ignition",
+            "supply",
             "wake",
             "sleep",
             "fault",
@@ -167,3 +168,16 @@ def test_a_door_left_open_shows_in_the_state() -> None:
     car = VirtualCar(PROFILE, DATABASE, is_asleep=False)
     car.set_opening(Opening.TRUNK, 1.0, is_open=True)
     assert state(car)["open"] == ["trunk"]
+
+
+def test_resting_voltage_is_what_a_person_says_and_wakes_nobody() -> None:
+    """The ladder of the 12 V battery can be walked down by hand; a converter that feeds the battery hides it."""
+    car = VirtualCar(PROFILE, DATABASE)
+    perform(car, "supply 12.1", 1.0)
+    assert (car.is_asleep, state(car)["low_voltage_v"]) == (True, 12.1)
+    perform(car, "ignition on", 2.0)
+    assert state(car)["low_voltage_v"] == 14.2
+    for words in ("supply", "supply low", "supply -1", "supply 26", "supply nan", "supply 12 12"):
+        with pytest.raises(CarRefusesError):
+            perform(car, words, 3.0)
+    assert car.body.resting_v == 12.1

@@ -8,8 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.bench.vehicle import demo_folder
+from agent.cli import load_profile
 from agent.doctor.checks.bus import BusFacts, Controller, HeardFacts, LinkFacts, check_bus
 from agent.doctor.checks.finding import Finding, Verdict
+from agent.doctor.examination import _expected
+from agent.doctor.listening import counts_of
+from agent.model.frame import Frame
+from agent.profile_tools.coverage import Coverage
 
 OK, WARNING, FAULT, UNKNOWN = Verdict.OK, Verdict.WARNING, Verdict.FAULT, Verdict.UNKNOWN
 
@@ -188,3 +194,16 @@ def test_sending_is_never_spoken_of_before_rate_and_every_id_are_this_cars(
     is_right = is_right and is_heard and frames > 0 and believed == EXPECTED.keys()
     said = "\n".join(each.advice for each in check_bus(facts))
     assert ("ListenOnly=no" in said, "listen_only = false" in said) == (is_right, is_right)
+
+
+def test_message_of_either_of_two_buses_is_expected_on_both() -> None:
+    """A series moved it to the other bus: whichever carries it on this car, it is looked for there."""
+    profile = load_profile(demo_folder().parent / "nissan_env200")
+    moved = {message.name for message in profile.messages if message.also_on and message.signals}
+    assert moved
+    assert all(moved <= _expected(profile, bus).keys() for bus in ("car", "ev"))
+    first = next(message for message in profile.messages if message.name in moved)
+    coverage = Coverage(profile)
+    coverage.take(Frame(first.also_on[0], first.arbitration_id, bytes(first.length_bytes), 1.0, first.is_extended_id))
+    coverage.end_log()
+    assert counts_of(coverage)[first.name][0] == 1

@@ -9,9 +9,11 @@ import pytest
 from agent.doctor.checks.finding import Finding, Verdict
 from agent.doctor.checks.machine import (
     StoreFacts,
+    SupplyRungs,
     check_clock,
     check_hardware_watchdog,
     check_store,
+    check_supervisor,
     check_supply,
 )
 from agent.doctor.checks.unit import KeyFacts, check_key, check_unit
@@ -128,8 +130,22 @@ def test_store_and_the_room_it_has(store: StoreFacts, verdicts: tuple[Verdict, V
 @pytest.mark.parametrize(
     ("reading", "verdict", "words"),
     [
-        ({"value": 12.6, "quality": "ok"}, OK, "12.6 V"),
-        ({"value": 12.39, "quality": "ok"}, WARNING, "12.39 V, less than 12.4 V"),
+        ({"value": 12.0, "quality": "ok"}, OK, "12 V, not below power.warn_v = 12 V"),
+        (
+            {"value": 11.99, "quality": "ok"},
+            WARNING,
+            "11.99 V, below power.warn_v = 12 V: if it stays so, the agent warns",
+        ),
+        (
+            {"value": 11.79, "quality": "ok"},
+            WARNING,
+            "below power.shed_v = 11.8 V: if it stays so, the agent sheds load",
+        ),
+        (
+            {"value": 11.49, "quality": "ok"},
+            WARNING,
+            "below power.off_v = 11.5 V: if it stays so, the computer is to be",
+        ),
         ({"value": None, "quality": "stale", "reason": "not_received", "last_value": 12.6}, UNKNOWN, "stale"),
         (None, UNKNOWN, "the profile has no"),
     ],
@@ -137,6 +153,23 @@ def test_store_and_the_room_it_has(store: StoreFacts, verdicts: tuple[Verdict, V
 def test_supply_is_never_judged_by_a_value_that_is_old(
     reading: dict[str, object] | None, verdict: Verdict, words: str
 ) -> None:
-    """SR-05."""
-    found = check_supply(reading)
+    """SR-05. The limits are those of the configuration."""
+    found = check_supply(reading, SupplyRungs(warn_v=12.0, shed_v=11.8, off_v=11.5))
+    assert (found.verdict, words in found.found, has_advice(found)) == (verdict, True, True)
+
+
+@pytest.mark.parametrize(
+    ("port", "answers", "verdict", "words"),
+    [
+        (None, False, OK, "none is configured"),
+        (None, "no agent runs", OK, "none is configured"),
+        ("/dev/ttyAMA0", True, OK, "answers on /dev/ttyAMA0"),
+        ("/dev/ttyAMA0", False, FAULT, "does not answer on /dev/ttyAMA0"),
+        ("/dev/ttyAMA0", "no agent runs", UNKNOWN, "only a running agent says: no agent runs"),
+    ],
+)
+def test_supervisor_is_asked_for_by_the_agents_word(
+    port: str | None, answers: bool | str, verdict: Verdict, words: str
+) -> None:
+    found = check_supervisor(port, answers)
     assert (found.verdict, words in found.found, has_advice(found)) == (verdict, True, True)
