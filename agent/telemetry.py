@@ -217,7 +217,7 @@ class Telemetry:
     @property
     def is_in_use(self) -> bool:
         """Whether the car drives or charges."""
-        return self._use in (VehicleUse.DRIVING, VehicleUse.CHARGING)
+        return self.use in (VehicleUse.DRIVING, VehicleUse.CHARGING)
 
     def address(self, operator: int) -> None:
         """Telemetry goes to this operator from now on."""

@@ -21,8 +21,8 @@ def compile_derived(
     tables: ProfileTable, messages: Sequence[MessagePlan], polls: Sequence[PollPlan], lookup: Lookup
 ) -> tuple[DerivedPlan, ...]:
     """Every derived state, with all faults told in the look-up's findings."""
-    plans: list[MessagePlan | PollPlan] = [*messages, *polls]
-    signals = {signal.path: signal for given in plans for signal in given.signals}
+    sources: list[MessagePlan | PollPlan] = [*messages, *polls]
+    signals = {signal.path: signal for given in sources for signal in given.signals}
     asked = paths_of(tables)
     compiler = _Compiler(signals, asked, lookup)
     plans = (

@@ -15,6 +15,10 @@ def segmented(payload: bytes, *, is_extended: bool = False) -> list[bytes]:
     """The frames that can-isotp sends for a payload, given all the flow control it asks for."""
     sent: list[isotp.CanMessage] = []
     waiting: list[isotp.CanMessage] = []
+
+    def received(timeout: float = 0) -> isotp.CanMessage | None:
+        return waiting.pop(0) if waiting else None
+
     if is_extended:
         mode = isotp.AddressingMode.Extended_11bits
         address = isotp.Address(mode, txid=0x607, rxid=0x6F1, target_address=0xF1, source_address=0x07)
@@ -23,7 +27,7 @@ def segmented(payload: bytes, *, is_extended: bool = False) -> list[bytes]:
         address = isotp.Address(isotp.AddressingMode.Normal_11bits, txid=0x7BB, rxid=0x79B)
         flow = bytes([0x30, 0, 0])
     layer = isotp.TransportLayerLogic(
-        rxfn=lambda timeout=0: waiting.pop(0) if waiting else None,
+        rxfn=received,
         txfn=sent.append,
         address=address,
         params={"stmin": 0, "blocksize": 0, "tx_padding": 0xAA},
