@@ -6,12 +6,12 @@ nothing of answers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from agent.model.frame import BitField
 from agent.profiles.lookup import Lookup, Place
 from agent.profiles.message_spec import MessageSpec, SignalSpec
-from agent.profiles.schema import MessagePlan, PollPlan, SignalPlan
+from agent.profiles.schema import DerivedPlan, MessagePlan, PollPlan, SignalPlan
 from agent.profiles.signals import compile_signal
 from agent.profiles.toml_model import PollTable, PollValueTable, ProfileTable, SignalTable
 
@@ -19,6 +19,9 @@ FRESHNESS_PERIODS = 3
 """Two answers in a row may be lost to a command or a busy control unit; after three the value is nobody's word."""
 ANSWER_ROOM_S = 5.0
 """An answer may take its time (P2* of ISO 14229-2), and others are asked before."""
+
+Given = Mapping[str, SignalPlan | DerivedPlan]
+"""What a profile gives, by path."""
 
 STANDARD_ID_MAX = 0x7FF
 SEPARATION_MS = 5

@@ -16,7 +16,7 @@ from agent.model.recipe import Feedback, FrameTemplate, Precondition, Recipe, Wa
 from agent.profiles.findings import expected_of
 from agent.profiles.lookup import Lookup, Place
 from agent.profiles.message_rules import Rules
-from agent.profiles.polls import paths_of
+from agent.profiles.polls import Given, paths_of
 from agent.profiles.pulses import compile_pulses
 from agent.profiles.schema import DerivedPlan, MessagePlan, PollPlan, SignalPlan
 from agent.profiles.signals import NUMBERS, fits_datatype
@@ -79,8 +79,7 @@ def compile_actions(
     signals |= {signal.path: signal for given in plans for signal in given.signals}
     asked = paths_of(tables, with_derived=True)
     wake_ups = {name: _wake_up(name, table, rules, lookup) for name, table in tables.wake.items() if table is not None}
-    polled = frozenset(signal.path for poll in polls for signal in poll.signals)
-    conditions = _Conditions(signals, asked, polled, lookup)
+    conditions = _Conditions(signals, asked, frozenset(each.path for poll in polls for each in poll.signals), lookup)
     recipes: dict[Action, Recipe] = {}
     for word, table in tables.actions.items():
         action = _action(("actions", word), word, ACTIONS, lookup)
@@ -274,13 +273,7 @@ def _check_disable_drive(table: ActionTable, place: Place, lookup: Lookup) -> No
 class _Conditions:
     """Preconditions and feedback, each on a path that the profile has a signal for."""
 
-    def __init__(
-        self,
-        signals: Mapping[str, SignalPlan | DerivedPlan],
-        asked: set[str] | None,
-        polled: frozenset[str],
-        lookup: Lookup,
-    ) -> None:
+    def __init__(self, signals: Given, asked: set[str] | None, polled: frozenset[str], lookup: Lookup) -> None:
         self._signals = signals
         self._polled = polled
         self._asked = asked
