@@ -95,6 +95,12 @@ class Commanding:
         """Take nothing new from here on: the agent is to end, or its store has failed."""
         self._refuse_all = self._refuse_all or reason
 
+    def status(self) -> dict[str, object]:
+        """For the local status socket."""
+        command = self._acting.command
+        running = None if command is None else Action(command.action).name.lower()
+        return {"running": running, "journal": len(self._ledger), "dropped": dict(self.dropped)}
+
     # --- deliveries ---------------------------------------------------------------------------------------------
 
     def receive_delivery(self, delivery: Delivery, now_s: float) -> None:

@@ -23,12 +23,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.ability import as_allowed
 from agent.acting import Acting
 from agent.answers import Answers
+from agent.asking import Asking
 from agent.command.verify import KeyRecord
 from agent.commanding import Commanding
 from agent.config import Config
 from agent.ledger import Ledger
 from agent.link_watch import LinkWatch
-from agent.model.command import Action, Reason
+from agent.model.command import Reason
 from agent.model.effects import Acknowledge, Effect, Level, Notify, Stop, WatchAfresh
 from agent.model.events import (
     BrokerDown,
@@ -129,6 +130,7 @@ class Engine:
             lambda: self.is_commanding,
             now_s,
         )
+        self._asking = Asking(profile, self._pending, self._telemetry, self._acting, now_s)
         self._has_failed = False
         self._is_degraded = recovered.is_degraded
         self._pending.persist(SessionStarted(sid))
@@ -155,6 +157,8 @@ class Engine:
 
     def receive_frame(self, frame: Frame, now_s: float) -> bool:
         """A frame came from a bus; whether that can have left anything to do, now or sooner than was known."""
+        if self._asking.takes(frame, now_s):
+            return True  # telemetry is not told: that somebody answers us does not say that the car is awake (SR-08)
         heard = self._telemetry.receive_frame(frame, now_s)
         if self._acting.command is None:
             return bool(heard[1])
@@ -174,6 +178,8 @@ class Engine:
     def receive_link(self, event: LinkEvent, now_s: float) -> None:
         """The edge learned something about itself."""
         match event:
+            case FrameSent(token) | FrameNotSent(token) | FrameEchoed(token) if token < 0:
+                self._asking.frame_told(event, now_s)
             case FrameSent():
                 self._acting.frame_sent(event, now_s)
             case FrameEchoed(token):
@@ -234,7 +240,7 @@ class Engine:
 
     def may_send(self, token: int, now_s: float) -> bool:
         """Whether the frame of this `SendFrame` may still leave, now that all that came before it is known (SR-06)."""
-        return self._acting.may_send(token, now_s)
+        return (self._asking if token < 0 else self._acting).may_send(token, now_s)
 
     def handle_timer(self, now_s: float) -> None:
         """Time has passed; call when `next_timer` is reached, or oftener."""
@@ -243,11 +249,12 @@ class Engine:
         self._link_watch.handle_timer(now_s)
         self._power.handle_timer(now_s)
         self._telemetry.handle_timer(now_s)
+        self._asking.handle_timer(now_s)
         self._trusting.handle_timer(now_s, is_awake=self._telemetry.is_any_awake(now_s))
 
     def next_timer(self) -> float:
         """Boot time at which `handle_timer` is wanted next; may lie in the past."""
-        parts = (self._telemetry, self._acting, self._answers, self._trusting, self._link_watch)
+        parts = (self._telemetry, self._acting, self._answers, self._trusting, self._link_watch, self._asking)
         return min(part.next_timer() for part in parts)
 
     def next_effect(self) -> Effect | None:
@@ -276,24 +283,16 @@ class Engine:
 
     def status(self, now_s: float) -> Mapping[str, object]:
         """What `carshare-agent status` shows."""
-        running = self._acting.command
         return {
             "sid": self._session.sid.hex(),
             "uptime_s": round(now_s - self._session.started_s, 1),
             "clock_trust": self._session.clock_trust.name.lower(),
-            "commands": {
-                "running": None if running is None else Action(running.action).name.lower(),
-                "journal": len(self._ledger),
-                "dropped": dict(self._commanding.dropped),
-            },
-            "trust": {
-                "version": self._trusting.version,
-                "operators": list(self._trusting.operators),
-                "floor_unix_s": self._trusting.floor_unix_s(now_s),
-            },
+            "commands": self._commanding.status(),
+            "trust": self._trusting.status(now_s),
             "store": {"is_degraded": self._is_degraded},
             "link": self._link_watch.status(),
             "power": self._power.status(now_s),
+            "asking": self._asking.status(),
             **self._telemetry.status(now_s),
         }
 

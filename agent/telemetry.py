@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from agent.accounting import Accounting
 from agent.bus_watch import BusWatch
@@ -115,6 +115,15 @@ class Telemetry:
         self._observe(heard[1], now_s)
         return heard
 
+    def answered(self, readings: Sequence[Reading], now_s: float) -> None:
+        """A control unit answered; unlike a frame of the car's own that does not make its bus heard (SR-08)."""
+        self._tracker.fold(readings)
+        self._observe(readings, now_s)
+
+    def not_answered(self, paths: Iterable[str], reason: str, now_s: float) -> None:
+        """It did not: what there is of these paths grows old, and says why."""
+        self._tracker.excuse(paths, reason, now_s)
+
     def readings_of(self, heard: Heard, frame: Frame) -> tuple[Reading, ...]:
         """All readings of the frame just received, the unchanged ones too: a command counts frames, not changes."""
         return self._decoder.readings(heard[0], frame.received_at_s)
@@ -204,6 +213,11 @@ class Telemetry:
     def is_any_awake(self, now_s: float) -> bool:
         """Whether a bus of the profile is heard."""
         return self._buses.is_any_awake(now_s)
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether the car drives or charges."""
+        return self.use in (VehicleUse.DRIVING, VehicleUse.CHARGING)
 
     def address(self, operator: int) -> None:
         """Telemetry goes to this operator from now on."""

@@ -135,6 +135,14 @@ class Trusting:
             if record.operator == operator and (listed is None or record.kid in listed)
         )
 
+    def status(self, now_s: float) -> dict[str, object]:
+        """For the local status socket."""
+        return {
+            "version": self.version,
+            "operators": list(self.operators),
+            "floor_unix_s": self.floor_unix_s(now_s),
+        }
+
     def floor_unix_s(self, now_s: float) -> int:
         """It is no earlier than this: the newest signed date taken in, and the boot time since. 0 if none was."""
         if self._floor_unix_s == 0:

@@ -83,9 +83,12 @@ def can_buses(
                 rule for rule in profile.send_list if rule.bus == plan.name and not config.buses[plan.name].listen_only
             ],
             wanted_ids=[
-                (message.arbitration_id, message.is_extended_id)
-                for message in profile.messages
-                if plan.name in message.buses
+                *(
+                    (message.arbitration_id, message.is_extended_id)
+                    for message in profile.messages
+                    if plan.name in message.buses
+                ),
+                *((poll.response_id, poll.is_extended_id) for poll in profile.polls if poll.bus == plan.name),
             ],
             on_frame=on_frame,
             on_state=lambda state, sign, name=plan.name: on_link(BusChanged(name, state, sign)),  # type: ignore[misc]

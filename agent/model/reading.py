@@ -22,11 +22,12 @@ class Reading(NamedTuple):
     """One VSS path at one time; a tuple, because made for every signal that changes it costs a third of a dataclass.
 
     `value` is None unless `quality` is ok; `reason` is None when it is.  `at_s` is the boot time of the frame
-    the reading comes from (of the finding, where no frame came); `message` names that frame's DBC message.
+    the reading comes from (of the finding, where no frame came); `message` names that frame's DBC message, or the poll.
     Reasons: `invalid_marker`, `out_of_range`, `no_meaning` (a value table without an entry), `not_received`,
     `never_received`, `refused` (frames came and failed length, checksum or counter), `unit_unknown`,
     `condition_unknown` and `condition_unmet` (another signal says whether this one counts, and was not seen, or says
-    no), `settling` (it has not stood for long enough), `jump` (likewise, after a step that is too large).
+    no), `settling` (it has not stood for long enough), `jump` (likewise, after a step that is too large); and of what
+    is asked for, those of `decode.answer.Unanswered`, where a reading that grew old or never came has one.
     """
 
     path: str

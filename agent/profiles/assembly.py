@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from agent.profiles.derived import compile_derived
 from agent.profiles.lookup import Lookup
 from agent.profiles.message_rules import Rules
+from agent.profiles.polls import compile_polls
 from agent.profiles.recipes import compile_actions
 from agent.profiles.schema import BusPlan, MessagePlan, Profile
 from agent.profiles.toml_model import ProfileTable
@@ -14,8 +15,10 @@ from agent.profiles.toml_model import ProfileTable
 
 def assemble(tables: ProfileTable, rules: Rules, messages: Sequence[MessagePlan], lookup: Lookup) -> Profile:
     """The profile, with all faults told in the look-up's findings: worth something only if there are none."""
-    derived = compile_derived(tables, messages, lookup)
-    actions = compile_actions(tables, rules, messages, derived, lookup)
+    polls = compile_polls(tables, messages, lookup)
+    derived = compile_derived(tables, messages, polls, lookup)
+    actions = compile_actions(tables, rules, messages, polls, derived, lookup)
+    asking = [rule for poll in polls for rule in poll.send_rules]
     return Profile(
         name=tables.name,
         title=tables.title,
@@ -23,11 +26,12 @@ def assemble(tables: ProfileTable, rules: Rules, messages: Sequence[MessagePlan]
         buses=_buses(tables),
         messages=tuple(messages),
         recipes=actions.recipes,
-        send_list=actions.send_list,
+        send_list=tuple(dict.fromkeys([*actions.send_list, *asking])),
         pulse_list=actions.pulse_list,
         unsupported=actions.unsupported,
         return_conditions=actions.return_conditions,
         derived=derived,
+        polls=polls,
     )
 
 

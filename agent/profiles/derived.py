@@ -8,7 +8,8 @@ from agent.model.clause import Clause
 from agent.profiles import vss
 from agent.profiles.findings import expected_of
 from agent.profiles.lookup import Lookup, Place
-from agent.profiles.schema import Derivation, DerivedPlan, MessagePlan, SignalPlan
+from agent.profiles.polls import paths_of
+from agent.profiles.schema import Derivation, DerivedPlan, MessagePlan, PollPlan, SignalPlan
 from agent.profiles.signals import INTEGER_RANGES, NUMBERS, fits_datatype, report_rule
 from agent.profiles.toml_model import ClauseTable, DerivedTable, ProfileTable
 
@@ -16,11 +17,13 @@ from agent.profiles.toml_model import ClauseTable, DerivedTable, ProfileTable
 _DIGITS = 3
 
 
-def compile_derived(tables: ProfileTable, messages: Sequence[MessagePlan], lookup: Lookup) -> tuple[DerivedPlan, ...]:
+def compile_derived(
+    tables: ProfileTable, messages: Sequence[MessagePlan], polls: Sequence[PollPlan], lookup: Lookup
+) -> tuple[DerivedPlan, ...]:
     """Every derived state, with all faults told in the look-up's findings."""
-    signals = {signal.path: signal for message in messages for signal in message.signals}
-    # A faulty table may have been for any path.
-    asked = {table.path for table in tables.signals if table is not None} if None not in tables.signals else None
+    sources: list[MessagePlan | PollPlan] = [*messages, *polls]
+    signals = {signal.path: signal for given in sources for signal in given.signals}
+    asked = paths_of(tables)
     compiler = _Compiler(signals, asked, lookup)
     plans = (
         compiler.plan(table, ("derived", index)) for index, table in enumerate(tables.derived) if table is not None

@@ -16,8 +16,9 @@ from agent.model.recipe import Feedback, FrameTemplate, Precondition, Recipe, Wa
 from agent.profiles.findings import expected_of
 from agent.profiles.lookup import Lookup, Place
 from agent.profiles.message_rules import Rules
+from agent.profiles.polls import Given, paths_of
 from agent.profiles.pulses import compile_pulses
-from agent.profiles.schema import DerivedPlan, MessagePlan, SignalPlan
+from agent.profiles.schema import DerivedPlan, MessagePlan, PollPlan, SignalPlan
 from agent.profiles.signals import NUMBERS, fits_datatype
 from agent.profiles.toml_model import (
     ActionTable,
@@ -68,17 +69,17 @@ def compile_actions(
     tables: ProfileTable,
     rules: Rules,
     messages: Sequence[MessagePlan],
+    polls: Sequence[PollPlan],
     derived: Sequence[DerivedPlan],
     lookup: Lookup,
 ) -> Actions:
     """Every recipe, with all faults told in the look-up's findings."""
     signals: dict[str, SignalPlan | DerivedPlan] = {plan.path: plan for plan in derived}
-    signals |= {signal.path: signal for message in messages for signal in message.signals}
-    # A faulty table may have been for any path.
-    tables_of_paths = [*tables.signals, *tables.derived]
-    asked = {table.path for table in tables_of_paths if table is not None} if None not in tables_of_paths else None
+    plans: list[MessagePlan | PollPlan] = [*messages, *polls]
+    signals |= {signal.path: signal for given in plans for signal in given.signals}
+    asked = paths_of(tables, with_derived=True)
     wake_ups = {name: _wake_up(name, table, rules, lookup) for name, table in tables.wake.items() if table is not None}
-    conditions = _Conditions(signals, asked, lookup)
+    conditions = _Conditions(signals, asked, frozenset(each.path for poll in polls for each in poll.signals), lookup)
     recipes: dict[Action, Recipe] = {}
     for word, table in tables.actions.items():
         action = _action(("actions", word), word, ACTIONS, lookup)
@@ -272,8 +273,9 @@ def _check_disable_drive(table: ActionTable, place: Place, lookup: Lookup) -> No
 class _Conditions:
     """Preconditions and feedback, each on a path that the profile has a signal for."""
 
-    def __init__(self, signals: Mapping[str, SignalPlan | DerivedPlan], asked: set[str] | None, lookup: Lookup) -> None:
+    def __init__(self, signals: Given, asked: set[str] | None, polled: frozenset[str], lookup: Lookup) -> None:
         self._signals = signals
+        self._polled = polled
         self._asked = asked
         self._lookup = lookup
         self._told = lookup.findings
@@ -282,6 +284,9 @@ class _Conditions:
         if isinstance(self._check(table.path, table.equals, place), DerivedPlan):
             # A command counts frames received after ours, and of a derived state none is received (SR-04).
             self._told.add((*place, "path"), f"{table.path} is derived", "the path of a signal that shows it")
+        if table.path in self._polled:
+            # When the control unit looked is not known: it may have been before our frame came to it (SR-04).
+            self._told.add((*place, "path"), f"{table.path} is asked for", "the path of a signal that the car sends")
         return Feedback(table.path, table.equals, table.confirmations)
 
     def precondition(self, table: PreconditionTable, place: Place) -> Precondition:

@@ -179,6 +179,43 @@ class MessagePlan:
         return tuple(map(tuple, together.values()))
 
 
+@dataclass(frozen=True, slots=True)
+class PollPlan:
+    """A value asked for: the request, what the answer begins with, and by the length of the data after that what lies
+    where in them.
+
+    `request` and `flow_control` are whole payloads, the only frames that asking puts on the bus.  `address` precedes
+    all that the control unit sends (ISO-TP's extended addressing; else empty), `echo` is how its positive answer
+    begins: service + 0x40 and the identifier.
+    """
+
+    name: str
+    bus: str
+    request_id: int
+    response_id: int
+    is_extended_id: bool
+    request: bytes
+    flow_control: bytes
+    address: bytes
+    echo: bytes
+    period_s: float
+    answers: Mapping[int, tuple[SignalPlan, ...]]
+
+    @property
+    def signals(self) -> tuple[SignalPlan, ...]:
+        """One for each path, whichever answers it is in."""
+        return tuple({signal.path: signal for signals in self.answers.values() for signal in signals}.values())
+
+    @property
+    def send_rules(self) -> tuple[SendRule, ...]:
+        """To the last bit: there is nothing in these frames that is computed when they are sent (SR-01)."""
+        mask = bytes([0xFF]) * len(self.request)
+        return tuple(
+            SendRule(self.bus, self.request_id, self.is_extended_id, False, payload, mask)
+            for payload in (self.request, self.flow_control)
+        )
+
+
 class Derivation(StrEnum):
     """How a derived state follows from its inputs."""
 
@@ -235,6 +272,7 @@ class Profile:
     return_conditions: tuple[Precondition, ...] = ()
     pulse_list: tuple[Pulse, ...] = ()
     derived: tuple[DerivedPlan, ...] = ()
+    polls: tuple[PollPlan, ...] = ()
 
     @property
     def groups(self) -> tuple[tuple[SignalPlan, ...], ...]:
@@ -245,12 +283,14 @@ class Profile:
     def paths(self) -> tuple[str, ...]:
         """Every VSS path this profile can give a reading for, in the order of the file; derived states last."""
         given = dict.fromkeys(signal.path for message in self.messages for signal in message.signals)
+        given |= dict.fromkeys(signal.path for poll in self.polls for signal in poll.signals)
         return (*given, *(plan.path for plan in self.derived))
 
     @property
     def report_rules(self) -> Mapping[str, ReportRule]:
         """When the value of each path is worth telling."""
         signals = {signal.path: signal.report for message in self.messages for signal in message.signals}
+        signals |= {signal.path: signal.report for poll in self.polls for signal in poll.signals}
         return signals | {plan.path: plan.report for plan in self.derived}
 
     def sources_of(self, path: str) -> tuple[str, ...]:

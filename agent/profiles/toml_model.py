@@ -16,12 +16,21 @@ from agent.profiles.schema import EVENTS_PER_HOUR_MAX
 DATABASE_FILES_MAX = 32
 SETTLE_S_MAX = 60.0
 """Whoever comes to the car does not wait for longer until it is known how it is."""
+POLLS_MAX = 32
+"""Asked for one after the other; more of them could not be answered in their time."""
+POLL_PERIOD_S_MIN = 1.0
+"""A control unit has better things to do than to answer; what changes faster is broadcast."""
+ANSWER_BYTES_MAX = 4092
+"""ISO 15765-2's longest message on classic CAN, less service and identifier."""
+ANSWER_LENGTHS_MAX = 8
+"""Control units of one car line differ in a few model years, not in dozens."""
 NAME_PATTERN = "^[a-z][a-z0-9_]*$"
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Raw = Annotated[int, Field(ge=-(1 << 63), lt=1 << 64)]
 Scalar = bool | Raw | float | str
+Byte = Annotated[int, Field(ge=0, le=0xFF)]
 
 
 class _Table(BaseModel):
@@ -106,6 +115,45 @@ class SignalTable(_Table):
     settle_s: float | None = Field(default=None, gt=0.0, le=SETTLE_S_MAX)
     max_step: float | None = Field(default=None, gt=0.0)
     report: ReportTable = ReportTable()
+
+
+class PollValueTable(_Table):
+    """`byte` counts from the first one after service and identifier; `bit` from the lowest of the value's last byte."""
+
+    path: Text
+    when_length: list[int] | None = Field(default=None, min_length=1, max_length=ANSWER_LENGTHS_MAX)
+    byte: int = Field(ge=0, lt=ANSWER_BYTES_MAX)
+    bits: int = Field(default=8, ge=1, le=64)
+    bit: int = Field(default=0, ge=0, le=7)
+    signed: bool = False
+    little_endian: bool = False
+    scale: float = 1.0
+    offset: float = 0.0
+    unit: str | None = None
+    invalid: list[Raw | Text] = []
+    min: float | None = None
+    max: float | None = None
+    choices: dict[str, Scalar] | None = Field(default=None, min_length=1)
+    report: ReportTable = ReportTable()
+
+
+class PollTable(_Table):
+    """Of all services only the two that read: nothing can be asked for that changes the car."""
+
+    name: Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=64)]
+    bus: Text | None = None
+    request_id: int = Field(ge=0, lt=1 << 29)
+    response_id: int = Field(ge=0, lt=1 << 29)
+    extended_id: bool = False
+    address: Byte | None = None
+    tester_address: Byte | None = None
+    padding: Byte = 0x00
+    service: Literal[0x21, 0x22]
+    identifier: int = Field(ge=0, le=0xFFFF)
+    period_s: float = Field(ge=POLL_PERIOD_S_MIN, le=86_400)
+    freshness_s: Seconds | None = None
+    lengths: list[Annotated[int, Field(ge=1, le=ANSWER_BYTES_MAX)]] = Field(min_length=1, max_length=ANSWER_LENGTHS_MAX)
+    values: list[PollValueTable] = Field(min_length=1, max_length=64)
 
 
 class ClauseTable(_Table):
@@ -201,6 +249,7 @@ class ProfileTable(_Table):
     buses: dict[str, BusTable | None] = Field(min_length=1, max_length=8)
     messages: list[MessageTable | None] = []
     signals: list[SignalTable | None] = Field(min_length=1)
+    polls: list[PollTable | None] = Field(default=[], max_length=POLLS_MAX)
     derived: list[DerivedTable | None] = Field(default=[], max_length=32)
     wake: dict[str, WakeTable | None] = {}
     actions: dict[str, ActionTable | None] = {}

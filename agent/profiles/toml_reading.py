@@ -27,6 +27,7 @@ TEXT_CHARACTERS_MAX = 1 << 20  # a profile of a thousand signals has a tenth of 
 _STAND_INS: Mapping[str, Mapping[str, object]] = {
     "": {"format": 1, "name": "unnamed", "title": "untitled", "vss": vss.RELEASE},
     "buses": {"bitrate_bps": 500_000, "fd": True, "silent_after_s": 1.0},
+    "polls": {"request_id": 0, "response_id": 1, "service": 0x22, "identifier": 0, "period_s": 60.0},
     "wake": {"tries_max": 1, "interval_s": 1.0, "settle_s": 0.0},
     "actions": {"repeats_max": 1, "interval_s": 1.0, "feedback": [], "preconditions": []},
 }

@@ -48,7 +48,7 @@ def watches(profile: Profile, bus: str) -> tuple[Watch, ...]:
 
 def attended(profile: Profile, recipe: Recipe) -> tuple[MessageId, ...]:
     """The messages a command is judged by: of its preconditions and feedback, and those that these depend on."""
-    paths = _decisive_paths(profile, recipe)
+    paths = decisive_paths(profile, recipe)
     messages: dict[MessageId, None] = {}
     for plan in profile.messages:
         for signal in plan.signals:
@@ -139,7 +139,7 @@ def _throttle_s(plan: MessagePlan, profile: Profile) -> float:
     And of what does not have to stand: gathered, what comes and goes could look as if it stood.
     """
     decisive = {path for condition in profile.return_conditions for path in profile.sources_of(condition.path)}
-    decisive.update(*(_decisive_paths(profile, recipe) for recipe in profile.recipes.values()))
+    decisive.update(*(decisive_paths(profile, recipe) for recipe in profile.recipes.values()))
     # A derived state that is an event is one as soon as an input of it changes.
     decisive.update(*(derived.inputs for derived in profile.derived if derived.report.is_event))
     if any(signal.report.is_event or signal.settle or signal.path in decisive for signal in plan.signals):
@@ -151,6 +151,7 @@ def _throttle_s(plan: MessagePlan, profile: Profile) -> float:
     return min(least_s, default=0.0)
 
 
-def _decisive_paths(profile: Profile, recipe: Recipe) -> set[str]:
+def decisive_paths(profile: Profile, recipe: Recipe) -> set[str]:
+    """What a command is judged by, derived states as their inputs."""
     asked = [*(each.path for each in recipe.preconditions), *(each.path for each in recipe.feedback)]
     return {source for path in asked for source in profile.sources_of(path)}

@@ -19,12 +19,16 @@ class Tracker:
     """
 
     def __init__(self, profile: Profile) -> None:
-        signals = [signal for message in profile.messages for signal in message.signals]
+        asked = [signal for poll in profile.polls for signal in poll.signals]
+        signals = [*(signal for message in profile.messages for signal in message.signals), *asked]
         self._freshness_s: Mapping[str, float] = {signal.path: signal.freshness_s for signal in signals}
         self._units = {signal.path: signal.unit for signal in signals}
         self._group_of = {signal.path: number for number, group in enumerate(profile.groups) for signal in group}
+        # Each answer tells all it has: no group of what is asked for is ever only seen again.
+        self._group_of |= dict.fromkeys((signal.path for signal in asked), len(profile.groups))
+        self._excuses: dict[str, tuple[str, float]] = {}
         # Most frames say only that what they carry was seen again: one time for all the paths of a group.
-        self._seen_at_s = [-math.inf] * len(profile.groups)
+        self._seen_at_s = [-math.inf] * (len(profile.groups) + 1)
         # By message: its groups, each with a path of it; the others are known when that one is.
         numbers = itertools.count()
         self._groups = {
@@ -62,8 +66,13 @@ class Tracker:
             known = newest.get(path)
             if known is None or (at_s >= known.at_s and at_s >= self._seen_at_s[self._group_of[path]]):
                 newest[path] = reading
+                self._excuses.pop(path, None)
                 if self._derived:
                     self._rises.note(reading)
+
+    def excuse(self, paths: Iterable[str], reason: str, at_s: float) -> None:
+        """Why what is asked for is not there, or will grow old; until something comes."""
+        self._excuses.update(dict.fromkeys(paths, (reason, at_s)))
 
     def reading(self, path: str, now_s: float) -> Reading:
         """What is known of `path` now; `at_s` is when it was last received."""
@@ -71,9 +80,11 @@ class Tracker:
             return derive(plan, lambda source: self.reading(source, now_s), self._rises.count(path))
         known = self.last_known(path)
         if known is None:
-            return Reading(path, None, self._units.get(path), now_s, Quality.UNKNOWN, "never_received")
+            reason, at_s = self._excuses.get(path, ("never_received", now_s))
+            return Reading(path, None, self._units.get(path), at_s, Quality.UNKNOWN, reason)
         if now_s - known.at_s > self._freshness_s[path]:
-            return known._replace(value=None, quality=Quality.STALE, reason="not_received")
+            reason, _ = self._excuses.get(path, ("not_received", now_s))
+            return known._replace(value=None, quality=Quality.STALE, reason=reason)
         return known
 
     def last_known(self, path: str) -> Reading | None:

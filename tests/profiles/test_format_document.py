@@ -31,6 +31,8 @@ TABLES: Mapping[str, type[BaseModel]] = {
     "\n`valid_when`, for": toml_model.ValidWhenTable,
     "\n`report`:": toml_model.ReportTable,
     "\nEach of `driving`": toml_model.PaceTable,
+    "### `[[polls]]`": toml_model.PollTable,
+    "### `[[polls.values]]`": toml_model.PollValueTable,
     "### `[[derived]]`": toml_model.DerivedTable,
     "\nEach of `all` and `any`:": toml_model.ClauseTable,
     "\n`rises`:": toml_model.RiseTable,

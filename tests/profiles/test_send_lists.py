@@ -19,11 +19,12 @@ SISTERS = {"nissan_leaf_aze0", "nissan_leaf_ze1", "nissan_env200"}
 
 
 def recipe_identifiers(vehicle: Profile) -> set[tuple[str, int, bool]]:
-    """What the recipes and wake-ups name, read from themselves and not from the send list."""
+    """What the recipes, wake-ups and polls name, read from themselves and not from the send list."""
     templates = [template for recipe in vehicle.recipes.values() for template in recipe.frames]
     for recipe in vehicle.recipes.values():
         templates += recipe.wake.frames if recipe.wake is not None else ()
-    return {(template.bus, template.arbitration_id, template.is_extended_id) for template in templates}
+    found = {(template.bus, template.arbitration_id, template.is_extended_id) for template in templates}
+    return found | {(poll.bus, poll.request_id, poll.is_extended_id) for poll in vehicle.polls}
 
 
 def identifiers(vehicle: Profile) -> Iterator[tuple[int, bool]]:
