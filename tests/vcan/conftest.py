@@ -7,10 +7,24 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.mosquitto import mosquitto
+from tests.support.mqtt_tap import MqttTap, mqtt_tap
 from tests.support.wire import Wire, ip
 
 # So that taking it down disturbs nobody on vcan0.
 LINK = "vcanlink"
+
+
+@pytest.fixture(scope="module")
+def broker_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with mosquitto(tmp_path_factory.mktemp("broker")) as broker:
+        yield broker.port
+
+
+@pytest.fixture
+def tap(broker_port: int) -> Iterator[MqttTap]:
+    with mqtt_tap(broker_port) as tap:
+        yield tap
 
 
 @pytest.fixture

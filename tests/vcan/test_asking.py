@@ -17,8 +17,7 @@ from agent.model.frame import Frame
 from tests.profiles.shipped import files, profile_text
 from tests.support.control_unit import CYCLES, PERIOD_S, POLL, REQUEST, REQUEST_ID, RESPONSE_ID, ControlUnit
 from tests.support.installation import Installation, install
-from tests.support.mosquitto import mosquitto
-from tests.support.mqtt_tap import MqttTap, mqtt_tap
+from tests.support.mqtt_tap import MqttTap
 from tests.support.process import Process, until
 
 pytestmark = [pytest.mark.vcan, pytest.mark.broker]
@@ -60,18 +59,6 @@ def control_unit() -> Iterator[OnTheBus]:
         yield seen
         is_ending.set()
         thread.join(5)
-
-
-@pytest.fixture(scope="module")
-def broker_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with mosquitto(tmp_path_factory.mktemp("broker")) as broker:
-        yield broker.port
-
-
-@pytest.fixture
-def tap(broker_port: int) -> Iterator[MqttTap]:
-    with mqtt_tap(broker_port) as tap:
-        yield tap
 
 
 @pytest.fixture

@@ -16,8 +16,7 @@ from agent.bench.vehicle import demo_folder
 from agent.cli import load_profile
 from agent.model.command import Action
 from tests.support.installation import Installation, install
-from tests.support.mosquitto import mosquitto
-from tests.support.mqtt_tap import MqttTap, mqtt_tap
+from tests.support.mqtt_tap import MqttTap
 from tests.support.process import Process, until
 
 pytestmark = [pytest.mark.vcan, pytest.mark.broker]
@@ -63,18 +62,6 @@ def sent() -> Iterator[SentFrames]:
     ]
     with can.Bus(interface="socketcan", channel="vcan0", can_filters=filters) as bus:
         yield SentFrames(bus)
-
-
-@pytest.fixture(scope="module")
-def broker_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with mosquitto(tmp_path_factory.mktemp("broker")) as broker:
-        yield broker.port
-
-
-@pytest.fixture
-def tap(broker_port: int) -> Iterator[MqttTap]:
-    with mqtt_tap(broker_port) as tap:
-        yield tap
 
 
 @pytest.fixture
