@@ -232,7 +232,9 @@ def test_state_reached_and_left_before_an_earlier_command_settled_is_not_unchang
 
 def test_sample_that_waited_for_its_batch_is_told_as_it_stands_by_then() -> None:
     """SR-05: the bus falls silent while a batch of samples waits."""
-    freshness_s = {signal.path: signal.freshness_s for message in vehicle()[0].messages for signal in message.signals}
+    profile, _ = vehicle()
+    freshness_s = {signal.path: signal.freshness_s for message in profile.messages for signal in message.signals}
+    freshness_s |= {plan.path: min(freshness_s[path] for path in plan.inputs) for plan in profile.derived}
     for tenths in range(12):
         pair = Pair(is_asleep=True)
         pair.car.rouse(pair.now_s)

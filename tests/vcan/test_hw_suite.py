@@ -33,10 +33,13 @@ def test_numbered_tests_pass_on_vcan_and_report(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "vcan.json").read_text())
     outcomes = {(each["number"], each["outcome"]) for each in report["results"]}
     assert {(number, "passed") for number in (1, 2, 3, 6)} <= outcomes
+    no_relays = "bench 'vcan' has no relay_watcher: [ports] relay_watcher"
     assert {each["name"]: each["reason"] for each in report["results"] if each["outcome"] == "skipped"} == {
         "test_frames_arrive_both_ways_at_each_bit_rate": "bench 'vcan' has no bit rates to be set: bitrates_bps",
         "test_what_was_told_before_a_power_cut_holds_after_it": "bench 'vcan' has no power: [ports] power",
         "test_nothing_grows_over_hours_of_commands": "bench 'vcan' is not to be run for hours: soak_hours",
+        "test_each_relay_closes_for_its_pulse_alone": no_relays,
+        "test_relay_opens_when_the_process_is_killed_within_a_pulse": no_relays,
     }
     assert report["board"] and report["kernel"] and report["date"]
     assert report["channels"]["agent"]["driver"] == "vcan"

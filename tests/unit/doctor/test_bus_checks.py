@@ -8,14 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.bench.vehicle import demo_folder
-from agent.cli import load_profile
 from agent.doctor.checks.bus import BusFacts, Controller, HeardFacts, LinkFacts, check_bus
 from agent.doctor.checks.finding import Finding, Verdict
 from agent.doctor.examination import _expected
 from agent.doctor.listening import counts_of
 from agent.model.frame import Frame
 from agent.profile_tools.coverage import Coverage
+from tests.profiles.shipped import profile as shipped
 
 OK, WARNING, FAULT, UNKNOWN = Verdict.OK, Verdict.WARNING, Verdict.FAULT, Verdict.UNKNOWN
 
@@ -198,7 +197,7 @@ def test_sending_is_never_spoken_of_before_rate_and_every_id_are_this_cars(
 
 def test_message_of_either_of_two_buses_is_expected_on_both() -> None:
     """A series moved it to the other bus: whichever carries it on this car, it is looked for there."""
-    profile = load_profile(demo_folder().parent / "nissan_env200")
+    profile = shipped("nissan_env200")
     moved = {message.name for message in profile.messages if message.also_on and message.signals}
     assert moved
     assert all(moved <= _expected(profile, bus).keys() for bus in ("car", "ev"))
