@@ -27,7 +27,8 @@ from agent.backend.words import plain
 from agent.command.payloads import Result
 from agent.model.command import Stage
 from agent.model.use import VehicleUse
-from agent.policy.happenings import LOW_VOLTAGE, LOW_VOLTAGE_V
+from agent.policy.happenings import LOW_VOLTAGE
+from agent.policy.power import Step
 
 SILENT_S = 900.0
 """A car that is awake or charging tells something every few minutes; three times the longest default interval."""
@@ -51,6 +52,8 @@ class CarStatus:
     name: str
     numbers: CarNumbers
     use: VehicleUse | None = None
+    power: Step | None = None
+    """Where on the ladder of its 12 V battery it says it stands; None if it does not say."""
     values: dict[str, object] = field(default_factory=dict)
     is_online: bool | None = None
     end: str | None = None
@@ -74,8 +77,8 @@ class CarStatus:
 
     @property
     def is_low(self) -> bool:
-        volts = self.values.get(LOW_VOLTAGE)
-        return isinstance(volts, int | float) and not isinstance(volts, bool) and volts < LOW_VOLTAGE_V
+        """By the car's own limits and times, which each has in its configuration; the voltage alone tells neither."""
+        return self.power not in (None, Step.NORMAL)
 
     @property
     def missing_count(self) -> int:
@@ -142,6 +145,9 @@ def _take(car: CarStatus, report: Report, now_s: float, unix_s: float) -> tuple[
             _heard(car, document, now_s, unix_s, is_kept=is_retained)
             use = document.get("use")
             car.use = VehicleUse(use) if isinstance(use, str) and use in frozenset(VehicleUse) else None
+            power = document.get("power")
+            step = power.get("step") if isinstance(power, dict) else None
+            car.power = Step(step) if isinstance(step, str) and step in frozenset(Step) else None
             readings = document.get("readings")
             car.values.clear()
             _take_readings(car, readings.items() if isinstance(readings, dict) else ())

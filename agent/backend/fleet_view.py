@@ -125,8 +125,10 @@ def _charge(car: CarStatus) -> str:
 
 
 def _volts(car: CarStatus) -> str:
-    value = car.values.get(LOW_VOLTAGE)
-    return f"{value:.1f}{'!' if car.is_low else ''}" if isinstance(value, int | float) and abs(value) < 1000 else "?"
+    """With a mark where the car says it is low; a car that sleeps says that without a value of its own."""
+    value, mark = car.values.get(LOW_VOLTAGE), "!" if car.is_low else ""
+    word = f"{value:.1f}" if isinstance(value, int | float) and abs(value) < 1000 else "low" if mark else "?"
+    return word + mark
 
 
 def _link(car: CarStatus, now_s: float) -> str:

@@ -16,9 +16,8 @@ COMMAND_ECHO_S = 3.0
 # Cars lock themselves again when nobody opened a door after an unlock (R22); after this it is somebody else.
 RELOCK_WATCH_S = 45.0
 
-# The 12 V battery at rest, and below what it needs charging (R7); a car's own ladder is in its `agent.toml`.
 LOW_VOLTAGE = "Vehicle.LowVoltageBattery.CurrentVoltage"
-LOW_VOLTAGE_V = 12.4
+"""Of the 12 V battery; what is too low is a car's own to say, by the ladder in its `agent.toml` (R7)."""
 
 _WORDS: tuple[tuple[str, str, str], ...] = (
     # Ending of the path → the word if it became true, and if it became false; the first that fits.

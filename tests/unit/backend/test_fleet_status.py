@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,9 +29,11 @@ def reading(value: object, quality: str = "ok") -> dict[str, object]:
     return {"value": value, "quality": quality}
 
 
-def state(car: str, *, is_retained: bool = False, use: str = "awake", told_unix_s: float = UNIX_S) -> StateReport:
+def state(
+    car: str, *, is_retained: bool = False, use: str = "awake", told_unix_s: float = UNIX_S, **fields: object
+) -> StateReport:
     readings = {LOCKED: reading(value=True), CHARGE[0]: reading(61.4), LOW_VOLTAGE: reading(12.6)}
-    document = {"kind": "state", "use": use, "time_unix_s": told_unix_s, "readings": readings}
+    document = {"kind": "state", "use": use, "time_unix_s": told_unix_s, "readings": readings, **fields}
     return StateReport(car, document, is_retained)
 
 
@@ -95,6 +98,37 @@ def test_a_value_that_is_not_good_any_more_is_not_shown_sr_05() -> None:
     old = event("car-9", 2, "readings", readings=[{"path": LOCKED, **reading(value=False)}], historical=True)
     status.take(old, 100.0, UNIX_S)
     assert row(status, "car-9").split()[2] == "?", "what had waited says how it was, not how it is"
+
+
+@pytest.mark.parametrize(
+    ("power", "volts", "shown", "is_low"),
+    [
+        ({"step": "normal"}, reading(12.1), "12.1", False),
+        ({"step": "warned"}, reading(12.6), "12.6!", True),
+        ({"step": "shedding"}, reading(None, "stale"), "low!", True),
+        ({"step": "power_off"}, reading(11.9), "11.9!", True),
+        ({"step": "of a later version"}, reading(12.1), "12.1", False),
+        ({"step": ["warned"]}, reading(12.1), "12.1", False),
+        ("warned", reading(12.1), "12.1", False),
+        (None, reading(None, "stale"), "?", False),
+    ],
+)
+def test_whether_its_12_v_are_low_is_for_the_car_to_say(
+    power: object, volts: dict[str, object], shown: str, is_low: bool
+) -> None:
+    """R7: it has limits and times of its own; to us a voltage below some bound may be a motor that starts."""
+    status = fleet(
+        online("car-9"), state("car-9", power=power, readings={LOCKED: reading(value=True), LOW_VOLTAGE: volts})
+    )
+    assert row(status, "car-9").split()[4] == shown
+    assert status.cars["car-9"].troubles(100.0) == (("12 V",) if is_low else ())
+
+
+def test_a_12_v_battery_that_is_well_again_is_no_trouble_any_more() -> None:
+    status = fleet(online("car-9"), state("car-9", power={"step": "shedding"}))
+    assert status.cars["car-9"].is_low
+    status.take(state("car-9", power={"step": "normal"}), 101.0, UNIX_S)
+    assert status.cars["car-9"].troubles(101.0) == ()
 
 
 def test_those_in_trouble_come_first_and_the_rest_by_name() -> None:
