@@ -39,7 +39,7 @@ from agent.model.events import ClockSet, Delivery, Fetched, LinkEvent, Published
 from agent.model.frame import Frame
 from agent.model.records import OutboxStored
 from agent.power_off import PowerOff
-from agent.supervision import Supervision
+from agent.supervision import Supervision, parts_of
 from agent.uplink.wire import Topics, presence_document
 from agent.wiring import (
     Identity,
@@ -95,7 +95,8 @@ class App:
         self._awake_at_s = 0.0  # boot time at which `_perform_all` looks again by itself
         self._idle = asyncio.Event()
         self._stopped: Stop | None = None
-        parts = ("engine", "clock", "store", "broker", *(f"can.{bus.name}" for bus in profile.buses))
+        device = config.power.supervisor
+        parts = parts_of((bus.name for bus in profile.buses), has_power_supervisor=device is not None)
         self._supervision = Supervision(self._supervisor, parts)
         self._buses = can_buses(
             config,
@@ -138,7 +139,8 @@ class App:
             on_refused=log_refusal,
             on_progress=partial(self._supervision.progress, "broker"),
         )
-        self._power_off = PowerOff(config.power.supervisor, self._link, self._supervisor)
+        power_progress = partial(self._supervision.progress, "power")
+        self._power_off = PowerOff(device, self._link, self._supervisor, power_progress)
         self._status = StatusSocket(directory / config.status.socket, self._status_document)
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -20,15 +20,24 @@ from agent.model.power import SupervisorNews
 # empties.
 CUT_MARGIN_S = 30.0
 
-# systemd's watchdog is fed while nothing is done but to wait for the end; its time is 60 s.
+# systemd's watchdog is fed while nothing is done but to wait for the end; its time is 30 s.
 FEED_S = 5.0
 
 
 class PowerOff:
-    """Listens to the power supervisor and asks it for the last thing. `device` is its port; None: there is none."""
+    """Listens to the power supervisor and asks it for the last thing. `device` is its port; None: there is none.
 
-    def __init__(self, device: str | None, on_news: Callable[[SupervisorNews], None], systemd: Supervisor) -> None:
-        self._port = None if device is None else PowerSupervisor(device, on_news)
+    `on_progress` is called by `PowerSupervisor` as it says.
+    """
+
+    def __init__(
+        self,
+        device: str | None,
+        on_news: Callable[[SupervisorNews], None],
+        systemd: Supervisor,
+        on_progress: Callable[[float], None],
+    ) -> None:
+        self._port = None if device is None else PowerSupervisor(device, on_news, on_progress)
         self._systemd = systemd
         self._wanted = asyncio.Event()
         self._request: RequestPowerOff | None = None

@@ -21,12 +21,23 @@ STORE_PROOF_S = 15.0
 FEED_S_MAX = 10.0
 
 
+def parts_of(buses: Iterable[str], *, has_power_supervisor: bool) -> tuple[str, ...]:
+    """The parts of an agent with these buses. Each is a task that goes on for as long as the agent runs.
+
+    Not among them: the feeding itself, which systemd watches; the wait for the end, which does nothing; and the status
+    socket, which only answers who asks.
+    """
+    power = ("power",) if has_power_supervisor else ()
+    return ("engine", "clock", "store", "broker", *power, *(f"can.{name}" for name in buses))
+
+
 class Supervision:
     """Marks of progress by part, and what becomes of them."""
 
     def __init__(self, supervisor: Supervisor, parts: Iterable[str]) -> None:
         self._supervisor = supervisor
-        self._marks = ProgressMarks(dict.fromkeys(parts, SILENCE_S_MAX), boot_s())
+        self.parts = tuple(parts)
+        self._marks = ProgressMarks(dict.fromkeys(self.parts, SILENCE_S_MAX), boot_s())
 
     def progress(self, part: str, pause_s: float = 0.0) -> None:
         """`part` goes on, and means to wait for `pause_s` before it shows so again."""

@@ -64,12 +64,19 @@ _ANSWER = re.compile(r"(ok|no) ([0-9]{1,9})(?: ([ -~]*))?")
 class PowerSupervisor:
     """One port. `listen` passes on what it says; `request_off` asks for the power to be cut.
 
-    `on_news` is told each piece of news, and whether the supervisor is there when that changes.
+    `on_news` is told each piece of news, and whether the supervisor is there when that changes; `on_progress` at every
+    turn of `listen` the seconds that are waited on purpose before the next.
     """
 
-    def __init__(self, device: str, on_news: Callable[[SupervisorNews], None]) -> None:
+    def __init__(
+        self,
+        device: str,
+        on_news: Callable[[SupervisorNews], None],
+        on_progress: Callable[[float], None] = lambda pause_s: None,
+    ) -> None:
         self._device = device
         self._on_news = on_news
+        self._on_progress = on_progress
         self._number = 0
         self.ignored_count = 0
 
@@ -83,9 +90,11 @@ class PowerSupervisor:
                         await self._ask(port, "hello")
                         pause_s = RETRY_S_MIN
                         self._on_news(SupervisorFound(is_there=True))
+                        self._on_progress(HELLO_INTERVAL_S)
                         await self._take_for(port, HELLO_INTERVAL_S)
             except SupervisorError as error:
                 self._on_news(SupervisorFound(is_there=False, detail=str(error)))
+            self._on_progress(pause_s)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, RETRY_S_MAX)
 

@@ -1,10 +1,13 @@
 """The agent as installed, of which one part stops a moment after it was ready: what the watchdog is there for.
 
     frozen.py PART run --config FILE
+    frozen.py --list
 
-The times after which a part counts as stopped are a tenth of what they are, so that five parts take two minutes.
+The times after which a part counts as stopped are a tenth of what they are, so that all parts take two minutes. That
+each is missed `tests/e2e/test_parts.py` sees too, without systemd; that none is left out, `tests/unit/test_app.py`.
 """
 
+# ruff: noqa: T201 - a command's own output
 from __future__ import annotations
 
 import asyncio
@@ -20,6 +23,7 @@ import agent.supervision
 from agent import cli
 from agent.adapters.broker import Broker
 from agent.adapters.can_bus import CanBus
+from agent.adapters.power_supervisor import PowerSupervisor
 from agent.adapters.store import Stores
 from agent.adapters.supervisor import Supervisor
 
@@ -71,15 +75,27 @@ PARTS: dict[str, tuple[type, str, Callable[..., Any]]] = {
     "clock": (agent.app.App, "_watch_clock", cut_short),
     "store": (Stores, "prove", blocked_thread),
     "broker": (Broker, "_serve", cut_short),
+    "power": (PowerSupervisor, "listen", cut_short),
     "can.body": (CanBus, "_watched", cut_short),
 }
+"""Every part of the demo car's agent with a power supervisor, and what of it stops."""
 
-setattr(Supervisor, "notify", notify_and_note)  # noqa: B010 - to mypy it is no method
-owner, name, change = PARTS[sys.argv.pop(1)]
-setattr(owner, name, change(getattr(owner, name)))
-agent.supervision.SILENCE_S_MAX /= 10
-agent.supervision.STORE_PROOF_S /= 10
-agent.app.CLOCK_INTERVAL_S /= 10
-agent.adapters.broker.PROGRESS_S /= 10
-agent.adapters.can_bus.PROGRESS_S /= 10
-sys.exit(cli.main())
+
+def main() -> int:
+    part = sys.argv.pop(1)
+    if part == "--list":
+        print("\n".join(PARTS))
+        return 0
+    setattr(Supervisor, "notify", notify_and_note)  # noqa: B010 - to mypy it is no method
+    owner, name, change = PARTS[part]
+    setattr(owner, name, change(getattr(owner, name)))
+    agent.supervision.SILENCE_S_MAX /= 10
+    agent.supervision.STORE_PROOF_S /= 10
+    agent.app.CLOCK_INTERVAL_S /= 10
+    agent.adapters.broker.PROGRESS_S /= 10
+    agent.adapters.can_bus.PROGRESS_S /= 10
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

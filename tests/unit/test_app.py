@@ -39,6 +39,7 @@ from agent.model.frame import Frame, SendRule
 from agent.model.pulse import Pulse
 from agent.model.records import OutboxStored
 from agent.wiring import can_buses, new_identity
+from tests.booted import frozen
 from tests.support.installation import install
 from tests.support.mosquitto import free_port
 from tests.support.relay_lines import Lines
@@ -46,10 +47,18 @@ from tests.support.relay_lines import Lines
 WAIT_S = 15.0
 
 
-def app_in(folder: Path, broker_port: int, environ: Mapping[str, str] | None = None) -> App:
+def app_in(
+    folder: Path,
+    broker_port: int,
+    environ: Mapping[str, str] | None = None,
+    *,
+    power_supervisor: Path | None = None,
+) -> App:
     """The demo car's agent on an in-process bus."""
     installed = install(folder, broker_port=broker_port, interface="virtual", channel=f"test-{uuid.uuid4()}")
     path = installed.files.agent_toml
+    if power_supervisor is not None:
+        path.write_text(f'{path.read_text()}\n[power]\nsupervisor = "{power_supervisor}"\n')
     config, _ = load_config(path)
     key = Ed25519PrivateKey.from_private_bytes(read_key_file(path.parent / config.car.key_file))
     profile = load_profile(path.parent / config.car.profile)
@@ -146,6 +155,23 @@ async def test_nobody_waits_for_a_performer_that_has_ended_h92(tmp_path: Path) -
             await app._perform_all()
             await waiting
             await app._ask_to_stop(is_final=True, within_s=60.0)
+    app._stores.close()
+
+
+async def test_every_task_is_a_part_that_is_supervised_and_every_part_is_frozen_in_a_test_sr_10(tmp_path: Path) -> None:
+    """A part that is added to the agent has to be added to `frozen.py`, whose parts stop in turn."""
+    app = app_in(tmp_path / "bench", free_port(), power_supervisor=tmp_path / "no-such-port")
+    assert set(app._supervision.parts) == set(frozen.PARTS)
+    async with running(app):
+        await status_once(tmp_path / "bench", lambda document: "power" in document)
+        named = {task.get_name() for task in asyncio.all_tasks() if not task.get_name().startswith("Task-")}
+    # Why these are none, `parts_of` says.
+    assert named - {"watchdog", "status", "stop"} == set(app._supervision.parts)
+
+
+def test_without_a_power_supervisor_nobody_waits_for_its_marks(tmp_path: Path) -> None:
+    app = app_in(tmp_path / "bench", free_port())
+    assert set(app._supervision.parts) == set(frozen.PARTS) - {"power"}
     app._stores.close()
 
 
