@@ -23,6 +23,7 @@ from tests.support.process import Process
 
 pytestmark = pytest.mark.broker
 
+FROZEN = Path(frozen.__file__)
 WATCHDOG_S = 2.0
 MISSED_WITHIN_S = 60.0
 """A tenth of 60 s and of a pause, once it is ready; the rest is for a machine that does many things at once."""
@@ -75,7 +76,7 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Froze
             listener.bind(f"\0{name}")
             listener.setblocking(False)
             environ = {"NOTIFY_SOCKET": f"@{name}", "WATCHDOG_USEC": str(int(WATCHDOG_S * 1e6))}
-            command = [sys.executable, frozen.__file__, part, "run", "--config", files.agent_toml]
+            command = [sys.executable, FROZEN, part, "run", "--config", files.agent_toml]
             found[part] = FrozenAgent(stack.enter_context(Process("agent", command, files.path, environ)), listener)
         yield found
 
