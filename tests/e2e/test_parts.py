@@ -76,7 +76,7 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Froze
             listener.bind(f"\0{name}")
             listener.setblocking(False)
             environ = {"NOTIFY_SOCKET": f"@{name}", "WATCHDOG_USEC": str(int(WATCHDOG_S * 1e6))}
-            command = [sys.executable, FROZEN, part, "run", "--config", files.agent_toml]
+            command: list[str | Path] = [sys.executable, FROZEN, part, "run", "--config", files.agent_toml]
             found[part] = FrozenAgent(stack.enter_context(Process("agent", command, files.path, environ)), listener)
         yield found
 
