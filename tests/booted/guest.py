@@ -527,12 +527,11 @@ def running_command() -> object:
 
 
 SCENARIOS: dict[str, list[Callable[[], None]]] = {
-    "install": [install, enrol, ready, doctor_says, unlock, filtered, clean, confined],
+    "install": [install, enrol, ready, doctor_says, unlock, filtered, clean, confined, upgraded, removed],
     "faults": [install, enrol, ready, killed, frozen, link_pulled, disk_full, ended_in_command],
     "limits": [install, enrol, ready, out_of_memory, read_only, image_restored],
     "refusals": [install, enrol, ready, credential_wrong, crash_loop],
     "parts": [install, enrol, ready, parts_frozen],
-    "packages": [install, enrol, ready, upgraded, removed],
 }
 
 

@@ -13,10 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-from tests.booted.system import BUILD, HERE, ROOT, BootError, debian_image
+from tests.booted.system import BUILD, HERE, ROOT, Boot, BootError, debian_image
 from tests.support.guest import guest
 
 SUITE = "bookworm"
@@ -29,14 +28,6 @@ NETWORK = ROOT / "systemd" / "network"
 
 SENDING = "[CAN]\nListenOnly=no\n"
 """The drop-in of somebody who has seen the right bit rate and the right ids on the bus."""
-
-
-@dataclass(frozen=True, slots=True)
-class Boot:
-    """One boot that came to its end: how long it took, and what the console said."""
-
-    seconds: float
-    console: str
 
 
 def tree() -> Path:
@@ -91,8 +82,8 @@ def boot(share: Path, *, timeout_s: float) -> Boot:
 
     The project and its Python are at the paths they have here. Raises BootError if the guest does not come to its end.
     """
-    began_s = time.monotonic()
     image, qemu = root_image(), tree()
+    began_s = time.monotonic()
     with tempfile.TemporaryDirectory(dir=BUILD) as folder:
         copy = Path(folder) / "root.ext4"
         subprocess.run(["cp", "--sparse=always", "--reflink=auto", image, copy], check=True)
@@ -111,11 +102,11 @@ def boot(share: Path, *, timeout_s: float) -> Boot:
         modules = {"QEMU_MODULE_DIR": str(qemu / "usr/lib/x86_64-linux-gnu/qemu")}
         with guest(command, modules, timeout_s=timeout_s) as running:
             console = running.console()
-    said = share / "guest.txt"
-    if running.is_late or not said.exists():
+    said = (share / "guest.txt").read_text() if (share / "guest.txt").exists() else None
+    if running.is_late or said is None:
         why = f"was stopped after {timeout_s:g} s" if running.is_late else "ended before its script began"
-        raise BootError(f"the guest {why}\n{said.read_text() if said.exists() else ''}\n{console[-20_000:]}")
-    return Boot(time.monotonic() - began_s, console)
+        raise BootError(f"the guest {why}\n{said or ''}\n{console[-20_000:]}")
+    return Boot(share, said, time.monotonic() - began_s, console)
 
 
 def _code() -> list[Path]:

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -40,11 +41,17 @@ class BootError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """One boot that came to its end: results of the script's steps by name, and how long it took."""
+    """One boot that came to its end: the folder that it shared, what its script said, and how long it took."""
 
-    steps: dict[str, str]
+    folder: Path
+    said: str
     seconds: float
     console: str
+
+    def steps(self) -> dict[str, str]:
+        """Results of the script's steps by name."""
+        results: dict[str, str] = json.loads((self.folder / "result.json").read_text())
+        return results
 
 
 def modules_folder() -> Path:
@@ -78,6 +85,22 @@ def debian_image(
     `finish` gets the tree, and the path that the image will have, before it is made; what decides the outcome of that
     is told by `ingredients`. An image of the same name and contents is taken as it is.
     """
+    with _making:
+        return _image_of(name, suite, packages, unit, ingredients, finish)
+
+
+_making = threading.Lock()
+"""Boots begin beside each other, and many want the same image."""
+
+
+def _image_of(
+    name: str,
+    suite: str,
+    packages: Sequence[str],
+    unit: str,
+    ingredients: str,
+    finish: Callable[[Path, Path], None],
+) -> Path:
     stamp = hashlib.sha256(repr((suite, packages, unit, ingredients, IMAGE_MIB)).encode()).hexdigest()[:12]
     image = BUILD / f"{name}-{stamp}.ext4"
     if image.exists():
@@ -108,16 +131,18 @@ def debian_image(
 
 
 def boot(suite: str, share: Path, *, timeout_s: float) -> Boot:
-    """Boot a release with `share` at /host, where `guest.py` is run as a service; its steps, as it wrote them.
+    """Boot a release with `share` at /host, where `guest.py` is run as a service.
 
     The script's exit ends the guest.  Raises BootError if the guest did not get so far.
     """
-    shim = build_shim()
+    with _making:
+        shim = build_shim()
+    kept = root_image(suite)
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(dir=BUILD) as folder:
         run = Path(folder)
         image = run / "root.ext4"
-        subprocess.run(["cp", "--sparse=always", "--reflink=auto", root_image(suite), image], check=True)
+        subprocess.run(["cp", "--sparse=always", "--reflink=auto", kept, image], check=True)
         command = [
             find_tool("linux.uml") or "linux.uml",
             *(f"mem={MEMORY_MIB}M", f"uml_dir={run}/", "umid=guest"),
@@ -128,9 +153,8 @@ def boot(suite: str, share: Path, *, timeout_s: float) -> Boot:
         with guest(command, {"LD_PRELOAD": str(shim), "TMPDIR": memory_folder()}, timeout_s=timeout_s) as running:
             console = running.console()
     console = console[-_CONSOLE_CHARS_KEPT:]
-    result = share / "result.json"
-    if not result.exists():
+    said = (share / "guest.txt").read_text() if (share / "guest.txt").exists() else ""
+    if not (share / "result.json").exists():
         why = f"was stopped after {timeout_s:g} s" if running.is_late else "ended without a result"
-        said = share / "guest.txt"
-        raise BootError(f"the guest {why}\n{said.read_text() if said.exists() else ''}\n{console}")
-    return Boot(json.loads(result.read_text()), time.monotonic() - began_s, console)
+        raise BootError(f"the guest {why}\n{said}\n{console}")
+    return Boot(share, said, time.monotonic() - began_s, console)

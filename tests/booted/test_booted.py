@@ -7,13 +7,12 @@ Each scenario is one boot, of which `guest.py` has the steps; what a step finds 
 from __future__ import annotations
 
 import shutil
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.booted.system import BUILD, HERE, ROOT, boot
+from tests.booted.conftest import Package
+from tests.booted.system import HERE, Boot, boot
 
 pytestmark = [pytest.mark.booted, pytest.mark.timeout(1500)]
 
@@ -22,59 +21,54 @@ BOOT_TIMEOUT_S = 1300.0
 
 IN_THE_GUEST = ("guest.py", "confinement.py", "confinement.json", "frozen.py", "fatal_frame.py", "asking.py")
 
-Scenario = Callable[[str, str], None]
 
-
-@pytest.fixture(scope="session")
-def package() -> Path:
-    """The Debian package of this tree."""
-    built = subprocess.run([ROOT / "systemd/build-deb", "amd64", BUILD / "deb"], stdout=subprocess.PIPE, text=True)
-    assert built.returncode == 0
-    return Path(built.stdout.strip())
-
-
-@pytest.fixture
-def scenario(package: Path, tmp_path: Path) -> Scenario:
-    def run(suite: str, name: str) -> None:
+def scenario(suite: str, name: str) -> pytest.MarkDecorator:
+    def plan(package: Package, folder: Path) -> Boot:
         for file in IN_THE_GUEST:
-            shutil.copy(HERE / file, tmp_path)
-        shutil.copy(package, tmp_path)
-        (tmp_path / "scenario").write_text(name)
-        done = boot(suite, tmp_path, timeout_s=BOOT_TIMEOUT_S)
-        said = (tmp_path / "guest.txt").read_text()
-        print(f"{suite}, {name}: {len(done.steps)} steps in {done.seconds:.0f} s from power-on to power-off\n{said}")
-        wrong = {step: what for step, what in done.steps.items() if what != "ok"}
-        assert not wrong, "\n".join(wrong.values())
-        assert len(done.steps) > 3
+            shutil.copy(HERE / file, folder)
+        shutil.copy(package(), folder)
+        (folder / "scenario").write_text(name)
+        return boot(suite, folder, timeout_s=BOOT_TIMEOUT_S)
 
-    return run
+    return pytest.mark.boots(plan=plan)
 
 
-@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
-def test_installed_without_network_it_unlocks_and_is_confined(scenario: Scenario, suite: str) -> None:
-    scenario(suite, "install")
+def assert_all_went_well(booted: Boot) -> None:
+    name, steps = (booted.folder / "scenario").read_text(), booted.steps()
+    print(f"{name}: {len(steps)} steps in {booted.seconds:.0f} s from power-on to power-off\n{booted.said}")
+    wrong = {step: what for step, what in steps.items() if what != "ok"}
+    assert not wrong, "\n".join(wrong.values())
+    assert len(steps) > 3
+
+
+@pytest.mark.parametrize(
+    "suite",
+    [pytest.param(suite, marks=scenario(suite, "install")) for suite in ("bookworm", "trixie")],
+)
+def test_installed_without_network_it_unlocks_is_confined_upgraded_and_removed(suite: str, booted: Boot) -> None:
+    """An upgrade keeps the car, and a removal leaves nothing."""
+    assert_all_went_well(booted)
 
 
 @pytest.mark.hazard("H90", "H92", "H98")
-def test_killed_frozen_cut_off_and_full_it_goes_on(scenario: Scenario) -> None:
-    scenario("bookworm", "faults")
+@scenario("bookworm", "faults")
+def test_killed_frozen_cut_off_and_full_it_goes_on(booted: Boot) -> None:
+    assert_all_went_well(booted)
 
 
 @pytest.mark.hazard("H90")
-def test_each_part_that_stops_is_seen_by_the_watchdog(scenario: Scenario) -> None:
-    scenario("bookworm", "parts")
+@scenario("bookworm", "parts")
+def test_each_of_the_parts_that_stops_is_seen_by_the_watchdog(booted: Boot) -> None:
+    assert_all_went_well(booted)
 
 
 @pytest.mark.hazard("H86", "H91", "H93")
-def test_out_of_memory_on_a_dead_card_and_with_an_old_image_it_tells_the_truth(scenario: Scenario) -> None:
-    scenario("bookworm", "limits")
+@scenario("bookworm", "limits")
+def test_at_its_limits_out_of_memory_on_a_dead_card_and_with_an_old_image_it_tells_the_truth(booted: Boot) -> None:
+    assert_all_went_well(booted)
 
 
 @pytest.mark.hazard("H89", "H134", "H136")
-def test_wrong_credentials_and_configurations_are_refused(scenario: Scenario) -> None:
-    scenario("bookworm", "refusals")
-
-
-@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
-def test_an_upgrade_keeps_the_car_and_a_removal_leaves_nothing(scenario: Scenario, suite: str) -> None:
-    scenario(suite, "packages")
+@scenario("bookworm", "refusals")
+def test_refusals_of_wrong_credentials_and_configurations(booted: Boot) -> None:
+    assert_all_went_well(booted)

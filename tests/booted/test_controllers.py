@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.booted.conftest import Package
 from tests.booted.qemu import boot
-from tests.booted.system import ROOT
+from tests.booted.system import ROOT, Boot
 
 pytestmark = [pytest.mark.booted, pytest.mark.timeout(1500)]
 
@@ -37,16 +38,20 @@ ELSEWHERE = "not not_called_verified and not ignition and not test_5"
 SHIPPED = {"bitrate": 500_000, "sample_point": "0.875", "restart_ms": 1000}
 
 
-def test_networkd_brings_the_controllers_up_and_the_numbered_tests_pass(tmp_path: Path) -> None:
-    """Links by `systemd/network` and the drop-in that allows sending; agent on can0, virtual car on can1."""
+def numbered_tests(_package: Package, folder: Path) -> Boot:
     script = GUEST.format(which=ELSEWHERE, root=shlex.quote(str(ROOT)), python=shlex.quote(sys.executable))
-    (tmp_path / "guest.sh").write_text(script)
-    done = boot(tmp_path, timeout_s=BOOT_TIMEOUT_S)
-    said = (tmp_path / "guest.txt").read_text()
-    booted_s = float((tmp_path / "booted_s").read_text())
-    print(f"links up after {booted_s:.0f} s, {done.seconds:.0f} s from power-on to power-off\n{said}")
+    (folder / "guest.sh").write_text(script)
+    return boot(folder, timeout_s=BOOT_TIMEOUT_S)
+
+
+@pytest.mark.boots(plan=numbered_tests)
+def test_networkd_brings_the_controllers_up_and_the_numbered_tests_pass(booted: Boot) -> None:
+    """Links by `systemd/network` and the drop-in that allows sending; agent on can0, virtual car on can1."""
+    folder, said = booted.folder, booted.said
+    booted_s = float((folder / "booted_s").read_text())
+    print(f"links up after {booted_s:.0f} s, {booted.seconds:.0f} s from power-on to power-off\n{said}")
     for name in ("can0", "can1"):
-        (link,) = json.loads((tmp_path / f"{name}.json").read_text())
+        (link,) = json.loads((folder / f"{name}.json").read_text())
         controller = link["linkinfo"]["info_data"]
         found = {
             "bitrate": controller["bittiming"]["bitrate"],
@@ -55,9 +60,9 @@ def test_networkd_brings_the_controllers_up_and_the_numbered_tests_pass(tmp_path
         }
         assert found == SHIPPED, name
         assert "LISTEN-ONLY" not in controller.get("ctrlmode", []), name
-    assert (tmp_path / "status").read_text().strip() == "0", said
-    (report,) = (json.loads(path.read_text()) for path in tmp_path.glob("qemu*.json"))
+    assert (folder / "status").read_text().strip() == "0", said
+    (report,) = (json.loads(path.read_text()) for path in folder.glob("qemu*.json"))
     assert {each["driver"] for each in report["channels"].values()} == {"kvaser_pci"}
     passed = {each["number"] for each in report["results"] if each["outcome"] == "passed"}
     assert {1, 2, 3, 6} <= passed
-    print(next(tmp_path.glob("qemu*.md")).read_text())
+    print(next(folder.glob("qemu*.md")).read_text())

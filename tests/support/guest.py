@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Guest:
     """`console` is what the guest's own console says, as text; `is_late` once it was ended for taking too long."""
 
@@ -30,6 +30,15 @@ class Guest:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:
             return
+
+
+_running: list[Guest] = []
+
+
+def end_all() -> None:
+    """End every guest of this process, whoever waits for it."""
+    for each in tuple(_running):
+        each.end()
 
 
 @contextmanager
@@ -53,9 +62,11 @@ def guest(command: Sequence[str | Path], environ: Mapping[str, str], *, timeout_
 
     late = threading.Timer(timeout_s, end_late)
     late.start()
+    _running.append(started)
     try:
         yield started
     finally:
         late.cancel()
         started.end()
         process.wait()
+        _running.remove(started)

@@ -1,0 +1,74 @@
+"""Boots beside each other: a guest in user-mode Linux has one processor, and this machine may have more.
+
+A test says what it boots by `@boots(plan)`; all that are selected are begun in the order of the tests, as many at once
+as there are processors, and each test waits for its own. None shares anything with another but what nobody changes.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.booted.system import BUILD, ROOT, Boot
+from tests.support import guest
+
+AT_ONCE_MAX = 4
+"""Each takes 1 GiB of memory and as much of the disk."""
+
+Package = Callable[[], Path]
+Plan = Callable[[Package, Path], Boot]
+"""Prepares the folder that the guest gets, boots, and returns once the guest has ended."""
+
+
+class DebianPackage:
+    """The package of this tree, built when it is asked for first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._built: Path | None = None
+
+    def __call__(self) -> Path:
+        with self._lock:
+            if self._built is None:
+                self._built = build("amd64")
+        return self._built
+
+
+def build(arch: str) -> Path:
+    done = subprocess.run([ROOT / "systemd/build-deb", arch, BUILD / "deb"], stdout=subprocess.PIPE, text=True)
+    assert done.returncode == 0, f"systemd/build-deb {arch}: status {done.returncode}"
+    return Path(done.stdout.strip())
+
+
+@pytest.fixture(scope="session")
+def package() -> Package:
+    return DebianPackage()
+
+
+@pytest.fixture(scope="session")
+def begun(
+    request: pytest.FixtureRequest, package: Package, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Boot]]]:
+    """By test: the boot it waits for. What has not begun when the run ends does not begin, and what runs is ended."""
+    pool = ThreadPoolExecutor(min(AT_ONCE_MAX, os.cpu_count() or 1), thread_name_prefix="boot")
+    found = {}
+    for item in request.session.items:
+        if (marker := item.get_closest_marker("boots")) is not None:
+            found[item.nodeid] = pool.submit(marker.kwargs["plan"], package, tmp_path_factory.mktemp("guest"))
+    try:
+        yield found
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        guest.end_all()
+        pool.shutdown()
+
+
+@pytest.fixture
+def booted(request: pytest.FixtureRequest, begun: dict[str, Future[Boot]]) -> Boot:
+    return begun[request.node.nodeid].result()
