@@ -152,6 +152,11 @@ def test_nothing_lies_outside_usr_or_belongs_to_another_than_root(unpacked: Unpa
         assert "__pycache__" not in path, line
 
 
+def test_it_does_not_say_where_it_was_built(unpacked: Unpacked) -> None:
+    """Same sources, same bytes."""
+    assert not [*unpacked.tree.rglob("direct_url.json")]
+
+
 def test_every_file_is_in_its_sums(unpacked: Unpacked) -> None:
     listed = dict(line.split("  ", 1)[::-1] for line in (unpacked.tree / "DEBIAN/md5sums").read_text().splitlines())
     files = [path for path in (unpacked.tree / "usr").rglob("*") if path.is_file() and not path.is_symlink()]

@@ -22,6 +22,7 @@ DIRECTIVES = {
     "WatchdogSec": ["30"],
     "Restart": ["always"],
     "RestartSec": ["2"],
+    "TimeoutStartSec": ["90"],
     "TimeoutStopSec": ["15"],
     "DynamicUser": ["yes"],
     "User": ["carshare-agent"],
@@ -72,6 +73,8 @@ DIRECTIVES = {
     "LimitCORE": ["0"],
     "LimitNOFILE": ["1024"],
     "OOMPolicy": ["stop"],
+    "LogRateLimitIntervalSec": ["30"],
+    "LogRateLimitBurst": ["300"],
 }
 
 
@@ -99,8 +102,24 @@ def exposure(folder: Path, *drop_ins: Path) -> float:
 
 
 def test_the_unit_has_each_directive_with_its_value() -> None:
-    found = settings(UNIT.read_text())
-    assert {key: found.get(key) for key in DIRECTIVES} == DIRECTIVES
+    found = settings(UNIT.read_text().partition("[Service]")[2].partition("[Install]")[0])
+    assert "carshare-agent" in found.pop("ExecStart")[0]
+    assert found == DIRECTIVES
+
+
+def test_a_threshold_alone_does_not_see_an_allow_list_of_everything() -> None:
+    """Why the values are read: systemd's judgement of this unit is as good as of the shipped one."""
+    open_to_all = UNIT.read_text().replace("IPAddressAllow=localhost", "IPAddressAllow=any")
+    found = settings(open_to_all)
+    assert {key: found[key] for key in DIRECTIVES if found[key] != DIRECTIVES[key]} == {"IPAddressAllow": ["any"]}
+
+
+def test_a_crash_loop_is_counted_and_handed_over() -> None:
+    """H89: ten starts in ten minutes, and then the slow ones."""
+    found = settings(UNIT.read_text().partition("[Unit]")[2].partition("[Service]")[0])
+    wanted = {"StartLimitIntervalSec": ["600"], "StartLimitBurst": ["10"], "OnFailure": ["carshare-agent-slow.service"]}
+    assert {key: found.get(key) for key in wanted} == wanted
+    assert "failed=10 " in (SYSTEMD / "slow-restarts").read_text()
 
 
 def test_every_hardening_line_is_explained() -> None:
