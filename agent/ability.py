@@ -29,6 +29,11 @@ def as_allowed(profile: Profile, config: Config) -> Profile:
     )
 
 
+def as_wired(profile: Profile, config: Config) -> Profile:
+    """The profile with the buses there are here: one on which the car only answers may be left out."""
+    return replace(profile, buses=tuple(bus for bus in profile.buses if bus.name in config.buses))
+
+
 def sends_on(recipe: Recipe) -> set[str]:
     """Names of the buses that carrying out an action puts frames on: none, if pulses alone do it."""
     frames_on = recipe.bus if recipe.frames else None

@@ -193,7 +193,8 @@ def _configuration(answer: _Answer, profile: Profile, profile_directory: Path) -
         f'[buses.{bus.name}]\ninterface = "socketcan"\nchannel = "can{number}"\n'
         "# As the network units set the link up. `carshare-agent doctor` says when and how to let it send.\n"
         "listen_only = true\n"
-        for number, bus in enumerate(profile.buses)
+        # What only answers is no bus one must have: whoever wires it adds it.
+        for number, bus in enumerate(bus for bus in profile.buses if bus.awake_with is None)
     )
     return f"""# Written by `carshare-agent accept`; systemd/agent.toml of the sources explains every key.
 # Check the channel of each bus, then: carshare-agent check --config {CONFIGURATION_FILE}

@@ -18,6 +18,7 @@ from agent.model.command import Action
 from agent.model.effects import Level
 from agent.model.events import FrameEchoed, FrameNotSent, FrameSent
 from agent.model.frame import Frame
+from agent.model.reading import Quality
 from agent.pending import Pending
 from agent.policy.sending import is_on_send_list
 from agent.profiles.schema import PollPlan, Profile
@@ -65,12 +66,15 @@ class Asking:
         self._acting = acting
         # Below zero, so that they are never those of a command's frames.
         self._tokens = itertools.count(-1, -1)
+        self._spoken = profile.broadcast_paths
         self._needed: frozenset[str] | None = None
         self._unasked: Counter[str] = Counter()
         by_bus: dict[str, list[Poll]] = {}
-        allowed = set(profile.send_list)
+        allowed, wired = set(profile.send_list), {bus.name for bus in profile.buses}
         for plan in profile.polls:
-            if allowed.issuperset(plan.send_rules):
+            if plan.bus not in wired:
+                telemetry.not_answered((signal.path for signal in plan.signals), Unanswered.NOT_WIRED, now_s)
+            elif not plan.is_silent and allowed.issuperset(plan.send_rules):
                 by_bus.setdefault(plan.bus, []).append(Poll(plan, Answers(plan)))
             else:
                 # The link may only listen: its frames were taken from the send list.
@@ -144,9 +148,7 @@ class Asking:
                 elif now_s >= min(question.deadline_s, question.end_s):
                     self._fail(line, question, question.heard, now_s)
             if self._may_ask(line, now_s) and now_s >= line.quiet_until_s and line.question is None:
-                poll = line.next_poll(self._needed)
-                if poll is not None and poll.due_s <= now_s:
-                    self._ask(line, poll, now_s)
+                self._ask_next(line, now_s)
 
     def next_timer(self) -> float:
         """When `handle_timer` is wanted next. That a bus woke is seen when telemetry looks for silence."""
@@ -184,6 +186,19 @@ class Asking:
         if self._telemetry.is_in_use:
             line.unused_since_s = now_s
         return now_s - line.unused_since_s <= UNUSED_ASKED_S_MAX
+
+    def _ask_next(self, line: Line, now_s: float) -> None:
+        while (poll := line.next_poll(self._needed)) is not None and poll.due_s <= now_s:
+            if self._is_missing(poll, now_s):
+                self._ask(line, poll, now_s)
+                return
+            poll.due_s = now_s + poll.plan.period_s
+
+    def _is_missing(self, poll: Poll, now_s: float) -> bool:
+        """Whether the car does not say all of it by itself."""
+        readings = [self._telemetry.reading(path, now_s) for path in poll.paths if path in self._spoken]
+        is_told = all(each.quality is Quality.OK and each.message != poll.plan.name for each in readings)
+        return len(readings) < len(poll.paths) or not is_told
 
     def _ask(self, line: Line, poll: Poll, now_s: float) -> None:
         question = Question(

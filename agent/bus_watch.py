@@ -38,6 +38,7 @@ class BusWatch:
         self._chronicle = chronicle
         self._pending = pending
         self._silent_after_s = {bus.name: bus.silent_after_s for bus in profile.buses}
+        self._awake_with = {bus.name: bus.awake_with or bus.name for bus in profile.buses}
         self._health = {bus.name: HealthWatch(bus.silent_after_s, now_s) for bus in profile.buses}
         # A bus on which the car is not expected to say anything is never silent.
         self._spoken_on = {message.bus for message in profile.messages}
@@ -77,6 +78,7 @@ class BusWatch:
 
     def is_asleep(self, bus: str, now_s: float) -> bool:
         """No frame for the profile's time of silence: the bus sleeps, or cannot be heard, or never was."""
+        bus = self._awake_with[bus]
         heard_at_s = self._heard_at_s.get(bus)
         return heard_at_s is None or now_s - heard_at_s > self._silent_after_s[bus]
 

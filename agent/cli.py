@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent import __version__
+from agent.ability import as_wired
 from agent.adapters.files import read_text
 from agent.command.keys import load_public_key
 from agent.command.verify import KeyRecord
@@ -99,9 +100,9 @@ def _started(config_path: Path) -> App:
     keys = _key_records(config, text, source=str(config_path))
     seed = read_key_file(key_path(directory, config.car.key_file))
     loaded = load_for_run(directory / config.car.profile, directory / config.store.directory, seed)
-    profile = loaded.profile
-    if faults := check_against_profile(config, profile, text, source=str(config_path)):
+    if faults := check_against_profile(config, loaded.profile, text, source=str(config_path)):
         raise ConfigurationError(listed(faults))
+    profile = as_wired(loaded.profile, config)
     vehicle_key = Ed25519PrivateKey.from_private_bytes(seed)
     app = App(config, profile, new_identity(vehicle_key), keys, directory=directory, environ=dict(os.environ))
     loaded.keep()

@@ -214,6 +214,8 @@ def parse_config(text: str, *, source: str) -> Config | list[Fault]:
 def check_against_profile(config: Config, profile: Profile, text: str, *, source: str) -> list[Fault]:
     """Faults that only show with the profile at hand: buses without an interface, interfaces without a bus."""
     names = [bus.name for bus in profile.buses]
+    # Where the car only answers an installation may do without asking.
+    optional = {bus.name for bus in profile.buses if bus.awake_with is not None}
     faults = [
         Fault(
             source,
@@ -223,7 +225,7 @@ def check_against_profile(config: Config, profile: Profile, text: str, *, source
             f'a table [buses.{name}] with channel = "can0" or the like',
         )
         for name in names
-        if name not in config.buses
+        if name not in config.buses and name not in optional
     ]
     faults += [
         Fault(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from agent.decode.decoder import Decoder
+from agent.decode.overheard import Overheard
 from agent.errors import ConfigurationError
 from agent.model.frame import Frame
 from agent.model.reading import Reading
@@ -25,12 +26,16 @@ class Replay:
 
     def __init__(self, profile: Profile, *, bus: str | None, is_every_reading: bool) -> None:
         self._buses = tuple(plan.name for plan in profile.buses)
+        self._speaking = tuple(plan.name for plan in profile.buses if plan.awake_with is None)
         if bus is not None and bus not in self._buses:
             raise ConfigurationError(f"--bus {bus}: {profile.name} has no such bus; it has {', '.join(self._buses)}")
         self._profile = profile
         self._bus = bus
+        self._polls = {plan.name for plan in profile.polls}
+        self._asked = {signal.path for plan in profile.polls for signal in plan.signals}
         self._is_every_reading = is_every_reading
         self._decoder = Decoder(profile)
+        self._overheard = Overheard(profile)
         self._tracker = Tracker(profile)
         self._told: dict[str, Reading] = {}
         self._end_s: float | None = None
@@ -41,12 +46,26 @@ class Replay:
             now_s = frame.received_at_s
             yield from self._grown_stale(now_s)
             self._end_s = now_s if self._end_s is None else max(self._end_s, now_s)
-            readings = self._decoder.receive(frame._replace(bus=self._bus_of(frame.bus)))
-            self._tracker.fold(readings)
+            readings = self._taken(frame._replace(bus=self._bus_of(frame.bus)))
             for reading in (*readings, *self._derived_from(readings, now_s)):
                 if self._is_every_reading or self._is_change(reading):
                     self._told[reading.path] = reading
                     yield _document(reading, now_s)
+
+    def _taken(self, frame: Frame) -> Sequence[Reading]:
+        """What the state made of a frame, which may end an answer to whoever asked."""
+        if self._overheard.takes(frame):
+            answered = self._overheard.hear(frame)
+            self._tracker.answer(answered)
+            standing = [self._tracker.reading(reading.path, frame.received_at_s) for reading in answered]
+            # One that another answer, or the car's own word, goes before changes nothing.
+            return [reading for reading in standing if reading.message in self._polls]
+        readings = self._decoder.receive(frame)
+        self._tracker.fold(readings)
+        return [
+            self._tracker.reading(reading.path, frame.received_at_s) if reading.path in self._asked else reading
+            for reading in readings
+        ]
 
     def _derived_from(self, readings: Iterable[Reading], now_s: float) -> Iterator[Reading]:
         """The derived states these are inputs of, once of all their inputs something is known."""
@@ -78,8 +97,8 @@ class Replay:
             return self._bus
         if channel in self._buses:
             return channel
-        if len(self._buses) == 1:
-            return self._buses[0]
+        if len(self._speaking) == 1:
+            return self._speaking[0]
         raise ConfigurationError(
             f"the log's channel {channel!r} is no bus of {self._profile.name}; "
             f"say which one it is with --bus ({', '.join(self._buses)})"

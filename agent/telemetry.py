@@ -117,7 +117,7 @@ class Telemetry:
 
     def answered(self, readings: Sequence[Reading], now_s: float) -> None:
         """A control unit answered; unlike a frame of the car's own that does not make its bus heard (SR-08)."""
-        self._tracker.fold(readings)
+        self._tracker.answer(readings)
         self._observe(readings, now_s)
 
     def not_answered(self, paths: Iterable[str], reason: str, now_s: float) -> None:

@@ -32,6 +32,8 @@ class Unanswered(StrEnum):
     NOT_SENT = "not_sent"
     LISTEN_ONLY = "listen_only"
     """It is not asked for: the bus only listens."""
+    NOT_WIRED = "not_wired"
+    """It is not asked for: the installation has no such bus."""
 
 
 class Answers:
@@ -43,6 +45,7 @@ class Answers:
         self._readers = {
             length: tuple(_reader(signal, plan.name) for signal in signals) for length, signals in plan.answers.items()
         }
+        self._is_longer = plan.is_longer
         self.response_code: int | None = None
         """Of the last negative answer."""
 
@@ -54,6 +57,9 @@ class Answers:
             return Unanswered.WRONG_ECHO
         data = payload[len(self._echo) :]
         readers = self._readers.get(len(data))
+        if readers is None and self._is_longer:
+            (length,) = self._readers
+            readers = self._readers[length] if len(data) > length else None
         if readers is None:
             return Unanswered.WRONG_LENGTH
         return tuple(read(data, at_s) for read in readers)

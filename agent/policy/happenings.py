@@ -36,6 +36,7 @@ _WORDS: tuple[tuple[str, str, str], ...] = (
     ("IsAcRelayClosed", "ac_relay_closed", "ac_relay_opened"),
     ("IsQuickChargeRelayClosed", "quick_charge_relay_closed", "quick_charge_relay_opened"),
     ("IsReadyToDrive", "ready", "not_ready"),
+    ("IsIgnitionOn", "ignition_on", "ignition_off"),
     ("IsDriveEnabled", "drive_enabled", "drive_disabled"),
     ("IsKeyInHolder", "key_in_holder", "key_taken"),
     ("IsKeyInIgnitionLock", "key_inserted", "key_removed"),

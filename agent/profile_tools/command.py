@@ -202,7 +202,7 @@ def _plot(options: argparse.Namespace, load: LoadProfile) -> int:
         hints = "; ".join(f"{path}: expected {expected_of(profile.paths, path)}" for path in unknown)
         raise ConfigurationError(f"{profile.name} has no such path: {hints}")
     replay, span = Replay(profile, bus=None, is_every_reading=False), Span()
-    channels = Channels([bus.name for bus in profile.buses], options.bus, owner=profile.name)
+    channels = Channels.of(profile, options.bus)
     fill(series, replay.run(span.watched(frames_of(options.log, channels))))
     if not replay.has_readings:
         raise ConfigurationError(f"{options.log}: no frame gave a reading of {profile.name}; is --bus right?")
@@ -219,7 +219,7 @@ def _heard(profile: Profile, logs: Sequence[Path], buses: Sequence[str]) -> Cove
     from agent.profile_tools.coverage import Coverage
     from agent.profile_tools.recording import Channels, frames_of
 
-    channels = Channels([bus.name for bus in profile.buses], buses, owner=profile.name)
+    channels = Channels.of(profile, buses)
     found = Coverage(profile)
     for log in logs:
         found.hear(frames_of(log, channels))

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from agent.decode.decoder import Decoder
+from agent.decode.overheard import Overheard
 from agent.decode.screen import FrameCounts
 from agent.errors import ConfigurationError
 from agent.model.frame import BitField, Frame
 from agent.model.reading import Quality, Reading, Value
 from agent.profile_tools.odometer import Journey
 from agent.profile_tools.traffic import IDS_MAX, FrameId, Rhythm, id_of
-from agent.profiles.schema import MessagePlan, Profile
+from agent.profiles.schema import MessagePlan, PollPlan, Profile
 
 FRAMES_MIN = 3
 """Fewer frames than this prove nothing against a profile: one can be a fault on the wire."""
@@ -50,6 +51,15 @@ class MessageSeen:
         self.counts.refused_checksum += counts.refused_checksum
         self.counts.refused_counter += counts.refused_counter
         self.counts.unknown_selector += counts.unknown_selector
+
+
+@dataclass(slots=True)
+class PollSeen:
+    """Answers to one poll, over all logs, whoever asked."""
+
+    plan: PollPlan
+    signals: tuple[SignalSeen, ...]
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -123,12 +133,13 @@ class Coverage:
             for plan in profile.messages
             for signal in plan.signals
         }
+        self.polls = {plan.name: PollSeen(plan, _answered(plan)) for plan in profile.polls}
         self.unknown: dict[FrameId, Rhythm] = {}
         self.sent = {FrameId(rule.bus, rule.arbitration_id, rule.is_extended_id) for rule in profile.send_list}
         self.frames = 0
         self.duration_s = 0.0
         self._journey = Journey(profile)
-        self._decoder = Decoder(profile)
+        self._decoder, self._overheard = Decoder(profile), Overheard(profile)
         self._begin_s: float | None = None
         self._end_s = 0.0
 
@@ -144,6 +155,9 @@ class Coverage:
         at_s = frame.received_at_s
         self._begin_s = at_s if self._begin_s is None else self._begin_s
         self._end_s = at_s
+        if self._overheard.takes(frame):
+            self._hear_answers(self._overheard.hear(frame))
+            return
         message = self._decoder.message_of(frame)
         rhythm = self._unknown_rhythm(frame) if message is None else self.messages[message].rhythm
         rhythm.hear(len(frame.data), at_s)
@@ -160,7 +174,9 @@ class Coverage:
         for rhythm in (*self.unknown.values(), *(seen.rhythm for seen in self.messages.values())):
             rhythm.end_log()
         self._journey.end_log()
-        self._decoder = Decoder(self.profile)
+        for name, answers in self._overheard.counts.items():
+            self.polls[name].counts += answers
+        self._decoder, self._overheard = Decoder(self.profile), Overheard(self.profile)
 
     def mismatches(self) -> list[Mismatch]:
         """By message in the order of the profile."""
@@ -195,6 +211,12 @@ class Coverage:
             if reading.reason == NO_MEANING:
                 seen.hear_meaningless(seen.bits.extract(data))
             self._journey.hear(reading)
+
+    def _hear_answers(self, readings: Iterable[Reading]) -> None:
+        for reading in readings:
+            for seen in self.polls[reading.message].signals:
+                if seen.path == reading.path:
+                    seen.hear(reading)
 
     def _unknown_rhythm(self, frame: Frame) -> Rhythm:
         key = id_of(frame)
@@ -237,6 +259,10 @@ class Coverage:
             if _is_most(misfits, whole := seen.ok + misfits):
                 problem = f"{_of(misfits, whole)} values of {seen.path} cannot be ({', '.join(sorted(seen.misfits))})"
                 yield Mismatch(plan, "values", problem)
+
+
+def _answered(plan: PollPlan) -> tuple[SignalSeen, ...]:
+    return tuple(SignalSeen(signal.path, plan.name, signal.unit, signal.field) for signal in plan.signals)
 
 
 def _is_most(count: int, whole: int) -> bool:

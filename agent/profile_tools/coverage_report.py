@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.profile_tools.coverage import Coverage, MessageSeen, Mismatch, SignalSeen
+from agent.decode.overheard import ANSWERED
+from agent.profile_tools.coverage import Coverage, MessageSeen, Mismatch, PollSeen, SignalSeen
 from agent.profile_tools.traffic import FrameId, Rhythm, id_text, lengths_text, period_text, table
 from agent.profiles.schema import MessagePlan
 
@@ -18,6 +19,7 @@ def document(found: Coverage, logs: list[str]) -> dict[str, object]:
         "duration_s": round(found.duration_s, 6),
         "messages": [_message(seen) for seen in found.messages.values()],
         "signals": [_signal(seen) for seen in found.signals.values()],
+        "polls": [_poll(seen) for seen in found.polls.values()],
         "unknown_ids": [
             {**_unknown(key, rhythm), "is_on_send_list": key in found.sent}
             for key, rhythm in sorted(found.unknown.items())
@@ -35,6 +37,14 @@ def lines(found: Coverage) -> Iterator[str]:
     yield from table(rows)
     yield ""
     yield from table([("path", "ok", "not ok", "values"), *map(_signal_row, found.signals.values())])
+    if any(seen.counts for seen in found.polls.values()):
+        yield ""
+        rows_asked: list[tuple[str, ...]] = [("bus", "id", "answers to", "answered", "refused")]
+        rows_asked += [_poll_row(seen) for seen in found.polls.values()]
+        yield from table(rows_asked)
+        yield ""
+        answered = [signal for seen in found.polls.values() if seen.counts for signal in seen.signals]
+        yield from table([("path, as answered", "ok", "not ok", "values"), *map(_signal_row, answered)])
     if found.unknown:
         yield ""
         yield f"{len(found.unknown)} ids that the profile has no word for:"
@@ -69,6 +79,27 @@ def _message(seen: MessageSeen) -> dict[str, object]:
         "refused": _refused(seen),
         "unknown_multiplexer": seen.counts.unknown_selector,
     }
+
+
+def _poll(seen: PollSeen) -> dict[str, object]:
+    return {
+        "bus": seen.plan.bus,
+        "id": id_text(seen.plan.response_id, is_extended_id=seen.plan.is_extended_id),
+        "poll": seen.plan.name,
+        "answered": seen.counts[ANSWERED],
+        "refused": _not_answered(seen),
+        "signals": [_signal(signal) for signal in seen.signals],
+    }
+
+
+def _poll_row(seen: PollSeen) -> tuple[str, ...]:
+    identifier = id_text(seen.plan.response_id, is_extended_id=seen.plan.is_extended_id)
+    refused = ", ".join(f"{why} {count}" for why, count in _not_answered(seen).items())
+    return (seen.plan.bus, identifier, seen.plan.name, str(seen.counts[ANSWERED]), refused)
+
+
+def _not_answered(seen: PollSeen) -> dict[str, int]:
+    return {str(why): count for why, count in sorted(seen.counts.items()) if why != ANSWERED}
 
 
 def _rhythm(rhythm: Rhythm) -> dict[str, object]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from agent.adapters.log_reader import read_log
 from agent.errors import ConfigurationError
 from agent.model.frame import Frame
+from agent.profiles.schema import Profile
 
 _FRAMES_A_WORD = 200_000
 """A reader takes some two seconds for so many."""
@@ -20,8 +21,12 @@ class Channels:
     `given` are the values of `--bus`: NAME for all channels, or CHANNEL=NAME for one, and then for no other.
     """
 
-    def __init__(self, buses: Sequence[str], given: Sequence[str] = (), *, owner: str = "") -> None:
+    def __init__(
+        self, buses: Sequence[str], given: Sequence[str] = (), *, owner: str = "", speaking: Sequence[str] | None = None
+    ) -> None:
+        """`speaking` are those of the buses on which the car speaks by itself; None: all of them."""
         self._buses = tuple(buses)
+        self._speaking = self._buses if speaking is None else tuple(speaking)
         self._owner = owner
         self._all: str | None = None
         self._each: dict[str, str] = {}
@@ -38,6 +43,12 @@ class Channels:
                 "--bus NAME says what all frames are; to tell channels apart: --bus CHANNEL=NAME …"
             )
 
+    @classmethod
+    def of(cls, profile: Profile, given: Sequence[str]) -> Channels:
+        """The channels that a profile's buses are."""
+        speaking = [bus.name for bus in profile.buses if bus.awake_with is None]
+        return cls([bus.name for bus in profile.buses], given, owner=profile.name, speaking=speaking)
+
     def bus_of(self, channel: str) -> str | None:
         """None: frames of that channel are left out. ConfigurationError: it is not known which bus it is."""
         if self._all is not None:
@@ -46,8 +57,8 @@ class Channels:
             return self._each.get(channel)
         if channel in self._buses:
             return channel
-        if len(self._buses) == 1:
-            return self._buses[0]
+        if len(self._speaking) == 1:
+            return self._speaking[0]
         raise ConfigurationError(
             f"the log's channel {channel!r} is no bus of {self._owner}; say which one it is: "
             f"--bus {channel or 'CHANNEL'}={self._buses[0]} (there are {', '.join(self._buses)}), or --bus NAME for all"

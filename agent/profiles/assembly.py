@@ -37,7 +37,7 @@ def assemble(tables: ProfileTable, rules: Rules, messages: Sequence[MessagePlan]
 
 def _buses(tables: ProfileTable) -> tuple[BusPlan, ...]:
     return tuple(
-        BusPlan(name, bus.bitrate_bps, bus.fd, bus.silent_after_s, bus.listen_only)
+        BusPlan(name, bus.bitrate_bps, bus.fd, bus.silent_after_s, bus.listen_only, bus.awake_with)
         for name, bus in tables.buses.items()
         if bus is not None
     )

@@ -21,7 +21,7 @@ def compile_derived(
     tables: ProfileTable, messages: Sequence[MessagePlan], polls: Sequence[PollPlan], lookup: Lookup
 ) -> tuple[DerivedPlan, ...]:
     """Every derived state, with all faults told in the look-up's findings."""
-    sources: list[MessagePlan | PollPlan] = [*messages, *polls]
+    sources: list[MessagePlan | PollPlan] = [*polls, *messages]
     signals = {signal.path: signal for given in sources for signal in given.signals}
     asked = paths_of(tables)
     compiler = _Compiler(signals, asked, lookup)

@@ -37,6 +37,8 @@ class Lookup:
                 expected = "lower-case letters, digits and _, beginning with a letter"
                 findings.add(("buses", name), f"{name!r} cannot be the name of a bus", expected)
             self._databases[name] = self._load(name, bus, files, load) if bus is not None else None
+            if bus is not None:
+                self._check(name, bus)
 
     @property
     def findings(self) -> Findings:
@@ -50,10 +52,11 @@ class Lookup:
         return self._databases[bus]
 
     def bus(self, name: str | None, place: Place) -> str | None:
-        """The bus called `name`, or the only one if the profile does not say."""
+        """The bus called `name`; if the profile does not say, the only one that each installation has."""
         if name is None:
-            if len(self._buses) == 1:
-                return next(iter(self._buses))
+            always = [name for name, table in self._buses.items() if table is None or table.awake_with is None]
+            if len(always) == 1:
+                return always[0]
             self._findings.add((*place, "bus"), "missing", expected_of(self._buses))
             return None
         if name in self._buses:
@@ -102,6 +105,20 @@ class Lookup:
                 )
             self._odd[key] = bool(oddities)
         return self._odd[key]
+
+    def _check(self, name: str, bus: BusTable) -> None:
+        place = ("buses", name)
+        if bus.awake_with is None:
+            if not bus.dbc:
+                self._findings.add((*place, "dbc"), "no file", "at least one, or awake_with where the car only answers")
+            return
+        other = self._buses.get(bus.awake_with)
+        if bus.awake_with not in self._buses or bus.awake_with == name or (other is not None and other.awake_with):
+            speaking = [each for each, table in self._buses.items() if table is not None and table.awake_with is None]
+            problem = f"{bus.awake_with!r} is no bus on which the car speaks by itself"
+            self._findings.add((*place, "awake_with"), problem, expected_of(speaking, bus.awake_with))
+        if bus.dbc:
+            self._findings.add((*place, "dbc"), "the car says nothing by itself on a bus with awake_with", "[]")
 
     def _load(self, name: str, bus: BusTable, files: Mapping[str, bytes], load: Load) -> Messages | None:
         named = {}

@@ -55,7 +55,7 @@ class _Compiler:
         self._lookup = lookup
         self._told = lookup.findings
         self._names: set[str] = set()
-        self._given = {table.path for table in tables.signals if table is not None}
+        self._given: set[str] = set()
         self._ids = {
             (bus, plan.arbitration_id, plan.is_extended_id): plan.name for plan in messages for bus in plan.buses
         }
@@ -83,16 +83,19 @@ class _Compiler:
             echo=bytes([table.service + _POSITIVE]) + identifier,
             period_s=table.period_s,
             answers=answers,
+            is_longer=table.longer,
+            is_silent=self._is_silent(bus),
         )
+
+    def _is_silent(self, bus: str) -> bool:
+        table = self._lookup.table(bus)
+        return table is not None and table.listen_only
 
     def _check(self, table: PollTable, bus: str | None, place: Place) -> None:
         tell = self._told.add
         if table.name in self._names:
             tell((*place, "name"), f"{table.name!r} stands here twice", "one name a poll")
         self._names.add(table.name)
-        bus_table = self._lookup.table(bus) if bus is not None else None
-        if bus_table is not None and bus_table.listen_only:
-            tell((*place, "bus"), f"bus {bus} is listen_only", "nothing asked for on it")
         for key, number in (("request_id", table.request_id), ("response_id", table.response_id)):
             if not table.extended_id and number > STANDARD_ID_MAX:
                 tell((*place, key), f"{number:#x} has more than 11 bits", "extended_id = true, or at most 0x7ff")
@@ -111,6 +114,8 @@ class _Compiler:
             tell(
                 (*place, "identifier"), problem, f"at most {(1 << 8 * id_bytes) - 1:#x} for service {table.service:#x}"
             )
+        if table.longer and len(table.lengths) != 1:
+            tell((*place, "longer"), "several lengths tell answers apart", "one length, which others may exceed")
         if table.freshness_s is not None and table.freshness_s < table.period_s:
             problem = f"values would be stale before they are asked for again after {table.period_s:g} s"
             tell((*place, "freshness_s"), problem, "at least period_s")
@@ -128,7 +133,7 @@ class _Compiler:
                 expected = "some of " + ", ".join(map(str, table.lengths))
                 self._told.add((*here, "when_length"), f"no answer has {length} bytes", expected)
             if value.path in self._given:
-                self._told.add((*here, "path"), f"{value.path} is given already", "one signal or poll a path")
+                self._told.add((*here, "path"), f"{value.path} is given already", "one poll a path")
             if any((value.path, length) in before for length in lengths):
                 problem = f"{value.path} is given twice in one answer"
                 self._told.add((*here, "path"), problem, "one value a path, or distinct when_length")

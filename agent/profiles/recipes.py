@@ -75,7 +75,7 @@ def compile_actions(
 ) -> Actions:
     """Every recipe, with all faults told in the look-up's findings."""
     signals: dict[str, SignalPlan | DerivedPlan] = {plan.path: plan for plan in derived}
-    plans: list[MessagePlan | PollPlan] = [*messages, *polls]
+    plans: list[MessagePlan | PollPlan] = [*polls, *messages]
     signals |= {signal.path: signal for given in plans for signal in given.signals}
     asked = paths_of(tables, with_derived=True)
     wake_ups = {name: _wake_up(name, table, rules, lookup) for name, table in tables.wake.items() if table is not None}

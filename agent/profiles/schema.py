@@ -17,13 +17,18 @@ from agent.model.use import Pace, VehicleUse
 
 @dataclass(frozen=True, slots=True)
 class BusPlan:
-    """One CAN bus of the vehicle. The bus counts as asleep when no frame came for `silent_after_s`."""
+    """One CAN bus of the vehicle. The bus counts as asleep when no frame came for `silent_after_s`.
+
+    On one with `awake_with` the car says nothing by itself, only answers: it is awake as long as that other bus is, and
+    an installation may do without it.
+    """
 
     name: str
     bitrate_bps: int
     is_fd: bool
     silent_after_s: float
     is_listen_only: bool
+    awake_with: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +191,8 @@ class PollPlan:
 
     `request` and `flow_control` are whole payloads, the only frames that asking puts on the bus.  `address` precedes
     all that the control unit sends (ISO-TP's extended addressing; else empty), `echo` is how its positive answer
-    begins: service + 0x40 and the identifier.
+    begins: service + 0x40 and the identifier.  `is_longer`: an answer may have more data than the one length named.
+    `is_silent`: the bus only listens, so it is not asked; answers to somebody else are read all the same.
     """
 
     name: str
@@ -200,6 +206,8 @@ class PollPlan:
     echo: bytes
     period_s: float
     answers: Mapping[int, tuple[SignalPlan, ...]]
+    is_longer: bool = False
+    is_silent: bool = False
 
     @property
     def signals(self) -> tuple[SignalPlan, ...]:
@@ -209,6 +217,8 @@ class PollPlan:
     @property
     def send_rules(self) -> tuple[SendRule, ...]:
         """To the last bit: there is nothing in these frames that is computed when they are sent (SR-01)."""
+        if self.is_silent:
+            return ()
         mask = bytes([0xFF]) * len(self.request)
         return tuple(
             SendRule(self.bus, self.request_id, self.is_extended_id, False, payload, mask)
@@ -275,6 +285,11 @@ class Profile:
     polls: tuple[PollPlan, ...] = ()
 
     @property
+    def broadcast_paths(self) -> frozenset[str]:
+        """What the car says by itself. An answer that gives one of these stands in for the car's own word."""
+        return frozenset(signal.path for message in self.messages for signal in message.signals)
+
+    @property
     def groups(self) -> tuple[tuple[SignalPlan, ...], ...]:
         """The groups of all messages in their order; the number of a group is its place here."""
         return tuple(group for message in self.messages for group in message.groups)
@@ -289,8 +304,8 @@ class Profile:
     @property
     def report_rules(self) -> Mapping[str, ReportRule]:
         """When the value of each path is worth telling."""
-        signals = {signal.path: signal.report for message in self.messages for signal in message.signals}
-        signals |= {signal.path: signal.report for poll in self.polls for signal in poll.signals}
+        signals = {signal.path: signal.report for poll in self.polls for signal in poll.signals}
+        signals |= {signal.path: signal.report for message in self.messages for signal in message.signals}
         return signals | {plan.path: plan.report for plan in self.derived}
 
     def sources_of(self, path: str) -> tuple[str, ...]:

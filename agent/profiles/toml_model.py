@@ -38,11 +38,12 @@ class _Table(BaseModel):
 
 
 class BusTable(_Table):
-    dbc: list[Text] = Field(min_length=1, max_length=DATABASE_FILES_MAX)
+    dbc: list[Text] = Field(max_length=DATABASE_FILES_MAX)
     bitrate_bps: int = Field(ge=10_000, le=1_000_000)
     fd: bool = False
     silent_after_s: Seconds
     listen_only: bool = False
+    awake_with: Text | None = None
 
 
 class ChecksumTable(_Table):
@@ -153,6 +154,7 @@ class PollTable(_Table):
     period_s: float = Field(ge=POLL_PERIOD_S_MIN, le=86_400)
     freshness_s: Seconds | None = None
     lengths: list[Annotated[int, Field(ge=1, le=ANSWER_BYTES_MAX)]] = Field(min_length=1, max_length=ANSWER_LENGTHS_MAX)
+    longer: bool = False
     values: list[PollValueTable] = Field(min_length=1, max_length=64)
 
 

@@ -140,6 +140,8 @@ _OVERLAY: Mapping[str, tuple[str, str | None]] = {
     "Vehicle.Carshare.IsKeyInHolder": ("boolean", None),
     # A key is in the ignition lock, whatever it is turned to.
     "Vehicle.Carshare.IsKeyInIgnitionLock": ("boolean", None),
+    # The ignition is on, where off and accessory are not told apart.
+    "Vehicle.Carshare.IsIgnitionOn": ("boolean", None),
     # Front doors of which it is not known which one is the driver's.
     "Vehicle.Carshare.Door.FrontA.IsOpen": ("boolean", None),
     "Vehicle.Carshare.Door.FrontB.IsOpen": ("boolean", None),
@@ -165,6 +167,13 @@ _OVERLAY: Mapping[str, tuple[str, str | None]] = {
     "Vehicle.Carshare.TractionBattery.GridPower": ("float", "W"),
     # The pack's voltage as another unit than the battery tells it, where both do.
     "Vehicle.Carshare.TractionBattery.VoltageSeenByCar": ("float", "V"),
+    # What the pack holds when full, in ampere-hours, as its own computer has it.
+    "Vehicle.Carshare.TractionBattery.Capacity": ("float", "Ah"),
+    # A maker's figure for the conductance of the pack, of a new one.
+    "Vehicle.Carshare.TractionBattery.Hx": ("float", "percent"),
+    # How often it was charged in the car's life.
+    "Vehicle.Carshare.Charging.QuickCharges": ("uint32", None),
+    "Vehicle.Carshare.Charging.NormalCharges": ("uint32", None),
     # One cell of many, not known which.
     "Vehicle.Carshare.TractionBattery.CellVoltage": ("float", "V"),
     # That it is charged as the battery tells it, where the charger does so too.

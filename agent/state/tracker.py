@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from agent.model.reading import Heard, Quality, Reading
 from agent.profiles.schema import Profile
 from agent.state.derived import RiseCounter, derive
+from agent.state.stand_ins import StandIns
 
 
 class Tracker:
@@ -20,12 +21,14 @@ class Tracker:
 
     def __init__(self, profile: Profile) -> None:
         asked = [signal for poll in profile.polls for signal in poll.signals]
-        signals = [*(signal for message in profile.messages for signal in message.signals), *asked]
+        # The car's own word first where it is asked for too.
+        signals = [*asked, *(signal for message in profile.messages for signal in message.signals)]
         self._freshness_s: Mapping[str, float] = {signal.path: signal.freshness_s for signal in signals}
         self._units = {signal.path: signal.unit for signal in signals}
-        self._group_of = {signal.path: number for number, group in enumerate(profile.groups) for signal in group}
         # Each answer tells all it has: no group of what is asked for is ever only seen again.
-        self._group_of |= dict.fromkeys((signal.path for signal in asked), len(profile.groups))
+        self._group_of = dict.fromkeys((signal.path for signal in asked), len(profile.groups))
+        self._group_of |= {signal.path: number for number, group in enumerate(profile.groups) for signal in group}
+        self._stand_ins = StandIns(profile)
         self._excuses: dict[str, tuple[str, float]] = {}
         # Most frames say only that what they carry was seen again: one time for all the paths of a group.
         self._seen_at_s = [-math.inf] * (len(profile.groups) + 1)
@@ -67,18 +70,36 @@ class Tracker:
             if known is None or (at_s >= known.at_s and at_s >= self._seen_at_s[self._group_of[path]]):
                 newest[path] = reading
                 self._excuses.pop(path, None)
+                if self._stand_ins:
+                    self._stand_ins.outspoken(known, reading)
                 if self._derived:
                     self._rises.note(reading)
 
+    def answer(self, readings: Iterable[Reading]) -> None:
+        """Take in what a control unit answered."""
+        for reading in readings:
+            if reading.path in self._stand_ins:
+                self._stand_ins.take(reading)
+            else:
+                self.fold([reading])
+
     def excuse(self, paths: Iterable[str], reason: str, at_s: float) -> None:
         """Why what is asked for is not there, or will grow old; until something comes."""
-        self._excuses.update(dict.fromkeys(paths, (reason, at_s)))
+        self._excuses.update((path, (reason, at_s)) for path in paths if path not in self._stand_ins)
 
     def reading(self, path: str, now_s: float) -> Reading:
         """What is known of `path` now; `at_s` is when it was last received."""
         if (plan := self._derived.get(path)) is not None:
             return derive(plan, lambda source: self.reading(source, now_s), self._rises.count(path))
-        known = self.last_known(path)
+        known = self._spoken(path)
+        is_spoken = known is not None and known.quality is Quality.OK and now_s - known.at_s <= self._freshness_s[path]
+        if not is_spoken and (answer := self._stand_ins.last_for(path, known)) is not None:
+            is_fresh = self._stand_ins.is_fresh(answer, now_s)
+            if is_fresh and answer.quality is Quality.OK:
+                return answer
+            if known is None:
+                stale = answer._replace(value=None, quality=Quality.STALE, reason="not_received")
+                return answer if is_fresh else stale
         if known is None:
             reason, at_s = self._excuses.get(path, ("never_received", now_s))
             return Reading(path, None, self._units.get(path), at_s, Quality.UNKNOWN, reason)
@@ -94,6 +115,11 @@ class Tracker:
             by_path = {reading.path: reading for reading in inputs}
             is_whole = len(by_path) == len(plan.inputs)
             return derive(plan, by_path.__getitem__, self._rises.count(path)) if is_whole else None
+        known = self._spoken(path)
+        return self._stand_ins.last_for(path, known) or known
+
+    def _spoken(self, path: str) -> Reading | None:
+        """The newest reading of what the car said by itself, or of what is only asked for."""
         known = self._newest.get(path)
         if known is not None and (seen_at_s := self._seen_at_s[self._group_of[path]]) > known.at_s:
             known = self._newest[path] = known._replace(at_s=seen_at_s)
@@ -105,6 +131,6 @@ class Tracker:
 
     def next_stale_at(self, now_s: float) -> float | None:
         """When the next fresh reading grows stale if nothing comes, None if none is fresh."""
-        newest = [known for path in self._newest if (known := self.last_known(path)) is not None]
-        ends = (known.at_s + self._freshness_s[known.path] for known in newest)
+        newest = [known for path in self._newest if (known := self._spoken(path)) is not None]
+        ends = [*(known.at_s + self._freshness_s[known.path] for known in newest), *self._stand_ins.ends()]
         return min((end for end in ends if end >= now_s), default=None)

@@ -194,8 +194,12 @@ def test_can_isotp_as_the_tester_gets_the_whole_answer() -> None:
     diagnostics = unit()
     inbox: list[isotp.CanMessage] = []
     outbox: list[isotp.CanMessage] = []
+
+    def received(timeout: float = 0) -> isotp.CanMessage | None:
+        return inbox.pop(0) if inbox else None
+
     layer = isotp.TransportLayerLogic(
-        rxfn=lambda timeout=0: inbox.pop(0) if inbox else None,
+        rxfn=received,
         txfn=outbox.append,
         address=isotp.Address(
             isotp.AddressingMode.Extended_11bits, txid=0x6F1, rxid=0x607, target_address=0x07, source_address=0xF1

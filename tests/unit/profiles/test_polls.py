@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agent.decode.answer import Answers, Unanswered
 from agent.profiles.recall import Program, Sources, recalled, sealed
 from agent.profiles.schema import Profile
 from tests.support.small_car import DBC, HEAD, SIGNALS, faults, parsed, signal_table
@@ -29,6 +30,8 @@ byte = 1
 scale = 0.1
 unit = "V"
 """
+
+SECOND = f'[[polls.values]]\npath = "{VOLTS}"\nbyte = 0\nscale = 0.1\nunit = "V"\n'
 
 
 def test_a_poll_is_compiled_to_its_frames_and_signals() -> None:
@@ -72,7 +75,8 @@ def test_a_profile_recalled_from_its_kept_plan_asks_the_same() -> None:
         ("period_s = 60.0", "period_s = 60.0\nfreshness_s = 5.0", "freshness_s", "stale before"),
         ("byte = 1", "byte = 2", "values[0].byte", "ends in byte 2"),
         ("byte = 1", "byte = 0\nwhen_length = [3]", "values[0].when_length", "no answer has 3 bytes"),
-        (VOLTS, GEAR, "values[0].path", "given already"),
+        ("[[polls.values]]", SECOND + "[[polls.values]]", "values[1].path", "given twice"),
+        ("lengths = [2]", "lengths = [2, 3]\nlonger = true", "longer", "tell answers apart"),
         ('unit = "V"', 'unit = "km"', "values[0].unit", "does not convert"),
         ("scale = 0.1", "scales = 0.1", "values[0].scales", "unknown key"),
     ],
@@ -84,8 +88,60 @@ def test_each_fault_is_told_at_its_place(before: str, after: str, key: str, prob
 
 
 def test_nothing_is_asked_for_on_a_bus_that_only_listens() -> None:
-    text = BASE.replace("silent_after_s", "listen_only = true\nsilent_after_s") + POLL
-    assert any("listen_only" in fault.problem for fault in faults(text))
+    profile = parsed(BASE.replace("silent_after_s", "listen_only = true\nsilent_after_s") + POLL)
+    assert profile.send_list == ()
+    (poll,) = profile.polls
+    assert (poll.is_silent, poll.send_rules) == (True, ())
+
+
+OBD = """
+[buses.obd]
+dbc = []
+bitrate_bps = 500_000
+silent_after_s = 2.0
+awake_with = "body"
+"""
+
+
+def test_a_bus_on_which_the_car_only_answers_is_no_bus_that_signals_come_from() -> None:
+    profile = parsed(HEAD + OBD + BASE.removeprefix(HEAD) + POLL.replace('"supply"', '"supply"\nbus = "obd"'))
+    assert [(bus.name, bus.awake_with) for bus in profile.buses] == [("body", None), ("obd", "body")]
+    assert [plan.bus for plan in profile.messages] == ["body"]
+    assert {rule.bus for rule in profile.send_list} == {"obd"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "key", "problem"),
+    [
+        ('awake_with = "body"', 'awake_with = "obd"', "buses.obd.awake_with", "no bus on which the car speaks"),
+        ('awake_with = "body"', 'awake_with = "bodi"', "buses.obd.awake_with", "no bus on which the car speaks"),
+        ('awake_with = "body"\n', "", "buses.obd.dbc", "no file"),
+        ("dbc = []", 'dbc = ["small.dbc"]', "buses.obd.dbc", "says nothing by itself"),
+    ],
+)
+def test_a_bus_that_is_awake_with_another_is_checked(before: str, after: str, key: str, problem: str) -> None:
+    text = HEAD + OBD.replace(before, after) + BASE.removeprefix(HEAD)
+    found = faults(text)
+    assert any(fault.key == key and problem in fault.problem for fault in found), found
+
+
+def test_an_answer_may_have_more_than_it_must_where_the_profile_says_so() -> None:
+    (exact,) = parsed(BASE + POLL).polls
+    (open_ended,) = parsed(BASE + POLL.replace("lengths = [2]", "lengths = [2]\nlonger = true")).polls
+    answer = bytes.fromhex("621103 007B 0102")
+    assert Answers(exact).read(answer, 1.0) is Unanswered.WRONG_LENGTH
+    found = Answers(open_ended).read(answer, 1.0)
+    assert not isinstance(found, Unanswered)
+    assert [reading.value for reading in found] == [12.3]
+    assert Answers(open_ended).read(answer[:4], 1.0) is Unanswered.WRONG_LENGTH
+
+
+def test_a_path_may_be_broadcast_and_asked_for_but_not_asked_for_twice() -> None:
+    gear = POLL.replace(VOLTS, GEAR).replace('scale = 0.1\nunit = "V"\n', "choices = { 1 = 126 }\n")
+    profile = parsed(BASE + gear)
+    assert profile.paths == (GEAR,)
+    twice = gear.replace('"supply"', '"again"').replace("0x1103", "0x1104")
+    assert any("given already" in fault.problem for fault in faults(BASE + gear + twice))
 
 
 def test_an_answer_is_no_feedback() -> None:
