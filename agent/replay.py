@@ -59,7 +59,7 @@ class Replay:
             self._tracker.answer(answered)
             standing = [self._tracker.reading(reading.path, frame.received_at_s) for reading in answered]
             # One that another answer, or the car's own word, goes before changes nothing.
-            return [reading for reading in standing if reading.message in self._polls]
+            return [each for each in standing if each.message in self._polls or self._is_change(each)]
         readings = self._decoder.receive(frame)
         self._tracker.fold(readings)
         return [

@@ -42,7 +42,16 @@ _LOCK: Mapping[int, Shown] = {4: True, 1: False, 0: MEANINGLESS, 5: MEANINGLESS,
 _GEAR: Mapping[int, Shown] = {15: MARKER, 0: MARKER, 3: 126, 1: MEANINGLESS, 2: MEANINGLESS, 11: MEANINGLESS}
 _PLUG: Mapping[int, Shown] = {3: MARKER, 0: False, 1: True, 2: MEANINGLESS}
 
+_DOORS = tuple(
+    f"Vehicle.Cabin.Door.{door}.IsOpen"
+    for door in ("Row1.DriverSide", "Row1.PassengerSide", "Row2.DriverSide", "Row2.PassengerSide")
+)
+
 _DERIVED: Mapping[str, Rule] = {
+    f"{_OURS}.Doors.IsAllClosed": (
+        (*_DOORS, "Vehicle.Body.Trunk.Rear.IsOpen"),
+        lambda *are_open: not any(are_open),
+    ),
     "Vehicle.IsMoving": (("Vehicle.Speed",), lambda speed: speed >= 0.5),
     f"{_BATTERY}.CurrentPower": (
         (f"{_BATTERY}.CurrentVoltage", f"{_BATTERY}.CurrentCurrent"),

@@ -33,7 +33,7 @@ MEANINGLESS = No("invalid", "no_meaning")
 UNIT_UNKNOWN = No("unknown", "unit_unknown")
 SETTLING = No("unknown", "settling")
 JUMP = No("invalid", "jump")
-_STALE = No("stale", "not_received")
+STALE = No("stale", "not_received")
 _GRAVITY = ("stale", "invalid", "unknown")
 
 Shown = bool | int | float | str | No
@@ -70,7 +70,9 @@ class GoldenLog:
         stands: Mapping[str, Stands] | None = None,
     ) -> None:
         """`freshness_ms` of each path as the profile has it: its readings grow stale when frames stop for longer."""
-        self._freshness_ms = freshness_ms
+        self._freshness_ms = dict(freshness_ms)
+        self._broadcast = frozenset(freshness_ms)
+        self.end_ms = 0
         self._derived = derived or {}
         self._stands = stands or {}
         self._standing = {path: _Standing() for path in self._stands}
@@ -91,6 +93,7 @@ class GoldenLog:
     ) -> None:
         """One frame, and every path it carries. No readings: it must be refused, or is none of the profile's."""
         self._grow_stale(at_ms)
+        self.end_ms = at_ms
         identifier = f"{arbitration_id:08X}" if is_extended_id else f"{arbitration_id:03X}"
         at = f"{LOG_STARTS_S + at_ms // 1000}.{at_ms % 1000:03}000"
         self._frames.append(f"({at}) {bus} {identifier}#{payload.hex().upper()}\n")
@@ -99,6 +102,23 @@ class GoldenLog:
             self._seen_at_ms[path] = at_ms
             self._show(at_ms * 1000, path, shown)
         self._derive(at_ms * 1000)
+
+    def answered(self, first_at_ms: int, readings: Readings, freshness_ms: int) -> None:
+        """The frame just written ended an answer, of which the first came at `first_at_ms`.
+
+        Every broadcast has stopped by now: where the answer has no value for what is broadcast too, it is the last
+        broadcast that is told, as old as it is.
+        """
+        for path, told in readings.items():
+            self._freshness_ms[path], self._seen_at_ms[path] = freshness_ms, first_at_ms
+            is_none = isinstance(told, No) and path in self._broadcast
+            self._show(self.end_ms * 1000, path, STALE if is_none else told)
+        self._derive(self.end_ms * 1000)
+
+    @property
+    def freshest_for_ms(self) -> int:
+        """After so long without a frame nothing counts any more."""
+        return max(self._freshness_ms.values())
 
     def log_text(self) -> str:
         """The recording as `candump -L` writes it."""
@@ -138,7 +158,7 @@ class GoldenLog:
             at_us = stale_at_ms * 1000 + _JUST_AFTER_US
             for path, end_ms in ends_ms.items():
                 if end_ms == stale_at_ms:
-                    self._show(at_us, path, _STALE)
+                    self._show(at_us, path, STALE)
             self._derive(at_us)
 
     def _derive(self, at_us: int) -> None:

@@ -6,9 +6,13 @@ Run from the root of the repository.  A test writes them again and compares; run
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from tests.profiles import (
+    golden_answers,
+    golden_answers_published,
+    golden_answers_recorded,
     golden_bmw_i3,
     golden_demo_hatchback,
     golden_nissan_env200,
@@ -23,7 +27,7 @@ from tests.profiles import (
 )
 from tests.profiles.golden_log import GoldenLog
 
-SCRIPTS: Mapping[str, Callable[[], GoldenLog]] = {
+_FRAMES: Mapping[str, Callable[[], GoldenLog]] = {
     "bmw_i3": golden_bmw_i3.write,
     "demo_hatchback": golden_demo_hatchback.write,
     "nissan_env200": golden_nissan_env200.write,
@@ -36,6 +40,18 @@ SCRIPTS: Mapping[str, Callable[[], GoldenLog]] = {
     "smart_453": golden_smart_453.write,
     "vw_e_up": golden_vw_e_up.write,
 }
+
+
+_ANSWERS = {**golden_answers_recorded.ANSWERS, **golden_answers_published.ANSWERS}
+
+
+def _written(vehicle: str) -> GoldenLog:
+    """What the car sends by itself, and then what it answers."""
+    golden, answers = _FRAMES[vehicle](), _ANSWERS.get(vehicle, ())
+    return golden_answers.append(golden, answers) if answers else golden
+
+
+SCRIPTS: Mapping[str, Callable[[], GoldenLog]] = {vehicle: partial(_written, vehicle) for vehicle in _FRAMES}
 
 
 def main() -> None:

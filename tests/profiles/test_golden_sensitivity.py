@@ -10,11 +10,12 @@ from functools import cache
 import pytest
 
 from agent.decode.decoder import Decoder
+from agent.decode.overheard import Overheard
 from agent.model.frame import Frame
 from agent.model.reading import Reading
 from agent.policy.sending import is_on_send_list
 from agent.profiles.parse import parse_profile
-from agent.profiles.schema import MessagePlan, Profile
+from agent.profiles.schema import MessagePlan, PollPlan, Profile, SignalPlan
 from tests.profiles import candump
 from tests.profiles.shipped import VEHICLES, files, folder, profile, profile_text
 
@@ -87,6 +88,69 @@ def test_a_wrong_bit_in_a_dbc_is_a_fault_or_changes_what_the_recording_comes_to(
     assert not [what for what in survivors if not _INVISIBLE.match(what)]
 
 
+def answered(polls: tuple[PollPlan, ...], vehicle: str) -> list[Reading]:
+    overheard = Overheard(replace(profile(vehicle), polls=polls))
+    return [reading for frame in frames(vehicle) for reading in overheard.hear(frame)]
+
+
+def poll_mutants(poll: PollPlan) -> Iterator[tuple[str, PollPlan]]:
+    """Each value a bit to either side, shorter by one and of the other sign; without its markers, limits and choices;
+    and the question of another identifier, address or length of answer."""
+    yield "echo", replace(poll, echo=poll.echo[:-1] + bytes([poll.echo[-1] ^ 1]))
+    yield "id", replace(poll, response_id=poll.response_id ^ 1)
+    yield "kind of id", replace(poll, is_extended_id=not poll.is_extended_id)
+    if poll.address:
+        yield "address", replace(poll, address=b"\xf2")
+    for length, signals in poll.answers.items():
+        fewer = {other: plans for other, plans in poll.answers.items() if other != length}
+        yield f"length {length}", replace(poll, answers={**fewer, 1000: signals})
+        for number, signal in enumerate(signals):
+            for what, changed in _signal_mutants(signal):
+                mutated = (*signals[:number], changed, *signals[number + 1 :])
+                yield f"{signal.path}: {what}", replace(poll, answers={**poll.answers, length: mutated})
+
+
+def _signal_mutants(signal: SignalPlan) -> Iterator[tuple[str, SignalPlan]]:
+    field = signal.field
+    yield "higher", replace(signal, field=replace(field, shift=field.shift + 1))
+    if field.shift:
+        yield "lower", replace(signal, field=replace(field, shift=field.shift - 1))
+    if field.length > 1:
+        yield "shorter", replace(signal, field=replace(field, length=field.length - 1))
+    for marker in signal.invalid_raw:
+        yield f"marker {marker:#x}", replace(signal, invalid_raw=signal.invalid_raw - {marker})
+    if signal.choices is not None:
+        # Of a range of words one alike is enough.
+        alike = {value: raw for raw, value in signal.choices.items()}
+        for raw in signal.choices if len(signal.choices) <= 8 else alike.values():
+            others = {other: value for other, value in signal.choices.items() if other != raw}
+            yield f"choice {raw}", replace(signal, choices=others)
+        return
+    yield "scale", replace(signal, scale=signal.scale * 2)
+    yield "offset", replace(signal, offset=signal.offset + 1)
+    # Where nothing below zero can be, what the topmost bit says cannot be either.
+    if signal.minimum is None or signal.minimum < 0:
+        yield "sign", replace(signal, field=replace(field, is_signed=not field.is_signed))
+    lowest, highest = sorted(raw * signal.scale + signal.offset for raw in (0, (1 << field.length) - 1))
+    if signal.minimum is not None and not field.is_signed and lowest < signal.minimum:
+        yield "minimum", replace(signal, minimum=None)
+    if signal.maximum is not None and highest * signal.unit_factor > signal.maximum:
+        yield "maximum", replace(signal, maximum=None)
+
+
+@pytest.mark.parametrize("vehicle", [name for name in VEHICLES if profile(name).polls])
+def test_a_wrong_bit_in_a_poll_changes_what_the_answers_of_the_recording_come_to(vehicle: str) -> None:
+    polls = profile(vehicle).polls
+    right = answered(polls, vehicle)
+    survivors = [
+        f"{poll.name}: {what}"
+        for number, poll in enumerate(polls)
+        for what, mutant in poll_mutants(poll)
+        if answered((*polls[:number], mutant, *polls[number + 1 :]), vehicle) == right
+    ]
+    assert not survivors
+
+
 @pytest.mark.parametrize("vehicle", VEHICLES)
 def test_the_recording_holds_every_marker_and_every_choice_of_the_profile(vehicle: str) -> None:
     for plan in profile(vehicle).messages:
@@ -98,14 +162,14 @@ def test_the_recording_holds_every_marker_and_every_choice_of_the_profile(vehicl
 
 @pytest.mark.parametrize("vehicle", VEHICLES)
 def test_the_recording_holds_each_frame_that_may_be_sent_and_the_send_list_allows_all_of_them(vehicle: str) -> None:
-    # Of questions nothing is recorded: they are made of the profile alone.
-    asking = {rule for poll in profile(vehicle).polls for rule in poll.send_rules}
-    rules = [rule for rule in profile(vehicle).send_list if rule not in asking]
+    rules = profile(vehicle).send_list
     sent = {(rule.bus, rule.arbitration_id, rule.is_extended_id) for rule in rules}
     recorded = [frame for frame in frames(vehicle) if (frame.bus, frame.arbitration_id, frame.is_extended_id) in sent]
     assert recorded == sendable(profile(vehicle), vehicle)
+    # Nobody fetches the rest of an answer that has none.
+    unneeded = {poll.flow_control for poll in profile(vehicle).polls}
     for rule in rules:
-        assert any(is_on_send_list(frame, [rule]) for frame in recorded), rule
+        assert rule.value in unneeded or any(is_on_send_list(frame, [rule]) for frame in recorded), rule
 
 
 GUARDED = [name for name in VEHICLES if any(plan.checksum and plan.counter for plan in profile(name).messages)]
