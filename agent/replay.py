@@ -31,7 +31,6 @@ class Replay:
             raise ConfigurationError(f"--bus {bus}: {profile.name} has no such bus; it has {', '.join(self._buses)}")
         self._profile = profile
         self._bus = bus
-        self._polls = {plan.name for plan in profile.polls}
         self._asked = {signal.path for plan in profile.polls for signal in plan.signals}
         self._is_every_reading = is_every_reading
         self._decoder = Decoder(profile)
@@ -57,9 +56,8 @@ class Replay:
         if self._overheard.takes(frame):
             answered = self._overheard.hear(frame)
             self._tracker.answer(answered)
-            standing = [self._tracker.reading(reading.path, frame.received_at_s) for reading in answered]
-            # One that another answer, or the car's own word, goes before changes nothing.
-            return [each for each in standing if each.message in self._polls or self._is_change(each)]
+            # As it stands: the car's own word may go before.
+            return [self._tracker.reading(reading.path, frame.received_at_s) for reading in answered]
         readings = self._decoder.receive(frame)
         self._tracker.fold(readings)
         return [

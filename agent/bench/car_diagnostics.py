@@ -73,6 +73,7 @@ class CarDiagnostics:
         self._value_of = value_of
         self._lengths = lengths or {}
         self._due: list[Frame] = []
+        # By bus, request identifier, kind of it, and address.
         self._units: dict[tuple[str, int, bool, bytes], _Unit] = {}
         for plan in profile.polls:
             key = (plan.bus, plan.request_id, plan.is_extended_id, plan.request[: len(plan.address)])

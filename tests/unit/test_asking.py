@@ -12,7 +12,7 @@ from agent.model.command import Reason
 from agent.model.effects import SendFrame
 from agent.model.events import FrameNotSent, FrameSent
 from agent.model.frame import Frame
-from agent.model.reading import Reading
+from agent.model.reading import Quality, Reading
 from agent.pending import Pending
 from agent.profiles.schema import Profile
 from agent.questions import BACK_OFF_S_MAX, back_off_s
@@ -75,10 +75,14 @@ class Told:
     is_awake: bool = True
     is_in_use: bool = False
     readings: list[Reading] = field(default_factory=list)
+    known: dict[str, Reading] = field(default_factory=dict)
     reasons: list[tuple[str, str]] = field(default_factory=list)
 
     def is_asleep(self, bus: str, now_s: float) -> bool:
         return not self.is_awake
+
+    def reading(self, path: str, now_s: float) -> Reading:
+        return self.known.get(path, Reading(path, None, None, now_s, Quality.UNKNOWN, "never_received"))
 
     def answered(self, readings: tuple[Reading, ...], now_s: float) -> None:
         self.readings += readings
@@ -307,3 +311,46 @@ def test_sr01_requests_and_flow_control_are_on_the_send_list_and_nothing_else() 
         (0x797, SUPPLY, "ff" * 8),
         (0x797, FLOW, "ff" * 8),
     }
+
+
+LEVER = f"""
+[[polls]]
+name = "lever"
+request_id = 0x797
+response_id = 0x79A
+service = 0x22
+identifier = 0x1156
+period_s = {PERIOD_S}
+lengths = [1]
+[[polls.values]]
+path = "{GEAR}"
+byte = 0
+choices = {{ 1 = 126, 4 = 127 }}
+"""
+ASK_LEVER = "0322115600000000"
+
+
+def test_what_the_car_says_by_itself_is_asked_for_only_while_it_does_not() -> None:
+    bench = Bench(parsed(HEAD + signal_table(GEAR, *SIGNALS[GEAR]) + LEVER))
+    bench.told.known[GEAR] = Reading(GEAR, 126, None, 100.0, Quality.OK, None, "Motion")
+    bench.run(3 * PERIOD_S)
+    assert bench.requests == []
+    bench.told.known[GEAR] = Reading(GEAR, None, None, 190.0, Quality.INVALID, "no_meaning", "Motion")
+    bench.run(PERIOD_S)
+    assert bench.requests == [ASK_LEVER]
+
+
+def test_what_is_only_known_from_an_answer_is_asked_for_again() -> None:
+    bench = Bench(parsed(HEAD + signal_table(GEAR, *SIGNALS[GEAR]) + LEVER))
+    bench.run(SETTLE_S + 1)
+    bench.answer(0x79A, "0462115604000000")
+    bench.told.known[GEAR] = Reading(GEAR, 127, None, bench.now_s, Quality.OK, None, "lever")
+    bench.run(PERIOD_S)
+    assert bench.requests == [ASK_LEVER, ASK_LEVER]
+
+
+def test_where_the_installation_has_no_such_bus_nothing_is_asked_and_the_values_say_so() -> None:
+    bench = Bench(replace(profile(), buses=()))
+    bench.run(100)
+    assert not bench.sent
+    assert dict(bench.told.reasons) == {SOC: "not_wired", VOLTS: "not_wired"}

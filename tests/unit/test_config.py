@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from agent.ability import as_allowed
+from agent.ability import as_allowed, as_wired
 from agent.cli import load_profile
 from agent.config import ACTIONS, ActionWord, ConditionWord, Config, check_against_profile, parse_config
 from agent.faults import Fault
@@ -346,6 +346,19 @@ def test_buses_of_profile_and_configuration_must_be_the_same() -> None:
 def test_matching_buses_are_no_fault() -> None:
     profile = profile_of(message_plan(signal_plan(SPEED)))
     assert check_against_profile(accepted(MINIMAL), profile, MINIMAL, source="agent.toml") == []
+
+
+def test_a_bus_on_which_the_car_only_answers_may_be_left_out_and_is_then_not_there() -> None:
+    profile = load_profile(Path(__file__).resolve().parents[2] / "dbc" / "bmw_i3")
+    without = MINIMAL.replace("[buses.body]", "[buses.pt]")
+    with_socket = without + '[buses.obd]\nchannel = "can1"\n'
+    for text, names in ((without, ["pt"]), (with_socket, ["pt", "obd"])):
+        assert check_against_profile(accepted(text), profile, text, source="agent.toml") == []
+        assert [bus.name for bus in as_wired(profile, accepted(text)).buses] == names
+    (fault,) = check_against_profile(
+        accepted(text := MINIMAL.replace("[buses.body]", "[buses.obd]")), profile, text, source="agent.toml"
+    )
+    assert fault.key == "buses.pt"
 
 
 def test_bus_that_only_listens_takes_away_what_sends_on_it_and_leaves_the_rest() -> None:

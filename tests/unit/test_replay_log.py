@@ -10,6 +10,7 @@ from agent.errors import ConfigurationError
 from agent.model.frame import Frame
 from agent.profiles.schema import Profile
 from agent.replay import Replay
+from tests.profiles.shipped import profile as shipped
 from tests.support.plans import IS_LOCKED, SPEED, frame_of, message_plan, profile_of, signal_plan
 
 ONE_BUS = profile_of(
@@ -181,3 +182,35 @@ def test_channel_that_could_be_either_bus_is_asked_about() -> None:
 def test_bus_the_profile_does_not_have_is_refused_at_once() -> None:
     with pytest.raises(ConfigurationError, match="--bus can0: by_hand has no such bus; it has drive, body"):
         replay(TWO_BUSES, bus="can0")
+
+
+VOLTS = "Vehicle.LowVoltageBattery.CurrentVoltage"
+
+
+def supply(at_s: float, raw: int) -> Frame:
+    """0x292 of a Leaf: tenths of a volt in byte 3."""
+    return Frame("car", 0x292, bytes([0, 0, 0, raw, 0, 0, 0, 0]), at_s)
+
+
+def answered(at_s: float, raw: int) -> Frame:
+    """0.08 V a step."""
+    return Frame("ev", 0x79A, bytes([0x04, 0x62, 0x11, 0x03, raw, 0, 0, 0]), at_s)
+
+
+def test_an_answer_in_a_log_is_told_where_the_car_does_not_say_it_itself() -> None:
+    log = replay(shipped("nissan_leaf_ze1"))
+    found = [
+        (at_s, value, quality)
+        for at_s, path, value, quality in lines(
+            log, answered(1.0, 155), supply(2.0, 127), answered(3.0, 150), supply(4.0, 255), answered(5.0, 155)
+        )
+        if path == VOLTS
+    ]
+    # That of 3 s is older than what the car itself said last, and worth nothing when that is gone.
+    assert found == [(1.0, 12.4, "ok"), (2.0, 12.7, "ok"), (4.0, None, "invalid"), (5.0, 12.4, "ok")]
+
+
+def test_the_only_bus_on_which_the_car_speaks_needs_no_name_in_a_log() -> None:
+    log = replay(shipped("bmw_i3"))
+    frame = Frame("can0", 0x330, bytes.fromhex("2733010000000000"), 1.0)
+    assert {path for _, path, *_ in lines(log, frame)} == {"Vehicle.TraveledDistance"}

@@ -7,6 +7,7 @@ import pytest
 from agent.model.frame import Frame
 from agent.profile_tools.coverage import Coverage
 from agent.profile_tools.coverage_report import document, lines
+from tests.profiles.shipped import profile as shipped
 from tests.support.journey_car import cell_voltages, journey, lock, profile, voltages
 
 
@@ -126,3 +127,33 @@ def test_an_id_that_came_on_another_bus_alone_is_a_mismatch_named_by_that_bus() 
     assert covered(ride(10), astray).mismatches() == []  # it came where it belongs
     known = [frame._replace(arbitration_id=0x5D8) for frame in astray]
     assert covered(known).mismatches() == []  # nothing of the profile
+
+
+def test_answers_are_counted_by_poll_whoever_asked_and_are_no_unknown_ids() -> None:
+    found = Coverage(shipped("nissan_leaf_ze1"))
+    found.hear(
+        Frame("ev", arbitration_id, bytes.fromhex(data), at_s)
+        for at_s, arbitration_id, data in (
+            (1.0, 0x797, "0322110300000000"),
+            (1.1, 0x79A, "046211039B000000"),
+            (2.1, 0x79A, "04621103FF000000"),
+            (3.1, 0x79A, "0562110300000000"),
+        )
+    )
+    seen = found.polls["supply"]
+    assert dict(seen.counts) == {"answered": 2, "wrong_length": 1}
+    (volts,) = seen.signals
+    assert (volts.ok, volts.low, dict(volts.not_ok)) == (1, 12.4, {"invalid_marker": 1})
+    assert [key.arbitration_id for key in found.unknown] == [0x797]
+    assert found.signals["Vehicle.LowVoltageBattery.CurrentVoltage"].ok == 0
+    text = "\n".join(lines(found))
+    assert "0x79A" in text
+    assert "12.4 V" in text
+    (row,) = [row for row in document(found, [])["polls"] if row["poll"] == "supply"]  # type: ignore[attr-defined]
+    assert (row["answered"], row["refused"], row["signals"][0]["min"]) == (2, {"wrong_length": 1}, 12.4)
+
+
+def test_a_log_without_answers_says_nothing_of_polls() -> None:
+    found = Coverage(shipped("nissan_leaf_ze1"))
+    found.hear([Frame("ev", 0x284, bytes(8), 1.0)])
+    assert not any("answers to" in line for line in lines(found))
