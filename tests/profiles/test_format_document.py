@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from typing import Any
 
 import cantools.database
 import pytest
@@ -96,7 +97,8 @@ def test_every_vehicle_has_a_line_and_a_table_of_its_signals() -> None:
         assert f"[`{vehicle}`]({vehicle}/)" in README
         told = (folder(vehicle) / "README.md").read_text().replace("`….", "`Vehicle.Powertrain.TractionBattery.")
         profile = tomllib.loads((folder(vehicle) / "profile.toml").read_text())
-        for table in (*profile["signals"], *profile.get("derived", ())):
+        asked = [value for poll in profile.get("polls", ()) for value in poll["values"]]
+        for table in (*profile["signals"], *profile.get("derived", ()), *asked):
             assert f"`{table['path']}`" in told, f"{vehicle}: {table['path']}"
 
 
@@ -127,14 +129,54 @@ def test_the_bits_a_vehicles_table_tells_are_those_of_its_dbc(vehicle: str) -> N
 
 def table_rows(vehicle: str) -> list[str]:
     """The rows of tables in a vehicle's README, full paths in them; an identifier holds for the rows below it too."""
-    text = (folder(vehicle) / "README.md").read_text().replace("`….", "`Vehicle.Powertrain.TractionBattery.")
     rows, identifier = [], ""
-    for line in text.splitlines():
+    for line in parted(vehicle)[0].splitlines():
         if line.startswith("|"):
             found = re.search(r"\b0x[0-9A-F]{3,8}\b", line.split("|", 3)[2])
             identifier = found[0] if found else identifier
             rows.append(f"{identifier} {line}".replace("\\|", "|"))
     return rows
+
+
+def parted(vehicle: str) -> tuple[str, str]:
+    """A vehicle's README without what it asks for, and that; paths in full."""
+    text = (folder(vehicle) / "README.md").read_text().replace("`….", "`Vehicle.Powertrain.TractionBattery.")
+    before, _, rest = text.partition("\n## Asked for\n")
+    asked, heading, after = rest.partition("\n## ")
+    return before + heading + after, asked
+
+
+@pytest.mark.parametrize("vehicle", VEHICLES)
+def test_what_a_vehicles_table_says_is_asked_for_is_what_the_profile_asks_for(vehicle: str) -> None:
+    """Row by row: path, whether it is broadcast too, bus and identifiers, question, place, and how often."""
+    tables = tomllib.loads((folder(vehicle) / "profile.toml").read_text())
+    spoken = {table["path"] for table in tables["signals"]}
+    told = [line.split("|")[1:-1] for line in parted(vehicle)[1].splitlines() if line.startswith("| `")]
+    asked = [
+        [
+            f"`{value['path']}`" + (r" \*" if value["path"] in spoken else ""),
+            _ids(poll, next(iter(tables["buses"]))),
+            f"{poll['service']:02X} {poll['identifier']:0{2 if poll['service'] == 0x21 else 4}X}",
+            _place(value),
+            f"{poll['period_s']:g} s" if poll["period_s"] < 60 else f"{poll['period_s'] / 60:g} min",
+        ]
+        for poll in tables.get("polls", ())
+        for value in poll["values"]
+    ]
+    assert [[row[column].strip() for column in (0, 1, 2, 3, 6)] for row in told] == asked
+
+
+def _ids(poll: dict[str, Any], only_bus: str) -> str:
+    digits = 8 if poll.get("extended_id") else 3
+    address = f" {poll['address']:02X}" if "address" in poll else ""
+    bus = poll.get("bus", only_bus)
+    return f"{bus} 0x{poll['request_id']:0{digits}X}{address} → 0x{poll['response_id']:0{digits}X}"
+
+
+def _place(value: dict[str, Any]) -> str:
+    bits, of = value.get("bits", 8), ", ".join(map(str, value.get("when_length", ())))
+    size = f", bit {value.get('bit', 0)}" if bits == 1 else "" if bits == 8 else f", {bits} bits"
+    return f"byte {value['byte']}{size}" + (", signed" if value.get("signed") else "") + (f" of {of}" if of else "")
 
 
 def test_commands_named_are_those_of_the_agent() -> None:
