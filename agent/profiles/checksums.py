@@ -9,20 +9,32 @@ id, SecOC) is not among them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import xor
+from typing import NamedTuple
 
 from agent.model.frame import BitField
 
 
+class CrcParameters(NamedTuple):
+    """As `crc` takes them."""
+
+    bits: int
+    polynomial: int
+    initial: int
+    final: int
+    is_reflected: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """A checksum of `length` bits over bytes."""
+    """A checksum of `length` bits over bytes; of a CRC its parameters, by which alone it can be made again."""
 
     name: str
     length: int
-    over: Callable[[bytes], int]
+    over: Callable[[bytes], int] = field(compare=False)
+    parameters: CrcParameters | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +85,7 @@ def crc(name: str, bits: int, polynomial: int, initial: int, final: int, *, is_r
             register = table[register >> bits - 8 ^ taken] ^ register << 8 & ones
         return (_reversed(register, bits) if is_reflected else register) ^ final
 
-    return Algorithm(name, bits, over)
+    return Algorithm(name, bits, over, CrcParameters(bits, polynomial, initial, final, is_reflected))
 
 
 def _reversed(value: int, bits: int) -> int:

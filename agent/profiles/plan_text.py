@@ -16,7 +16,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from agent.model.frame import BitField
 from agent.model.recipe import ChecksumField
-from agent.profiles.checksums import ALGORITHMS, PayloadChecksum
+from agent.profiles.checksums import ALGORITHMS, CRC_BITS, Algorithm, PayloadChecksum, crc
 from agent.profiles.schema import MessagePlan
 
 Codec = tuple[Callable[[Any], object], Callable[[Any], Any]]
@@ -125,24 +125,36 @@ def _plan(kind: Any) -> Codec:
 
 
 def _checksum() -> Codec:
-    """By its name: what computes it is the program's, never a file's. One by parameters, as it has none, is refused."""
+    """By its name, or the parameters of a CRC that has none: what computes it is the program's, never a file's."""
     write_field, read_field = _codec(BitField)
     write_covered, read_covered = _codec(tuple[int, ...] | None)
 
     def write(checksum: Any) -> object:
         computed = _exactly(PayloadChecksum, checksum.compute)
-        if ALGORITHMS.get(checksum.algorithm) is not computed.algorithm:
-            raise ValueError("a checksum by parameters")
-        return [checksum.algorithm, write_field(checksum.field), write_covered(computed.covered)]
+        place, covered = write_field(checksum.field), write_covered(computed.covered)
+        if ALGORITHMS.get(checksum.algorithm) is computed.algorithm:
+            return [checksum.algorithm, place, covered]
+        if computed.algorithm.parameters is None or computed.algorithm.name != checksum.algorithm:
+            raise ValueError("a checksum that neither a name nor parameters tell")
+        return [[checksum.algorithm, *computed.algorithm.parameters], place, covered]
 
     def read(given: Any) -> Any:
         name, field, covered = _exactly(list, given)
-        if (algorithm := ALGORITHMS.get(_exactly(str, name))) is None:
+        algorithm = _crc(name) if type(name) is list else ALGORITHMS.get(_exactly(str, name))
+        if algorithm is None:
             raise ValueError(f"unknown checksum {name!r:.60}")
         place = read_field(field)
         return ChecksumField(algorithm.name, place, PayloadChecksum(algorithm, place, read_covered(covered)))
 
     return write, read
+
+
+def _crc(given: list[Any]) -> Algorithm:
+    name, *numbers, is_reflected = given
+    bits, polynomial, initial, final = (_exactly(int, number) for number in numbers)
+    if bits not in CRC_BITS or not all(0 <= number < 1 << bits for number in (polynomial, initial, final)):
+        raise ValueError(f"no CRC has the parameters {given!r:.60}")
+    return crc(_exactly(str, name), bits, polynomial, initial, final, is_reflected=_exactly(bool, is_reflected))
 
 
 def text_of(document: object) -> str:

@@ -26,7 +26,7 @@ from agent.profiles.plan_text import as_json, from_json, text_of
 from agent.profiles.schema import MessagePlan, Profile
 from agent.profiles.toml_model import ProfileTable
 
-FORMAT = 1
+FORMAT = 2
 
 _HEAD = f"carshare-agent plan {FORMAT} ".encode()
 _SEAL_CHARS = 64

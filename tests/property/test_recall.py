@@ -22,13 +22,13 @@ from tests.support.random_dbc import RandomMessage, RandomSignal, random_message
 PROGRAM = Program("the program under test", bytes(range(32)))
 SLOW = [HealthCheck.too_slow]
 
+KEPT = shipped.VEHICLES
 BY_PARAMETERS = tuple(
     vehicle
-    for vehicle in shipped.VEHICLES
+    for vehicle in KEPT
     if any(plan.checksum and plan.checksum.algorithm not in ALGORITHMS for plan in shipped.profile(vehicle).messages)
 )
-"""Vehicles with a checksum that has no name: they are compiled at each start."""
-KEPT = tuple(vehicle for vehicle in shipped.VEHICLES if vehicle not in BY_PARAMETERS)
+"""Vehicles with a CRC that has no name: only its parameters are written down."""
 
 
 def compiled(sources: Sources) -> Profile:
@@ -56,10 +56,30 @@ def resealed(document: object) -> bytes:
 
 
 @pytest.mark.parametrize("vehicle", BY_PARAMETERS)
-def test_plan_with_a_checksum_by_parameters_is_not_kept(vehicle: str) -> None:
-    told = sealed(shipped.profile(vehicle), sources_of(vehicle), PROGRAM)
-    assert isinstance(told, str)
-    assert told.endswith("a checksum by parameters")
+def test_a_crc_by_parameters_is_recalled_and_computes_the_same(vehicle: str) -> None:
+    found = recalled(plan_of(vehicle), sources_of(vehicle), PROGRAM)
+    assert isinstance(found, Profile)
+    for one, other in zip(found.messages, shipped.profile(vehicle).messages, strict=True):
+        for payload in (bytes(8), bytes(range(1, 9)), b"\xff" * 8):
+            if one.checksum is not None and other.checksum is not None:
+                assert one.checksum.compute(payload) == other.checksum.compute(payload)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [(1, 7), (2, 256), (3, -1), (4, 0x100), (5, 1), (1, "8"), (2, True), (0, 8)]
+)
+def test_no_crc_is_made_of_parameters_that_none_has(place: int, value: object) -> None:
+    """Place in the name and parameters of the first one that is written down, and what stands there instead."""
+    (vehicle, *_) = BY_PARAMETERS
+    document = json.loads(plan_of(vehicle).partition(b"\n")[2])
+    (checksum, *_) = [
+        cell
+        for row in document["messages"]
+        for cell in row
+        if isinstance(cell, list) and cell and isinstance(cell[0], list) and isinstance(cell[0][0], str)
+    ]
+    checksum[0][place] = value
+    assert isinstance(recalled(resealed(document), sources_of(vehicle), PROGRAM), str)
 
 
 @pytest.mark.parametrize("vehicle", KEPT)
@@ -168,13 +188,9 @@ def test_a_plan_holds_for_its_program_its_car_and_its_files_alone(
 
 
 @pytest.mark.parametrize(
-    ("checksum", "is_kept"),
-    [
-        ('algorithm = "xor8", bytes = [3, 2]', True),
-        ("poly = 0x1D, init = 0xFF, xorout = 0xFF", False),
-    ],
+    "checksum", ['algorithm = "xor8", bytes = [3, 2]', "poly = 0x1D, init = 0xFF, xorout = 0xFF, reflected = true"]
 )
-def test_a_checksum_is_recalled_with_its_coverage_or_there_is_no_plan(checksum: str, is_kept: bool) -> None:
+def test_a_checksum_is_recalled_with_its_coverage(checksum: str) -> None:
     vehicle = "demo_hatchback"
     old = 'algorithm = "crc8_sae_j1850", signal = "MotionCrc"'
     text = shipped.profile_text(vehicle)
@@ -182,9 +198,8 @@ def test_a_checksum_is_recalled_with_its_coverage_or_there_is_no_plan(checksum: 
     sources = Sources(text.replace(old, f'{checksum}, signal = "MotionCrc"'), shipped.files(vehicle))
     profile = compiled(sources)
     plan = sealed(profile, sources, PROGRAM)
-    assert isinstance(plan, bytes) is is_kept
-    if isinstance(plan, bytes):
-        assert recalled(plan, sources, PROGRAM) == profile
+    assert isinstance(plan, bytes), plan
+    assert recalled(plan, sources, PROGRAM) == profile
 
 
 @given(random_messages())
