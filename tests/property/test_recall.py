@@ -66,7 +66,7 @@ def test_a_crc_by_parameters_is_recalled_and_computes_the_same(vehicle: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("place", "value"), [(1, 7), (2, 256), (3, -1), (4, 0x100), (5, 1), (1, "8"), (2, True), (0, 8)]
+    ("place", "value"), [(1, 7), (1, 4096), (2, 256), (3, -1), (4, 0x100), (5, 1), (1, "8"), (2, True), (0, 8)]
 )
 def test_no_crc_is_made_of_parameters_that_none_has(place: int, value: object) -> None:
     """Place in the name and parameters of the first one that is written down, and what stands there instead."""
