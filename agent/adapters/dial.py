@@ -136,6 +136,8 @@ async def look_up(host: str, port: int) -> list[Address]:
             found = [(info[0], info[4]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
         except OSError as error:
             found = error
+        except UnicodeError as error:  # a label that is empty, too long, or of what no name has
+            found = socket.gaierror(socket.EAI_NONAME, f"this is no host name: {error}")
         with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile
             loop.call_soon_threadsafe(settle, found)
 

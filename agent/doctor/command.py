@@ -46,9 +46,12 @@ def add_doctor_command(add: AddCommand, load: Load, config_default: str) -> None
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
     if not 0.0 < seconds <= 3600.0:
-        raise argparse.ArgumentTypeError(f"{text}: expected seconds, at most 3600")
+        raise argparse.ArgumentTypeError(f"{text}: expected seconds, more than 0 and at most 3600")
     return seconds
 
 

@@ -68,6 +68,8 @@ def store_facts(path: Path, wanted_bytes: int) -> StoreFacts:
         system = os.statvfs(path)
     except FileNotFoundError:
         return StoreFacts(str(path), is_there=False)
+    if not path.is_dir():
+        return StoreFacts(str(path), is_there=True, is_folder=False)
     taken = sum(file.stat().st_size for file in path.iterdir() if file.is_file())
     return StoreFacts(
         str(path),

@@ -40,8 +40,13 @@ class DebianPackage:
         return self._built
 
 
+QUICK = {"DPKG_DEB_COMPRESSOR_LEVEL": "1"}
+"""A few megabytes more; to press out the last of them takes half of the time that a package is built in."""
+
+
 def build(arch: str) -> Path:
-    done = subprocess.run([ROOT / "systemd/build-deb", arch, BUILD / "deb"], stdout=subprocess.PIPE, text=True)
+    command = [ROOT / "systemd/build-deb", arch, BUILD / "deb"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=os.environ | QUICK)
     assert done.returncode == 0, f"systemd/build-deb {arch}: status {done.returncode}"
     return Path(done.stdout.strip())
 

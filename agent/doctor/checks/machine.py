@@ -23,6 +23,7 @@ class StoreFacts:
 
     path: str
     is_there: bool
+    is_folder: bool = True
     is_read_only: bool = False
     free_bytes: int = 0
     wanted_bytes: int = 0
@@ -81,6 +82,10 @@ def check_store(store: StoreFacts) -> list[Finding]:
     if not store.is_there:
         why = f"{store.path} is not there"
         return [unknown("store", why, "The agent makes it at its first start"), unknown("disk", why)]
+    if not store.is_folder:
+        why = f"{store.path} is no folder: the agent can keep nothing there, and every result says degraded"
+        advice = "Move what is there away, or give the agent a folder of its own: store.directory in agent.toml"
+        return [fault("store", why, advice), unknown("disk", f"{store.path} is no folder")]
     return [_store(store), _disk(store)]
 
 

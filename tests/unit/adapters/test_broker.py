@@ -652,6 +652,14 @@ async def test_dialling_turns_nagle_off_and_can_be_cancelled() -> None:
         connection.close()
 
 
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "no..name", "sp\u00e4t..example"])
+async def test_a_host_that_is_no_name_at_all_is_a_link_error_at_once(host: str) -> None:
+    """Python tells it by an error of another kind, in the thread that asks; nobody would hear of it."""
+    async with asyncio.timeout(5):
+        with pytest.raises(LinkError, match="no host name"):
+            await dial(host, 1883, None)
+
+
 async def test_a_peer_that_never_finishes_the_handshake_can_be_given_up(tmp_path: Path) -> None:
     context = tls_context(Authority(tmp_path).ca_file, None, None)
     with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(TimeoutError):

@@ -163,6 +163,8 @@ def test_key_is_found_beside_the_configuration_sealed_or_nowhere(tmp_path: Path)
 
 def test_store_that_is_not_there_yet_is_a_fact(tmp_path: Path) -> None:
     assert not store_facts(tmp_path / "none", 1).is_there
+    (tmp_path / "file").write_text("")
+    assert not store_facts(tmp_path / "file", 1).is_folder
 
 
 def test_what_the_store_holds_already_is_not_wanted_again(tmp_path: Path) -> None:

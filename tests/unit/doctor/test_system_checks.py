@@ -112,6 +112,7 @@ STORE = StoreFacts("/store", True, free_bytes=900 << 20, wanted_bytes=64 << 20, 
     [
         (STORE, (OK, OK), "works"),
         (StoreFacts("/store", False), (UNKNOWN, UNKNOWN), "not there"),
+        (StoreFacts("/store", True, is_folder=False), (FAULT, UNKNOWN), "no folder"),
         (replace(STORE, is_read_only=True), (FAULT, OK), "read-only"),
         (replace(STORE, is_degraded=True), (FAULT, OK), "dead at start"),
         (replace(STORE, is_durable=False), (FAULT, OK), "cannot write telemetry"),
