@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import can
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from agent.bench.vehicle import DEMO
 from agent.config_table import RelayTable
@@ -14,20 +15,31 @@ from agent.config_table import RelayTable
 ROOT = Path(__file__).resolve().parents[1]
 
 
+BitRate = Annotated[int, Field(ge=10_000, le=1_000_000)]
+"""Of frames without the fast phase of CAN FD."""
+
+
 class BenchFileError(Exception):
     """The text says every fault of the file: key, what is wrong."""
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Channel(_Table):
     """One CAN channel in python-can's words; `adapter` is for the report, in a person's words."""
 
-    interface: str = Field(min_length=1)
-    channel: str = Field(min_length=1)
+    interface: str
+    channel: str = Field(min_length=1, max_length=200)
     adapter: str = ""
+
+    @field_validator("interface")
+    @classmethod
+    def _is_known(cls, interface: str) -> str:
+        if interface not in can.VALID_INTERFACES:
+            raise ValueError(f"{interface!r} is none of python-can's; expected socketcan, slcan, gs_usb or the like")
+        return interface
 
 
 class Ports(_Table):
@@ -49,19 +61,19 @@ class Bench(_Table):
     1 on a Pi, more where instructions are emulated. `may_overrun`: frames may be lost for want of time.
     """
 
-    name: str = Field(min_length=1)
+    name: str = Field(max_length=60, pattern=r"^\w[^\x00-\x1f]*$")  # the report is called so
     agent: Channel
     peer: Channel | None = None
     ports: Ports = Ports()
     relays: dict[str, RelayTable] = {}
-    profile: str = DEMO
-    bitrate_bps: int = Field(default=500_000, gt=0)
-    bitrates_bps: list[int] = []
+    profile: str = Field(default=DEMO, pattern=r"^[a-z0-9_]+$")
+    bitrate_bps: BitRate = 500_000
+    bitrates_bps: list[BitRate] = []
     burst: int = Field(default=8, gt=0, le=10)  # a controller's send queue has ten places
     may_overrun: bool = False
     unlock_runs: int = Field(default=10, gt=0, le=10_000)
-    watchdog_s: float = Field(default=3.0, ge=1.0)
-    soak_hours: float = Field(default=0.0, ge=0.0)
+    watchdog_s: float = Field(default=3.0, ge=1.0, le=600.0)
+    soak_hours: float = Field(default=0.0, ge=0.0, le=1000.0)
     patience: float = Field(default=1.0, ge=1.0, le=100.0)
 
     @property
@@ -78,8 +90,12 @@ def read_bench(path: Path) -> Bench:
     """The bench a file describes; raises `BenchFileError` with every fault at once."""
     try:
         bench = Bench.model_validate(tomllib.loads(path.read_text()))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise BenchFileError(f"{path}: {error}") from error
+    except OSError as error:
+        raise BenchFileError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise BenchFileError(f"{path}: not UTF-8 text; save the file as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise BenchFileError(f"{path}: not valid TOML: {error}") from error
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
         raise BenchFileError("\n".join(f"{path}: {fault}" for fault in faults)) from error

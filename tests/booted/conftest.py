@@ -45,7 +45,7 @@ QUICK = {"DPKG_DEB_COMPRESSOR_LEVEL": "1"}
 
 
 def build(arch: str) -> Path:
-    command = [ROOT / "systemd/build-deb", arch, BUILD / "deb"]
+    command: list[str | Path] = [ROOT / "systemd/build-deb", arch, BUILD / "deb"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=os.environ | QUICK)
     assert done.returncode == 0, f"systemd/build-deb {arch}: status {done.returncode}"
     return Path(done.stdout.strip())

@@ -40,6 +40,39 @@ def test_bench_whose_ports_need_a_second_channel_has_one(tmp_path: Path) -> None
         read_bench(path)
 
 
+ONE_CHANNEL = '[agent]\ninterface = "socketcan"\nchannel = "can0"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"\xff\xfe", "not UTF-8"),
+        (b"name = ", "not valid TOML"),
+        (b'name = "x"\n[agent]\ninterface = "socketkan"\nchannel = "can0"', "agent.interface: "),
+        (b'name = "../x"\n' + ONE_CHANNEL.encode(), "name: "),
+        (b'name = "---"\n' + ONE_CHANNEL.encode(), "name: "),
+        (b'name = "' + b"x" * 61 + b'"\n' + ONE_CHANNEL.encode(), "name: "),
+        (b'name = "x"\nprofile = "../../etc"\n' + ONE_CHANNEL.encode(), "profile: "),
+        (b'name = "x"\nwatchdog_s = inf\n' + ONE_CHANNEL.encode(), "watchdog_s: "),
+        (b'name = "x"\nsoak_hours = nan\n' + ONE_CHANNEL.encode(), "soak_hours: "),
+        (b'name = "x"\nbitrates_bps = [500000, 0]\n' + ONE_CHANNEL.encode(), "bitrates_bps.1: "),
+        (b'name = "x"\nunlock_runs = "10"\n' + ONE_CHANNEL.encode(), "unlock_runs: "),
+    ],
+)
+def test_bench_file_with_a_fault_is_refused_before_anything_runs(tmp_path: Path, text: bytes, told: str) -> None:
+    path = tmp_path / "bench.toml"
+    path.write_bytes(text)
+    with pytest.raises(BenchFileError) as raised:
+        read_bench(path)
+    assert f"bench.toml: {told}" in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_smallest_bench_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "bench.toml").write_text(f'name = "x"\n{ONE_CHANNEL}')
+    assert read_bench(tmp_path / "bench.toml").bitrate_bps == 500_000
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [([], "which bench"), (["--bench", "no-such.toml"], "no-such.toml")],
