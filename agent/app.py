@@ -152,6 +152,7 @@ class App:
                     group.create_task(self._watch_clock(), name="clock"),
                     group.create_task(self._supervision.watch_store(self._stores), name="store"),
                     group.create_task(self._supervision.feed_watchdog(), name="watchdog"),
+                    group.create_task(self._supervision.tell_ready(self._buses), name="ready"),
                     group.create_task(self._status.run(), name="status"),
                     group.create_task(self._power_off.listen(), name="power"),
                     *(group.create_task(bus.run(), name=f"can.{name}") for name, bus in self._buses.items()),
@@ -284,7 +285,7 @@ class App:
             case Notify(status, is_ready):
                 self._supervisor.notify(f"STATUS={status}")
                 if is_ready:
-                    self._supervisor.notify("READY=1")
+                    self._supervision.is_engine_ready.set()
             case Log():
                 write_log(effect)
             case Stop():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Mapping
 
+from agent.adapters.can_bus import CanBus
 from agent.adapters.clock import boot_s
 from agent.adapters.journal import write_log
 from agent.adapters.store import Stores
@@ -19,6 +21,10 @@ SILENCE_S_MAX = 60.0
 STORE_PROOF_S = 15.0
 
 FEED_S_MAX = 10.0
+
+# networkd brings the links up beside us. An interface that is not there after this is a fault that somebody has to be
+# told of: by an agent that runs, not by a unit that fails to start and is killed while it may do what needs no CAN.
+CAN_WAIT_S = 45.0
 
 
 def parts_of(buses: Iterable[str], *, has_power_supervisor: bool) -> tuple[str, ...]:
@@ -38,10 +44,22 @@ class Supervision:
         self._supervisor = supervisor
         self.parts = tuple(parts)
         self._marks = ProgressMarks(dict.fromkeys(self.parts, SILENCE_S_MAX), boot_s())
+        self.is_engine_ready = asyncio.Event()
 
     def progress(self, part: str, pause_s: float = 0.0) -> None:
         """`part` goes on, and means to wait for `pause_s` before it shows so again."""
         self._marks.mark(part, boot_s(), pause_s=pause_s)
+
+    async def tell_ready(self, buses: Mapping[str, CanBus]) -> None:
+        """Tell systemd, once the store and the path of commands work and every bus has been opened."""
+        await self.is_engine_ready.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CAN_WAIT_S):
+                for bus in buses.values():
+                    await bus.has_worked.wait()
+        if missing := [name for name, bus in buses.items() if not bus.has_worked.is_set()]:
+            write_log(Log(Level.WARNING, "ready_without_can", {"buses": ", ".join(missing)}))
+        self._supervisor.notify("READY=1")
 
     async def watch_store(self, stores: Stores) -> None:
         """Ask the store's thread again and again; a sync that does not end keeps it from answering."""

@@ -95,6 +95,7 @@ class CanBus:
             room = receive_buffer_bytes(bitrate_bps, is_fd=is_fd)
             self._reception = Reception(bus, watching, self._wanted, self.counts, self.echoes, buffer_bytes=room)
         self.has_begun = asyncio.Event()  # it was opened once, or could not be
+        self.has_worked = asyncio.Event()  # it was opened once
         folder = INTERFACES / channel if interface == "socketcan" else None
         self._controller = Controller(folder, sent=lambda: self.counts.sent, on_state=on_state, on_look=on_look)
         self._back_off_s = 0.0
@@ -172,6 +173,7 @@ class CanBus:
             self._shut()
             raise
         self._controller.opened()
+        self.has_worked.set()
         self.has_begun.set()
 
     def send(

@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.adapters.can_bus import CanBus
 from agent.adapters.can_sending import FrameRefused
 from agent.adapters.can_source import FrameCounts
 from agent.adapters.clock import boot_s
@@ -31,7 +32,7 @@ from agent.backend.settings import BrokerAddress
 from agent.bench.broker import BenchBroker
 from agent.cli import load_config, load_profile
 from agent.config import Config
-from agent.errors import AgentError
+from agent.errors import AgentError, BusError
 from agent.model.command import Reason
 from agent.model.effects import PulseRelay, Stop
 from agent.model.events import FrameNotSent, FrameSent, LinkEvent
@@ -166,7 +167,69 @@ async def test_every_task_is_a_part_that_is_supervised_and_every_part_is_frozen_
         await status_once(tmp_path / "bench", lambda document: "power" in document)
         named = {task.get_name() for task in asyncio.all_tasks() if not task.get_name().startswith("Task-")}
     # Why these are none, `parts_of` says.
-    assert named - {"watchdog", "status", "stop"} == set(app._supervision.parts)
+    assert named - {"watchdog", "status", "stop", "ready"} == set(app._supervision.parts)
+
+
+@contextlib.contextmanager
+def systemd() -> Iterator[tuple[dict[str, str], Callable[[], list[str]]]]:
+    """A socket in place of systemd's: the environment that leads to it, and what it heard since it was asked last."""
+    name = f"carshare-{uuid.uuid4()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(f"\0{name}")
+        listener.setblocking(False)
+
+        def heard() -> list[str]:
+            lines = []
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    lines += listener.recv(4096).decode().splitlines()
+            return lines
+
+        yield {"NOTIFY_SOCKET": f"@{name}"}, heard
+
+
+async def test_ready_is_told_with_can_and_store_and_without_a_broker(tmp_path: Path) -> None:
+    with systemd() as (environ, heard):
+        async with running(app_in(tmp_path / "bench", free_port(), environ)):
+            lines: list[str] = []
+            async with asyncio.timeout(WAIT_S):
+                while "READY=1" not in lines:
+                    lines += heard()
+                    await asyncio.sleep(0)
+    assert "STATUS=running; broker not connected yet" in lines
+
+
+async def test_ready_waits_for_a_bus_that_is_not_there_yet_and_in_the_end_is_told_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SR-10: an agent that systemd does not hold for started would be killed, and could tell nobody what is missing."""
+    works = asyncio.Event()
+    opened = CanBus.open
+
+    async def open_in_time(bus: CanBus) -> None:
+        if not works.is_set():
+            raise BusError("no such device")
+        await opened(bus)
+
+    monkeypatch.setattr(CanBus, "open", open_in_time)
+    with systemd() as (environ, heard):
+        async with running(app_in(tmp_path / "bench", free_port(), environ)):
+            await status_once(tmp_path / "bench", lambda document: document["buses"]["body"] != "unknown")
+            assert "READY=1" not in heard()
+            works.set()
+            async with asyncio.timeout(WAIT_S):
+                while "READY=1" not in heard():  # noqa: ASYNC110 - a condition nobody announces
+                    await asyncio.sleep(0)
+        assert "ready_without_can" not in capsys.readouterr().err
+        works.clear()
+        monkeypatch.setattr("agent.supervision.CAN_WAIT_S", 0.1)
+        async with running(app_in(tmp_path / "other", free_port(), environ)), asyncio.timeout(WAIT_S):
+            while "READY=1" not in heard():  # noqa: ASYNC110 - a condition nobody announces
+                await asyncio.sleep(0)
+    (told,) = [
+        line for line in map(json.loads, capsys.readouterr().err.splitlines()) if line["event"] == "ready_without_can"
+    ]
+    assert (told["level"], told["buses"]) == ("warning", "body")
 
 
 def test_without_a_power_supervisor_nobody_waits_for_its_marks(tmp_path: Path) -> None:
