@@ -152,6 +152,14 @@ def test_nothing_lies_outside_usr_or_belongs_to_another_than_root(unpacked: Unpa
         assert "__pycache__" not in path, line
 
 
+def test_the_agent_in_it_is_this_trees(unpacked: Unpacked) -> None:
+    """And none that was kept of an earlier build."""
+    here = {path.relative_to(ROOT): path.read_bytes() for path in (ROOT / "agent").rglob("*.py")}
+    for python in PYTHONS:
+        folder = unpacked.libraries(python)
+        assert {path.relative_to(folder): path.read_bytes() for path in (folder / "agent").rglob("*.py")} == here
+
+
 def test_it_does_not_say_where_it_was_built(unpacked: Unpacked) -> None:
     """Same sources, same bytes."""
     assert not [*unpacked.tree.rglob("direct_url.json")]
