@@ -58,10 +58,11 @@ class Bench:
 @contextlib.asynccontextmanager
 async def running_bench(options: BenchOptions) -> AsyncIterator[Bench]:
     """Start all of it; raises `AgentError` if a part cannot start, and an exception group if one fails later."""
-    profile, database = load_vehicle(options.profile)
+    profile, databases = load_vehicle(options.profile)
     reported = Reported()
-    can = choose_can(profile.buses[0].name)
-    car = _car(VirtualCar(profile, database, now_s=CarOnBus.now_s(), time_compression=TIME_COMPRESSION), can, reported)
+    can = choose_can(*(bus.name for bus in profile.buses))
+    model = VirtualCar(profile, databases, now_s=CarOnBus.now_s(), time_compression=TIME_COMPRESSION)
+    car = _car(model, can, reported)
     for fault in options.faults:
         car.do(f"fault {fault}")
     broker = _broker(options)
@@ -97,7 +98,7 @@ def _car(car: VirtualCar, can: CanChoice, reported: Reported) -> CarOnBus:
         fields = " ".join(f"{name}={value}" for name, value in event.fields.items())
         reported.note(f"car: {event.name.replace('_', ' ')} {fields}".rstrip())
 
-    return CarOnBus(car, interface=can.interface, channel=can.channel, on_event=note)
+    return CarOnBus(car, interface=can.interface, channels=can.channels, on_event=note)
 
 
 def _broker(options: BenchOptions) -> Broker:

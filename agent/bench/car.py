@@ -1,6 +1,7 @@
-"""The virtual car: the invented hatchback of `dbc/demo_hatchback`, as its bus sees it.
+"""The virtual car: a small electric car as the buses of a profile see it, whichever profile it is.
 
-A pure model: time comes in as `now_s`, frames come out of `step` and go in through `receive`; the same calls at
+Its messages, their values and what wakes, locks and unlocks it are the profile's; the car behind them is one and the
+same.  A pure model: time comes in as `now_s`, frames come out of `step` and go in through `receive`; the same calls at
 the same times give the same frames.  Bus, sleep and lock run in bus time; driving and charging may run
 `time_compression` times faster, so that two kilometres need not take two minutes.
 """
@@ -13,23 +14,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.bench.car_body import CarBody, CarRefusesError, Ignition, Opening
-from agent.bench.car_faults import CarFault, muted_messages
-from agent.bench.car_immobiliser import Immobiliser
-from agent.bench.car_lamps import LampUnit
-from agent.bench.car_lock import LockUnit
-from agent.bench.car_messages import CarMessages, Heard
-from agent.bench.car_requests import HeardAs
-from agent.bench.car_signals import BATTERY_PAGES, signal_values
+from agent.bench.car_ear import CarEar, WakeHeard
+from agent.bench.car_faults import CarFault, muted_endings
+from agent.bench.car_messages import CarMessages
+from agent.bench.car_rhythm import Rhythm
+from agent.bench.car_truth import truth, word
+from agent.bench.car_units import CarUnits, Diagnostics
 from agent.model.frame import Frame
+from agent.model.reading import Value
 from agent.profiles.database import MessageDatabase
 from agent.profiles.schema import Profile
 
 __all__ = ["CarEvent", "CarFault", "VirtualCar"]
 
-WAKE_DELAY_S = 0.3  # the DBC's "about 0.3 s"
+WAKE_DELAY_S = 0.3
 MEASURING_S = 0.3  # after waking, sensors send their "not known yet"
 SLEEP_AFTER_S = 30.0
-STAGGER_S = 0.007  # messages of one cycle time do not leave in one instant
 CATCH_UP_S_MAX = 5.0  # after a pause of the host the missed frames stay missed, as on a real bus
 EVENTS_MAX = 1000  # for a caller who never asks for them
 
@@ -44,12 +44,16 @@ class CarEvent:
 
 
 class VirtualCar:
-    """One car on one bus. `body` may be read and changed freely; `faults` are switched by `set_fault`."""
+    """One car on the buses of its profile, which sleep and wake together.
+
+    `body` may be read and changed freely; `faults` are switched by `set_fault`; `shown` are values set by hand, by VSS
+    path, which count for more than what is true.
+    """
 
     def __init__(
         self,
         profile: Profile,
-        database: MessageDatabase,
+        databases: Mapping[str, MessageDatabase],
         *,
         now_s: float = 0.0,
         is_asleep: bool = True,
@@ -57,15 +61,18 @@ class VirtualCar:
         is_drive_enabled: bool = True,
         sleep_after_s: float = SLEEP_AFTER_S,
         time_compression: float = 1.0,
+        relock_after_s: float | None = None,
     ) -> None:
         self.body = CarBody()
-        self.lock = LockUnit(is_locked=is_locked)
-        self.immobiliser = Immobiliser(is_drive_enabled=is_drive_enabled)
-        self.lamps = LampUnit()
+        self.shown: dict[str, Value] = {}
+        self.diagnostics: Diagnostics | None = None
         self.time_compression = time_compression
         self.wake_frames_seen = 0
         self.frames_sent = 0
-        self._messages = CarMessages(profile, database, profile.buses[0].name)
+        self._units = CarUnits(is_locked=is_locked, is_drive_enabled=is_drive_enabled, relock_after_s=relock_after_s)
+        self.lock, self.immobiliser, self.lamps = self._units.lock, self._units.immobiliser, self._units.lamps
+        self._messages = CarMessages(profile, databases)
+        self._ear = CarEar(profile)
         self._faults: set[CarFault] = set()
         self._muted: frozenset[str] = frozenset()
         self._events: deque[CarEvent] = deque(maxlen=EVENTS_MAX)
@@ -74,16 +81,9 @@ class VirtualCar:
         self._awake_since_s: float | None = None
         self._wakes_at_s: float | None = None
         self._active_at_s = now_s
-        self._due_s: dict[str, float] = {}
-        self._counters: dict[str, int] = {}
-        self._page_index = 0
+        self._rhythm = Rhythm(self._messages.cycles_s)
         if not is_asleep:
             self._wake()
-
-    @property
-    def bus(self) -> str:
-        """The profile's name of the bus the car is on."""
-        return self._messages.bus
 
     @property
     def is_asleep(self) -> bool:
@@ -97,6 +97,12 @@ class VirtualCar:
     def faults(self) -> frozenset[CarFault]:
         return frozenset(self._faults)
 
+    def value_of(self, path: str) -> Value | None:
+        """What is true of the car under a VSS path, in its unit; None if it has nothing to say there."""
+        if (shown := self.shown.get(path)) is not None:
+            return shown
+        return truth(path, self)
+
     def drain_events(self) -> list[CarEvent]:
         """What happened since the last call, oldest first."""
         events = list(self._events)
@@ -109,7 +115,7 @@ class VirtualCar:
         """Let time pass until `now_s`; the frames the car sent meanwhile, `received_at_s` being when."""
         if now_s - self._now_s > CATCH_UP_S_MAX:
             self._advance(now_s - CATCH_UP_S_MAX)
-            self._due_s = {name: max(due_s, self._now_s) for name, due_s in self._due_s.items()}
+            self._rhythm.skip_to(self._now_s)
         frames: list[Frame] = []
         while (next_s := self.next_step_at()) is not None and next_s <= now_s:
             self._advance(next_s)
@@ -119,8 +125,9 @@ class VirtualCar:
 
     def next_step_at(self) -> float | None:
         """When `step` has something to do, if nothing is received and nobody touches the car; None: never."""
-        next_s = min(self._due_s.values(), default=math.inf)
-        for time_s in (self._wakes_at_s, self.lock.arrives_at_s, self.immobiliser.arrives_at_s):
+        next_s = self._rhythm.next_s
+        answers_at_s = None if self.diagnostics is None else self.diagnostics.next_step_at()
+        for time_s in (self._wakes_at_s, answers_at_s, *self._units.times_s):
             if time_s is not None and time_s < next_s:
                 next_s = time_s
         if self._awake_since_s is not None and self._active_at_s + self._sleep_after_s < next_s and self._may_sleep:
@@ -130,15 +137,21 @@ class VirtualCar:
     def receive(self, frame: Frame, now_s: float) -> None:
         """A frame somebody else put on the bus."""
         self._advance(now_s)
-        if CarFault.BUS_SILENT in self._faults or (heard := self._messages.hear(frame)) is None:
+        if CarFault.BUS_SILENT in self._faults:
             return
-        if heard.message == "WakeRequest" and heard.values.get("Wake") == 1:
+        if (wake := self._ear.wake(frame, now_s)) is not WakeHeard.NOTHING:
             self.wake_frames_seen += 1
             self._active_at_s = now_s
-            if CarFault.WAKE_DEAF not in self._faults:
+            if wake is WakeHeard.WHOLE and CarFault.WAKE_DEAF not in self._faults:
                 self._rouse()
-        elif not self.is_asleep:
-            self._hear_request(heard, now_s)
+        if self.is_asleep:
+            return
+        for heard in self._ear.requests(frame, now_s):
+            self._active_at_s = now_s
+            if (note := self._units.hear(heard, now_s)) is not None:
+                self._note(note[0], **note[1])
+        if self.diagnostics is not None:
+            self.diagnostics.receive(frame, now_s)
 
     # --- what people do with the car ----------------------------------------------------------------------------
 
@@ -156,6 +169,7 @@ class VirtualCar:
         """Open or close a door (from inside, if the car is locked); raises `CarRefusesError` while it drives."""
         self._touch(now_s)
         self.body.set_opening(opening, is_open=is_open)
+        self._units.forget_relock()
         self._note("opened" if is_open else "closed", opening=opening.value)
 
     def set_ignition(self, now_s: float, *, is_on: bool) -> None:
@@ -178,12 +192,13 @@ class VirtualCar:
     def press_key_fob(self, now_s: float, *, is_locked: bool) -> None:
         """Lock or unlock with the car's own key, which the agent knows nothing of."""
         self._touch(now_s)
-        self.lock.change(is_locked, sender="KeyFob", now_s=now_s)
+        self._units.forget_relock()
+        self.lock.change(is_locked, now_s=now_s)
 
     def switch_immobiliser(self, now_s: float, *, is_drive_enabled: bool) -> None:
         """Release or engage it with the car's own key, which the agent knows nothing of."""
         self._touch(now_s)
-        self.immobiliser.change(is_drive_enabled, sender="Key", now_s=now_s)
+        self.immobiliser.change(is_drive_enabled, now_s=now_s)
 
     def set_supply(self, resting_v: float, now_s: float) -> None:
         """Give the 12 V battery this voltage at rest; raises `CarRefusesError` for one that no frame can say.
@@ -193,6 +208,15 @@ class VirtualCar:
         self._advance(now_s)
         self.body.set_resting(resting_v)
         self._note("supply", resting_v=resting_v)
+
+    def show(self, path: str, value: Value | None, now_s: float) -> None:
+        """Tell this value under a VSS path from now on, whatever is true; None: what is true."""
+        self._advance(now_s)
+        if value is None:
+            self.shown.pop(path, None)
+        else:
+            self.shown[path] = value
+        self._note("shows", path=path, value=self.value_of(path))
 
     def rouse(self, now_s: float) -> None:
         """Wake the car as a person does who walks up to it."""
@@ -209,42 +233,17 @@ class VirtualCar:
         """Let something break, or mend it."""
         self._advance(now_s)
         (self._faults.add if is_on else self._faults.discard)(fault)
-        lock, immobiliser, faults = self.lock, self.immobiliser, self._faults
-        lock.is_obeying = not faults & {CarFault.LOCK_IGNORES, CarFault.LOCK_DEAD}
-        lock.is_blocked = CarFault.LOCK_BLOCKED in faults
-        lock.is_slow = CarFault.LOCK_SLOW in faults
-        immobiliser.is_obeying = not faults & {CarFault.IMMOBILISER_IGNORES, CarFault.IMMOBILISER_DEAD}
-        immobiliser.is_blocked = CarFault.IMMOBILISER_BLOCKED in faults
-        immobiliser.is_slow = CarFault.IMMOBILISER_SLOW in faults
-        self.lamps.is_dead = CarFault.LAMPS_DEAD in faults
-        self._muted = muted_messages(faults)
+        self._units.break_by(self._faults)
+        self._muted = self._messages.with_path(*muted_endings(self._faults))
         self._note("fault" if is_on else "mended", fault=fault.value)
 
     # --- inside -------------------------------------------------------------------------------------------------
 
     @property
     def _may_sleep(self) -> bool:
-        if not self.lock.is_on or self.lock.is_moving or self.immobiliser.is_moving:
+        if not self.lock.is_on or self._units.is_moving:
             return False
         return self.body.ignition is Ignition.OFF and not self.body.is_charging
-
-    def _hear_request(self, heard: Heard, now_s: float) -> None:
-        unit: LockUnit | Immobiliser | LampUnit
-        match heard.message:
-            case "LockRequest":
-                unit, name = self.lock, "lock_request"
-            case "DriveRequest":
-                unit, name = self.immobiliser, "drive_request"
-            case "LocateRequest":
-                unit, name = self.lamps, "locate_request"
-            case _:
-                return
-        self._active_at_s = now_s
-        heard_as = unit.hear(heard, now_s)
-        if heard_as is HeardAs.REQUEST:
-            self._note(name, count=unit.requests.seen, request=heard.values["Request"])
-        elif heard_as.is_refusal:
-            self._note(f"{name}_refused", why=heard_as.value)
 
     def _advance(self, now_s: float) -> None:
         """Let the physical car, the locks and the car's own sleep come to `now_s`; time never goes back."""
@@ -257,10 +256,8 @@ class VirtualCar:
         if not self._may_sleep:
             self._active_at_s = now_s
         body.advance(elapsed_s * self.time_compression)
-        if self.lock.advance(now_s):
-            self._note("lock_moved", state=self.lock.state.value)
-        if self.immobiliser.advance(now_s):
-            self._note("immobiliser_changed", state=self.immobiliser.state.value)
+        for name, fields in self._units.advance(now_s):
+            self._note(name, **fields)
         if was_driving and not body.is_driving:
             self._note("drive_ended", odometer_m=round(body.odometer_m, 1))
         if was_charging and body.is_full:
@@ -283,45 +280,44 @@ class VirtualCar:
     def _wake(self) -> None:
         self._wakes_at_s = None
         self._awake_since_s = self._active_at_s = self._now_s
-        for unit in (self.lock, self.immobiliser, self.lamps):
-            unit.requests.forget_counter()
-        self._due_s = {name: self._now_s + index * STAGGER_S for index, name in enumerate(self._messages.cycles_s)}
+        self._units.forget_counters()
+        self._rhythm.begin(self._now_s)
         self._note("woke")
 
     def _fall_asleep(self) -> None:
         if not self.is_asleep:
             self._note("slept")
         self._awake_since_s = self._wakes_at_s = None
-        self._due_s = {}
+        self._rhythm.stop()
+        if self.diagnostics is not None:
+            self.diagnostics.fall_asleep()
 
     def _send_due(self) -> list[Frame]:
-        due = [name for name, due_s in self._due_s.items() if due_s <= self._now_s]
-        frames = []
-        for name in due:
-            self._due_s[name] = round(self._due_s[name] + self._messages.cycles_s[name], 6)  # no drift over days
-            if not self._is_mute(name):
-                frames.append(self._frame(name))
+        frames: list[Frame] = []
+        for name in self._rhythm.take_due(self._now_s):
+            if CarFault.BUS_SILENT not in self._faults and name not in self._muted:
+                frames += self._frames(name)
+        if self.diagnostics is not None:
+            answers = self.diagnostics.step(self._now_s)
+            frames += answers if CarFault.BUS_SILENT not in self._faults else ()
         self.frames_sent += len(frames)
         return frames
 
-    def _is_mute(self, message: str) -> bool:
-        return CarFault.BUS_SILENT in self._faults or message in self._muted
-
-    def _frame(self, message: str) -> Frame:
-        page = BATTERY_PAGES[self._page_index % len(BATTERY_PAGES)]
-        if message == "BatteryDetails":
-            self._page_index += 1
-        counter = self._counters.get(message, 0)
-        if CarFault.COUNTER_STUCK not in self._faults:
-            self._counters[message] = counter + 1
-        return self._messages.encode(
+    def _frames(self, message: str) -> list[Frame]:
+        """One on each bus that has the message."""
+        page, counter = self._rhythm.count(message, is_counting=CarFault.COUNTER_STUCK not in self._faults)
+        frame = self._messages.encode(
             message,
-            signal_values(message, self.body, self.lock, self.immobiliser, page=page),
+            self._messages.values(message, page, self.value_of, self._word_of),
             at_s=self._now_s,
             counter=counter,
             is_measured=self._awake_since_s is not None and self._now_s - self._awake_since_s >= MEASURING_S,
             is_checksum_wrong=CarFault.CHECKSUM_WRONG in self._faults,
         )
+        return [frame, *(frame._replace(bus=bus) for bus in self._messages.also_on(message))]
+
+    def _word_of(self, path: str) -> str | None:
+        return None if path in self.shown else word(path, self)
 
     def _note(self, name: str, **fields: object) -> None:
         self._events.append(CarEvent(name, self._now_s, fields))

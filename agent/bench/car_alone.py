@@ -16,7 +16,7 @@ from agent.bench.car_commands import LINE_LENGTH_MAX, state
 from agent.errors import EXIT_DONE
 
 
-async def run_alone(car: CarOnBus, *, interface: str, channel: str) -> int:
+async def run_alone(car: CarOnBus, *, interface: str, channels: Mapping[str, str]) -> int:
     """Be the car until `quit` or cancelled; without stdin (its end) the car goes on."""
     quitting = asyncio.Event()
 
@@ -37,7 +37,7 @@ async def run_alone(car: CarOnBus, *, interface: str, channel: str) -> int:
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(car.run(), name="bench-car")
         await car.opened.wait()
-        _tell("ready", car.now_s(), {"interface": interface, "channel": channel, **state(car.car)})
+        _tell("ready", car.now_s(), {"interface": interface, "channels": channels, **state(car.car)})
         _read_lines(asyncio.get_running_loop(), obey)
         await quitting.wait()
         running.cancel()

@@ -26,14 +26,14 @@ class CarRefusesError(Exception):
 
 
 class Gear(StrEnum):
-    """Named as in the DBC's value table."""
+    """Which lever position it is in."""
 
     PARK = "Park"
     DRIVE = "Drive"
 
 
 class Ignition(StrEnum):
-    """Named as in the DBC's value table."""
+    """Whether it is switched on."""
 
     OFF = "Off"
     ON = "On"
@@ -47,6 +47,7 @@ class Opening(StrEnum):
     REAR_DRIVER_DOOR = "rear_driver_door"
     REAR_PASSENGER_DOOR = "rear_passenger_door"
     TRUNK = "trunk"
+    HOOD = "hood"
 
 
 @dataclass(slots=True)
@@ -156,6 +157,13 @@ class CarBody:
     @property
     def pack_voltage_v(self) -> float:
         return 322.0 + 0.7 * self.state_of_charge_percent + CELL_OHM * self.battery_current_a
+
+    @property
+    def charging_left_s(self) -> float:
+        """Until it is full; 0 if it does not charge."""
+        if not self.is_charging:
+            return 0.0
+        return (self.capacity_wh - self.energy_wh) / (self.charger_w * CHARGE_EFFICIENCY) * 3600
 
     @property
     def low_voltage_v(self) -> float:

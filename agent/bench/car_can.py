@@ -1,11 +1,12 @@
-"""A virtual car on a python-can bus: vcan0, another interface, or python-can's in-process `virtual`."""
+"""A virtual car on python-can buses: vcan0, another interface, or python-can's in-process `virtual`."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import can
 
@@ -22,19 +23,29 @@ FRAMES_A_TURN_MAX = 256  # a flooded bus must not keep the car from sending
 
 
 class CarOnBus:
-    """Runs a `VirtualCar` in real time. `on_event` gets what the car does, and `send_failed` when the bus refuses."""
+    """Runs a `VirtualCar` in real time. `on_event` gets what the car does, and `send_failed` when a bus refuses.
 
-    def __init__(self, car: VirtualCar, *, interface: str, channel: str, on_event: Callable[[CarEvent], None]) -> None:
+    `channels` has the channel of each bus of the car's profile, all of one python-can interface.
+    """
+
+    def __init__(
+        self,
+        car: VirtualCar,
+        *,
+        interface: str,
+        channels: Mapping[str, str],
+        on_event: Callable[[CarEvent], None],
+    ) -> None:
         self.car = car
         self.opened = asyncio.Event()
-        """Set once the car is on its bus."""
+        """Set once the car is on its buses."""
         self._interface = interface
-        self._channel = channel
+        self._channels = channels
         self._on_event = on_event
         self._changed = asyncio.Event()
         self._is_sending = True
         self._is_closing = False
-        self._failures = 0
+        self._failures = dict.fromkeys(channels, 0)
 
     @staticmethod
     def now_s() -> float:
@@ -47,28 +58,35 @@ class CarOnBus:
         self._changed.set()
 
     async def run(self) -> None:
-        """Be the car until cancelled; raises `BusError` if the bus cannot be opened."""
-        try:
-            bus = can.Bus(channel=self._channel, interface=self._interface)
-        except (can.CanError, OSError, ValueError, ImportError) as error:
-            raise BusError(f"cannot open the CAN interface {self._interface}:{self._channel}: {error}") from error
-        stop_reading = self._start_reading(bus)
-        self.opened.set()
-        try:
+        """Be the car until cancelled; raises `BusError` if a bus cannot be opened."""
+        with contextlib.ExitStack() as opened:
+            buses: dict[str, can.BusABC] = {}
+            for name, channel in self._channels.items():
+                buses[name] = bus = self._open(channel)
+                opened.callback(bus.shutdown)
+                opened.callback(self._start_reading(name, bus))
+            opened.callback(self._close)
+            self.opened.set()
             while True:
                 self._changed.clear()
-                if self._failures >= FAILURES_MAX:
-                    raise BusError(f"the CAN interface {self._interface}:{self._channel} is gone")
-                self._step(bus)
+                for name, failures in self._failures.items():
+                    if failures >= FAILURES_MAX:
+                        raise BusError(f"the CAN interface {self._interface}:{self._channels[name]} is gone")
+                self._step(buses)
                 await self._wait()
-        finally:
-            self._is_closing = True
-            stop_reading()
-            bus.shutdown()
 
-    def _step(self, bus: can.BusABC) -> None:
+    def _open(self, channel: str) -> can.BusABC:
+        try:
+            return can.Bus(channel=channel, interface=self._interface)
+        except (can.CanError, OSError, ValueError, ImportError) as error:
+            raise BusError(f"cannot open the CAN interface {self._interface}:{channel}: {error}") from error
+
+    def _close(self) -> None:
+        self._is_closing = True
+
+    def _step(self, buses: Mapping[str, can.BusABC]) -> None:
         for frame in self.car.step(self.now_s()):
-            self._send(bus, frame)
+            self._send(buses[frame.bus], frame)
         for event in self.car.drain_events():
             self._on_event(event)
 
@@ -102,7 +120,7 @@ class CarOnBus:
         else:
             self._is_sending = True
 
-    def _start_reading(self, bus: can.BusABC) -> Callable[[], None]:
+    def _start_reading(self, name: str, bus: can.BusABC) -> Callable[[], None]:
         """Have frames given to the car; returns what stops that."""
         loop = asyncio.get_running_loop()
         try:
@@ -110,42 +128,42 @@ class CarOnBus:
         except NotImplementedError:
             descriptor = -1
         if descriptor >= 0:
-            loop.add_reader(descriptor, self._drain, bus)
+            loop.add_reader(descriptor, self._drain, name, bus)
 
             def stop_reading() -> None:
                 loop.remove_reader(descriptor)
 
             return stop_reading
-        thread = threading.Thread(target=self._read, args=(bus, loop), name="bench-car-can", daemon=True)
+        thread = threading.Thread(target=self._read, args=(name, bus, loop), name=f"bench-car-{name}", daemon=True)
         thread.start()
         return thread.join
 
-    def _drain(self, bus: can.BusABC) -> None:
+    def _drain(self, name: str, bus: can.BusABC) -> None:
         try:
             for _ in range(FRAMES_A_TURN_MAX):
                 if (message := bus.recv(timeout=0)) is None:
                     break
-                self._receive(message)
-            self._failures = 0
+                self._receive(name, message)
+            self._failures[name] = 0
         except can.CanError as error:  # an interface that went down says so once, one that is gone at every turn
-            self._failures += 1
+            self._failures[name] += 1
             self._on_event(CarEvent("receive_failed", self.now_s(), {"problem": str(error)}))
-            if self._failures >= FAILURES_MAX:
+            if self._failures[name] >= FAILURES_MAX:
                 asyncio.get_running_loop().remove_reader(bus.fileno())
                 self._changed.set()
 
-    def _read(self, bus: can.BusABC, loop: asyncio.AbstractEventLoop) -> None:
+    def _read(self, name: str, bus: can.BusABC, loop: asyncio.AbstractEventLoop) -> None:
         while not self._is_closing:
             if (message := bus.recv(timeout=RECEIVE_POLL_S)) is not None:
-                loop.call_soon_threadsafe(self._receive, message)
+                loop.call_soon_threadsafe(self._receive, name, message)
 
-    def _receive(self, message: can.Message) -> None:
+    def _receive(self, name: str, message: can.Message) -> None:
         if message.is_error_frame or message.is_remote_frame:
             return
         now_s = self.now_s()
         self.car.receive(
             Frame(
-                self.car.bus,
+                name,
                 message.arbitration_id,
                 bytes(message.data),
                 now_s,

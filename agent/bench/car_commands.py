@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from agent.bench.car import CarFault, VirtualCar
 from agent.bench.car_body import CarRefusesError, Opening
+from agent.model.reading import Value
+from agent.profiles.vss import PATHS
 
 LINE_LENGTH_MAX = 200  # the longest command has 30 characters
 
@@ -22,6 +24,7 @@ USAGE: Mapping[str, str] = {
     "immobiliser": "immobiliser release | engage",
     "ignition": "ignition on | off",
     "supply": "supply VOLTS",
+    "set": "set PATH VALUE | auto",
     "wake": "wake",
     "sleep": "sleep",
     "fault": f"fault {_FAULTS}",
@@ -39,7 +42,7 @@ def perform(car: VirtualCar, line: str, now_s: float) -> None:
         raise CarRefusesError(f"no command {verb!r}; expected one of " + ", ".join(USAGE))
     try:
         _VERBS[verb](car, arguments, now_s)
-    except (ValueError, IndexError) as error:
+    except (ValueError, LookupError) as error:
         raise CarRefusesError(f"{line!r} is not understood; expected: {USAGE[verb]}") from error
 
 
@@ -119,6 +122,23 @@ def _supply(car: VirtualCar, arguments: Sequence[str], now_s: float) -> None:
     car.set_supply(float(arguments[0]), now_s)
 
 
+def _set(car: VirtualCar, arguments: Sequence[str], now_s: float) -> None:
+    """A value for a VSS path, whatever is true; `auto`: what is true again."""
+    _only(arguments, 2)
+    path, value = arguments
+    if path not in PATHS:
+        raise CarRefusesError(f"no VSS path {path!r} that a profile may have")
+    car.show(path, None if value == "auto" else _value(PATHS[path].datatype, value), now_s)
+
+
+def _value(datatype: str, text: str) -> Value:
+    if datatype == "boolean":
+        return {"true": True, "false": False}[text]
+    if datatype == "string":
+        return text
+    return float(text) if datatype in ("float", "double") else int(text)
+
+
 def _wake(car: VirtualCar, arguments: Sequence[str], now_s: float) -> None:
     _only(arguments, 0)
     car.rouse(now_s)
@@ -156,6 +176,7 @@ _VERBS: Mapping[str, Callable[[VirtualCar, Sequence[str], float], None]] = {
     "immobiliser": _immobiliser,
     "ignition": _ignition,
     "supply": _supply,
+    "set": _set,
     "wake": _wake,
     "sleep": _sleep,
     "fault": _fault,

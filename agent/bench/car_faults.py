@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
+
+LOCK_ENDINGS = (".IsLocked", ".IsLockedBesideDriver")
+IMMOBILISER_ENDINGS = (".IsDriveEnabled",)
 
 
 class CarFault(StrEnum):
     """What can be wrong with the car.
 
-    `lock_ignores`: the lock unit reports and does not act. `lock_silent`: it acts and does not report.
-    `lock_dead`: neither. `lock_slow`: its motors take 2 s. `lock_blocked`: they do not move, and it says so.
+    `lock_ignores`: the lock unit reports and does not act. `lock_silent`: it acts and does not report: its message is
+    missing, with whatever else this car tells in it. `lock_dead`: neither. `lock_slow`: its motors take 2 s.
+    `lock_blocked`: they do not move, and it says so if the DBC has a word for that.
     `immobiliser_…`: likewise. `lamps_dead`: the lamp unit does not act; it never reports.
     `bus_silent`: the bus carries nothing, either way. `wake_deaf`: a sleeping car stays asleep.
     `checksum_wrong`, `counter_stuck`: of every frame that has one.
@@ -33,14 +38,14 @@ class CarFault(StrEnum):
     COUNTER_STUCK = "counter_stuck"
 
 
-_MUTES = {
-    CarFault.LOCK_SILENT: "LockStatus",
-    CarFault.LOCK_DEAD: "LockStatus",
-    CarFault.IMMOBILISER_SILENT: "DriveStatus",
-    CarFault.IMMOBILISER_DEAD: "DriveStatus",
+_MUTES: Mapping[CarFault, tuple[str, ...]] = {
+    CarFault.LOCK_SILENT: LOCK_ENDINGS,
+    CarFault.LOCK_DEAD: LOCK_ENDINGS,
+    CarFault.IMMOBILISER_SILENT: IMMOBILISER_ENDINGS,
+    CarFault.IMMOBILISER_DEAD: IMMOBILISER_ENDINGS,
 }
 
 
-def muted_messages(faults: AbstractSet[CarFault]) -> frozenset[str]:
-    """Messages of which no frame is sent while these faults last."""
-    return frozenset(message for fault, message in _MUTES.items() if fault in faults)
+def muted_endings(faults: AbstractSet[CarFault]) -> tuple[str, ...]:
+    """Endings of the paths that are not told of while these faults last."""
+    return tuple(dict.fromkeys(ending for fault in sorted(faults) for ending in _MUTES.get(fault, ())))

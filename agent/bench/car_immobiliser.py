@@ -5,12 +5,13 @@ from __future__ import annotations
 from enum import StrEnum
 
 from agent.bench.car_switch import SwitchUnit
+from agent.model.command import Action
 
-CHANGE_S = 0.3  # the DBC's "about 0.3 s"
+CHANGE_S = 0.3  # about what such a unit takes
 
 
 class ImmobiliserState(StrEnum):
-    """Named as in the DBC's value table."""
+    """In words that a DBC may have in its value table: what is neither one nor the other shows only there."""
 
     RELEASED = "Released"
     ENGAGED = "Engaged"
@@ -22,7 +23,9 @@ class Immobiliser(SwitchUnit):
     """Released, which is driving enabled, is on."""
 
     def __init__(self, *, is_drive_enabled: bool = True) -> None:
-        super().__init__({"Release": True, "Engage": False}, is_on=is_drive_enabled, travel_s=CHANGE_S)
+        super().__init__(
+            {Action.ENABLE_DRIVE: True, Action.DISABLE_DRIVE: False}, is_on=is_drive_enabled, travel_s=CHANGE_S
+        )
 
     @property
     def is_drive_enabled(self) -> bool:

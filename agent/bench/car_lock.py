@@ -5,12 +5,13 @@ from __future__ import annotations
 from enum import StrEnum
 
 from agent.bench.car_switch import SwitchUnit
+from agent.model.command import Action
 
-TRAVEL_S = 0.4  # the DBC's "about 0.4 s"
+TRAVEL_S = 0.4  # about what motors take
 
 
 class LockState(StrEnum):
-    """Named as in the DBC's value table."""
+    """In words that a DBC may have in its value table: what is neither one nor the other shows only there."""
 
     UNLOCKED = "Unlocked"
     LOCKED = "Locked"
@@ -22,7 +23,7 @@ class LockUnit(SwitchUnit):
     """Locked is on."""
 
     def __init__(self, *, is_locked: bool = True) -> None:
-        super().__init__({"Lock": True, "Unlock": False}, is_on=is_locked, travel_s=TRAVEL_S)
+        super().__init__({Action.LOCK: True, Action.UNLOCK: False}, is_on=is_locked, travel_s=TRAVEL_S)
 
     @property
     def is_locked(self) -> bool:

@@ -1,13 +1,14 @@
-"""The virtual car's frames, made and read by the profile and its DBC alone: no bit position stands here."""
+"""The virtual car's frames, made by the profile and its DBC alone: no bit position stands here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from agent.bench.car_signals import MessageSignals, TruthOf, WordOf, fixed_raws, spec_of
 from agent.model.frame import BitField, Frame
 from agent.model.reading import Value
-from agent.model.recipe import ChecksumField, FrameTemplate
 from agent.profiles.database import MessageDatabase
 from agent.profiles.message_spec import MessageSpec
 from agent.profiles.schema import MessagePlan, Profile
@@ -15,15 +16,11 @@ from agent.profiles.schema import MessagePlan, Profile
 NOT_AVAILABLE = "NotAvailable"
 """What value tables call a value that is not known yet."""
 
+CYCLES_OF_FRESHNESS = 10
+"""Where the DBC says no cycle: a value counts for ten of them (`dbc/README.md`)."""
 
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """A frame of a message that others send. `values` are names where the DBC has them; `counter` is None without."""
-
-    message: str
-    values: Mapping[str, float | str]
-    counter: int | None
-    is_checksum_good: bool
+CYCLE_S_MAX = 1.0
+"""Of a message of which nothing at all says how often it comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +28,44 @@ class _Protection:
     """Rolling counter and checksum of a message, and the names of their signals."""
 
     counter: BitField | None
-    checksum: ChecksumField | None
     signals: frozenset[str]
 
 
 class CarMessages:
-    """All messages of one bus: those with a cycle time are the car's own, the others it listens for."""
+    """All messages that the profile reads, on all buses: the car's own. What it hears is `recipes`' business.
 
-    def __init__(self, profile: Profile, database: MessageDatabase, bus: str) -> None:
-        self.bus = bus
-        self._database = database
-        self._plans = {plan.name: plan for plan in profile.messages if plan.bus == bus}
-        self._templates = {(one.arbitration_id, one.is_extended_id): one for one in _templates(profile, bus)}
-        self._protections = {name: self._protection(spec) for name, spec in database.messages.items()}
-        self._markers = {name: _markers(spec, self._plans.get(name)) for name, spec in database.messages.items()}
+    `cycles_s` has them by name (the profile's) in the order of the buses and their DBC.
+    """
+
+    def __init__(self, profile: Profile, databases: Mapping[str, MessageDatabase]) -> None:
+        self.profile = profile
+        self._databases = databases
+        self._plans = {plan.name: plan for plan in _ordered(profile, databases)}
+        self._specs = {name: spec_of(plan, databases) for name, plan in self._plans.items()}
+        self._protections = {name: _protection(plan, self._specs[name]) for name, plan in self._plans.items()}
+        self._markers = {name: _markers(self._specs[name], plan) for name, plan in self._plans.items()}
         self.cycles_s: Mapping[str, float] = {
-            name: spec.cycle_time_s for name, spec in database.messages.items() if spec.cycle_time_s is not None
+            name: _cycle_s(plan, self._specs[name]) for name, plan in self._plans.items()
         }
+        fixed = fixed_raws(profile)
+        self._signals = {
+            name: MessageSignals(plan, self._specs[name], self.cycles_s[name], fixed)
+            for name, plan in self._plans.items()
+        }
+
+    def values(self, message: str, page: int, truth_of: TruthOf, word_of: WordOf) -> Mapping[str, Value]:
+        """What its signals are to say, counter and checksum left at 0; `page` counts on from frame to frame."""
+        return self._signals[message].values(page, truth_of, word_of)
+
+    def also_on(self, message: str) -> tuple[str, ...]:
+        """The further buses on which it comes."""
+        return self._plans[message].also_on
+
+    def with_path(self, *endings: str) -> frozenset[str]:
+        """The messages in which a path with one of these endings is told."""
+        return frozenset(
+            name for name, plan in self._plans.items() if any(signal.path.endswith(endings) for signal in plan.signals)
+        )
 
     def encode(
         self,
@@ -60,71 +78,56 @@ class CarMessages:
         is_checksum_wrong: bool = False,
     ) -> Frame:
         """A frame of `message`; before a value has been measured the DBC's and the profile's markers stand for it."""
-        spec, protection = self._database.messages[message], self._protections[message]
-        payload = self._database.encode(message, {**values, **dict.fromkeys(protection.signals, 0)})
+        plan, spec, protection = self._plans[message], self._specs[message], self._protections[message]
+        payload = self._databases[plan.bus].encode(spec.name, {**values, **dict.fromkeys(protection.signals, 0)})
         if not is_measured:
             payload = self._unmeasured(message, payload)
         if protection.counter is not None:
             payload = protection.counter.insert(payload, counter)
-        if protection.checksum is not None:
-            payload = protection.checksum.field.insert(
-                payload, protection.checksum.compute(payload) ^ is_checksum_wrong
-            )
-        return Frame(self.bus, spec.arbitration_id, payload, at_s, spec.is_extended_id, spec.is_fd)
-
-    def hear(self, frame: Frame) -> Heard | None:
-        """What somebody else's frame says; None if the DBC has no such message, or the frame is too short for it."""
-        spec = self._database.message_of_frame(frame.arbitration_id, is_extended_id=frame.is_extended_id)
-        if spec is None or len(frame.data) < spec.length_bytes:
-            return None
-        protection = self._protections[spec.name]
-        values: dict[str, float | str] = {}
-        for name, number in self._database.decode(spec.name, frame.data).items():
-            values[name] = spec.signals[name].names.get(int(number), number)
-        checksum = protection.checksum
-        return Heard(
-            spec.name,
-            values,
-            None if protection.counter is None else protection.counter.extract(frame.data),
-            checksum is None or checksum.field.extract(frame.data) == checksum.compute(frame.data),
-        )
-
-    def _protection(self, spec: MessageSpec) -> _Protection:
-        """From the message's plan where the profile reads it, from the action's template where it is only sent."""
-        plan: MessagePlan | None = self._plans.get(spec.name)
-        template = self._templates.get((spec.arbitration_id, spec.is_extended_id))
-        counter = plan.counter.field if plan and plan.counter else template.counter if template else None
-        checksum = plan.checksum if plan and plan.checksum else template.checksum if template else None
-        fields = [counter, checksum.field if checksum else None]
-        places = {(field.shift, field.length, field.is_little_endian) for field in fields if field is not None}
-        return _Protection(
-            counter,
-            checksum,
-            frozenset(
-                name
-                for name, signal in spec.signals.items()
-                if (signal.field.shift, signal.field.length, signal.field.is_little_endian) in places
-            ),
-        )
+        if plan.checksum is not None:
+            payload = plan.checksum.field.insert(payload, plan.checksum.compute(payload) ^ is_checksum_wrong)
+        return Frame(plan.bus, spec.arbitration_id, payload, at_s, spec.is_extended_id, spec.is_fd)
 
     def _unmeasured(self, message: str, payload: bytes) -> bytes:
-        plan = self._plans.get(message)
-        page = plan.selector.extract(payload) if plan and plan.selector else None
+        plan = self._plans[message]
+        page = plan.selector.extract(payload) if plan.selector else None
         for field, raw, pages in self._markers[message]:
             if pages is None or page in pages:
                 payload = field.insert(payload, raw)
         return payload
 
 
-def _templates(profile: Profile, bus: str) -> list[FrameTemplate]:
-    frames = [frame for recipe in profile.recipes.values() for frame in recipe.frames]
-    frames += [frame for recipe in profile.recipes.values() if recipe.wake for frame in recipe.wake.frames]
-    return [frame for frame in frames if frame.bus == bus]
+def _ordered(profile: Profile, databases: Mapping[str, MessageDatabase]) -> Iterator[MessagePlan]:
+    plans = {(plan.bus, plan.arbitration_id, plan.is_extended_id): plan for plan in profile.messages}
+    for bus, database in databases.items():
+        for spec in database.messages.values():
+            if (plan := plans.get((bus, spec.arbitration_id, spec.is_extended_id))) is not None:
+                yield plan
 
 
-def _markers(spec: MessageSpec, plan: MessagePlan | None) -> list[tuple[BitField, int, frozenset[int] | None]]:
+def _cycle_s(plan: MessagePlan, spec: MessageSpec) -> float:
+    if spec.cycle_time_s is not None:
+        return spec.cycle_time_s
+    freshness_s = min((signal.freshness_s for signal in plan.signals), default=math.inf)
+    return min(freshness_s / CYCLES_OF_FRESHNESS, CYCLE_S_MAX)
+
+
+def _protection(plan: MessagePlan, spec: MessageSpec) -> _Protection:
+    fields = [plan.counter.field if plan.counter else None, plan.checksum.field if plan.checksum else None]
+    places = {(field.shift, field.length, field.is_little_endian) for field in fields if field is not None}
+    return _Protection(
+        plan.counter.field if plan.counter else None,
+        frozenset(
+            name
+            for name, signal in spec.signals.items()
+            if (signal.field.shift, signal.field.length, signal.field.is_little_endian) in places
+        ),
+    )
+
+
+def _markers(spec: MessageSpec, plan: MessagePlan) -> list[tuple[BitField, int, frozenset[int] | None]]:
     """Field, raw value and pages of every signal that has a way to say "not known yet"."""
-    planned = {signal.signal: signal for signal in plan.signals} if plan else {}
+    planned = {signal.signal: signal for signal in plan.signals}
     markers: list[tuple[BitField, int, frozenset[int] | None]] = []
     for name, signal in spec.signals.items():
         plan_of = planned.get(name)

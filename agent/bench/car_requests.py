@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import StrEnum
 
-from agent.bench.car_messages import Heard
+from agent.bench.car_ear import Heard
+from agent.model.command import Action
 
-REQUEST_GAP_S = 1.0  # ten times the interval in which a request is repeated
+REQUEST_GAP_S = 2.0  # more than the interval in which any profile repeats a request
 
 
 class HeardAs(StrEnum):
@@ -17,7 +17,6 @@ class HeardAs(StrEnum):
     REPETITION = "repetition"
     WRONG_CHECKSUM = "checksum"
     WRONG_COUNTER = "counter"
-    NOTHING = "nothing"
 
     @property
     def is_refusal(self) -> bool:
@@ -30,30 +29,26 @@ class HeardAs(StrEnum):
 
 
 class Requests:
-    """One unit's checks, as the DBC has them: a good checksum, and a counter that was not just seen."""
+    """One unit's checks: a good checksum, and a counter, if there is one, that was not just seen."""
 
-    def __init__(self, words: Iterable[str]) -> None:
+    def __init__(self) -> None:
         self.seen = 0
         """Requests, each counted once however often its frame was repeated."""
         self.frames_seen = 0
         """Request frames that passed the checks."""
-        self._words = frozenset(words)
         self._counter: int | None = None
-        self._last: tuple[str, float] | None = None
+        self._last: tuple[Action, float] | None = None
 
     def hear(self, heard: Heard, now_s: float) -> HeardAs:
         """Judge a request frame."""
         if not heard.is_checksum_good:
             return HeardAs.WRONG_CHECKSUM
-        if heard.counter == self._counter:
+        if heard.counter is not None and heard.counter == self._counter:
             return HeardAs.WRONG_COUNTER
         self._counter = heard.counter
-        request = str(heard.values["Request"])
-        if request not in self._words:
-            return HeardAs.NOTHING
-        previous, self._last = self._last, (request, now_s)
+        previous, self._last = self._last, (heard.action, now_s)
         self.frames_seen += 1
-        if previous is not None and previous[0] == request and now_s - previous[1] <= REQUEST_GAP_S:
+        if previous is not None and previous[0] is heard.action and now_s - previous[1] <= REQUEST_GAP_S:
             return HeardAs.REPETITION
         self.seen += 1
         return HeardAs.REQUEST

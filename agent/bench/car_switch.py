@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agent.bench.car_messages import Heard
+from agent.bench.car_ear import Heard
 from agent.bench.car_requests import HeardAs, Requests
+from agent.model.command import Action
 
 SLOW_TRAVEL_S = 2.0
 
@@ -13,14 +14,13 @@ SLOW_TRAVEL_S = 2.0
 class SwitchUnit:
     """Where it stands, where it is on its way to, and the ways it can fail. Times are the caller's `now_s`."""
 
-    def __init__(self, targets: Mapping[str, bool], *, is_on: bool, travel_s: float) -> None:
-        """`targets`: the words of its requests, each with the state it asks for."""
+    def __init__(self, targets: Mapping[Action, bool], *, is_on: bool, travel_s: float) -> None:
+        """`targets`: the actions it is asked for, each with the state it is to come to."""
         self.is_on = is_on
-        self.last_request_from = "Nobody"
         self.is_obeying = True
         self.is_blocked = False
         self.is_slow = False
-        self.requests = Requests(targets)
+        self.requests = Requests()
         self._targets = targets
         self._travel_s = travel_s
         self._target: bool | None = None
@@ -47,14 +47,13 @@ class SwitchUnit:
         """A request frame: acted on if it passes the checks."""
         heard_as = self.requests.hear(heard, now_s)
         if heard_as.is_valid:
-            self.change(self._targets[str(heard.values["Request"])], sender="Telematics", now_s=now_s)
+            self.change(self._targets[heard.action], now_s=now_s)
         return heard_as
 
-    def change(self, is_on: bool, *, sender: str, now_s: float) -> None:
+    def change(self, is_on: bool, *, now_s: float) -> None:
         """Start to change over, unless it is there or on its way already, or the unit does not obey."""
         if not self.is_obeying:
             return
-        self.last_request_from = sender
         if not self.is_blocked and is_on != (self.is_on if self._target is None else self._target):
             self._target = is_on
             self._arrives_at_s = now_s + (SLOW_TRAVEL_S if self.is_slow else self._travel_s)

@@ -22,6 +22,7 @@ _EXAMPLES = """examples:
   carshare-bench run --script ride                     unattended; JSON Lines; exit status 0 if all came out right
   carshare-bench run --script ride --fault lock_ignores
   carshare-bench car --channel vcan0                   only the car, for an agent of your own
+  carshare-bench car --profile dbc/my_car              the car that a profile describes: its frames, its requests
 """
 
 _CAR_COMMANDS = "commands on standard input, one a line:\n" + "".join(
@@ -86,22 +87,25 @@ async def _run(options: argparse.Namespace) -> int:
 async def _car(options: argparse.Namespace) -> int:
     from agent.bench.car_alone import run_alone, tell
     from agent.bench.car_can import CarOnBus
+    from agent.bench.choices import choose_channels
     from agent.bench.vehicle import demo_folder, load_vehicle
 
-    profile, database = load_vehicle(options.profile or demo_folder())
+    profile, databases = load_vehicle(options.profile or demo_folder())
+    channels = choose_channels([bus.name for bus in profile.buses], options.channel)
     model = VirtualCar(
         profile,
-        database,
+        databases,
         now_s=CarOnBus.now_s(),
         is_asleep=not options.awake,
         is_locked=not options.unlocked,
         sleep_after_s=options.sleep_after_s,
         time_compression=options.time_compression,
+        relock_after_s=options.relock_after_s,
     )
-    car = CarOnBus(model, interface=options.interface, channel=options.channel, on_event=tell)
+    car = CarOnBus(model, interface=options.interface, channels=channels, on_event=tell)
     for fault in options.fault:
         car.do(f"fault {fault}")
-    return await run_alone(car, interface=options.interface, channel=options.channel)
+    return await run_alone(car, interface=options.interface, channels=channels)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -141,7 +145,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     car.set_defaults(work=_car)
     car.add_argument("--interface", default="socketcan", help="python-can's interface (default: socketcan)")
-    car.add_argument("--channel", default="vcan0", help="its channel (default: vcan0)")
+    car.add_argument(
+        "--channel",
+        action="append",
+        default=[],
+        metavar="[BUS=]CHANNEL",
+        help="its channel, of a profile with several buses each with its name (default: vcan0, and vcan1 for the next)",
+    )
     car.add_argument("--awake", action="store_true", help="begin awake (default: asleep)")
     car.add_argument("--unlocked", action="store_true", help="begin unlocked (default: locked)")
     car.add_argument(
@@ -151,6 +161,13 @@ def _parser() -> argparse.ArgumentParser:
         default=SLEEP_AFTER_S,
         metavar="S",
         help=f"seconds after which a car left alone, locked, falls asleep (default: {SLEEP_AFTER_S:g})",
+    )
+    car.add_argument(
+        "--relock-after",
+        dest="relock_after_s",
+        type=_positive,
+        metavar="S",
+        help="lock again by itself so long after an unlock request, if nobody opens a door (default: it does not)",
     )
     car.add_argument(
         "--time-compression",

@@ -52,6 +52,13 @@ class BenchFolder:
         return shlex.join([*start, "--config", str(self.backend_toml), action, CAR_NAME])
 
 
+def _bus_tables(can: CanChoice) -> str:
+    return "\n".join(
+        f"[buses.{bus}]\ninterface = {json.dumps(can.interface)}\nchannel = {json.dumps(channel)}\n"
+        for bus, channel in can.channels.items()
+    )
+
+
 def make_folder(path: Path, *, profile: Path, can: CanChoice, broker_host: str, broker_port: int) -> BenchFolder:
     """Provision a car and an operator in the empty folder `path`, with the steps an installer takes."""
     folder = BenchFolder(path)
@@ -69,10 +76,7 @@ id = "{request.car}"
 profile = {json.dumps(str(profile.resolve()))}
 key_file = "vehicle.key"
 
-[buses.{can.bus}]
-interface = {json.dumps(can.interface)}
-channel = {json.dumps(can.channel)}
-
+{_bus_tables(can)}
 [broker]
 host = "{broker_host}"
 port = {broker_port}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 import agent
@@ -24,8 +26,8 @@ def demo_folder() -> Path:
     )
 
 
-def load_vehicle(folder: Path) -> tuple[Profile, MessageDatabase]:
-    """The profile in `folder` and the DBC of its first bus; `ConfigurationError` with every fault."""
+def load_vehicle(folder: Path) -> tuple[Profile, Mapping[str, MessageDatabase]]:
+    """The profile in `folder`, and what its DBC files say of each bus; `ConfigurationError` with every fault."""
     try:
         text = (folder / "profile.toml").read_text()
         files = {name: (folder / name).read_bytes() for name in named_files(text) if (folder / name).is_file()}
@@ -34,7 +36,15 @@ def load_vehicle(folder: Path) -> tuple[Profile, MessageDatabase]:
     profile = parse_profile(text, files, source=str(folder / "profile.toml"))
     if isinstance(profile, list):
         raise ConfigurationError("\n".join(map(str, profile)))
-    database = MessageDatabase.load(files)
-    if isinstance(database, list):
-        raise ConfigurationError("\n".join(map(str, database)))
-    return profile, database
+    return profile, databases_of(profile, text, files)
+
+
+def databases_of(profile: Profile, text: str, files: Mapping[str, bytes]) -> Mapping[str, MessageDatabase]:
+    """The messages of each bus of a profile that was compiled from this text and these files."""
+    buses = tomllib.loads(text)["buses"]
+    databases: dict[str, MessageDatabase] = {}
+    for bus in profile.buses:
+        database = MessageDatabase.load({name: files[name] for name in buses[bus.name]["dbc"]})
+        assert isinstance(database, MessageDatabase), database  # noqa: S101  # they were read for the profile
+        databases[bus.name] = database
+    return databases

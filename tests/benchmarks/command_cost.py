@@ -167,7 +167,7 @@ async def running_agent(
         car = CarOnBus(
             VirtualCar(profile, database, now_s=CarOnBus.now_s(), is_asleep=False, sleep_after_s=1e9),
             interface=can.interface,
-            channel=can.channel,
+            channels=can.channels,
             on_event=lambda event: None,
         )
         directory = files.agent_toml.parent

@@ -109,7 +109,7 @@ async def running_agent(folder: Path, can: CanChoice) -> AsyncIterator[tuple[Wak
         car = CarOnBus(
             VirtualCar(profile, database, now_s=CarOnBus.now_s(), is_asleep=True, sleep_after_s=1e9),
             interface=can.interface,
-            channel=can.channel,
+            channels=can.channels,
             on_event=lambda event: None,
         )
         directory = files.agent_toml.parent

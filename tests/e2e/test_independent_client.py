@@ -100,7 +100,7 @@ async def test_a_stranger_whose_session_ended_with_the_agent_opens_the_next_one(
     car = CarOnBus(
         VirtualCar(profile, database, now_s=CarOnBus.now_s()),
         interface=can.interface,
-        channel=can.channel,
+        channels=can.channels,
         on_event=lambda _: None,
     )
     async with BenchBroker() as broker:

@@ -98,7 +98,7 @@ class FleetBench:
         config = self.agent_toml(folder)
         channel = config.read_text().split('channel = "')[1].split('"')[0]
         virtual = VirtualCar(profile, database, now_s=CarOnBus.now_s(), time_compression=20.0)
-        car = CarOnBus(virtual, interface="virtual", channel=channel, on_event=lambda event: None)
+        car = CarOnBus(virtual, interface="virtual", channels={"body": channel}, on_event=lambda event: None)
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             car_task = tasks.create_task(car.run(), name="car")

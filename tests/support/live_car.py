@@ -101,7 +101,7 @@ async def live_car(
     app = App(config, profile, new_identity(key), keys, directory=path.parent, environ={})
     app._broker._jitter = lambda: 0.02
     virtual = VirtualCar(profile, database, now_s=CarOnBus.now_s(), is_asleep=False, sleep_after_s=1e9)
-    car = CarOnBus(virtual, interface="virtual", channel=channel, on_event=lambda event: None)
+    car = CarOnBus(virtual, interface="virtual", channels={"body": channel}, on_event=lambda event: None)
     settings = load_settings(installed.files.backend_toml)
     settings = replace(settings, broker=replace(settings.broker, port=backend_port))
     stop = asyncio.Event()

@@ -123,12 +123,12 @@ class RememberingDatabase(MessageDatabase):
 
 
 @cache
-def vehicle() -> tuple[Profile, MessageDatabase]:
+def vehicle() -> tuple[Profile, Mapping[str, MessageDatabase]]:
     """The demo car's profile, read once."""
     profile, _ = load_vehicle(FOLDER)
     database = RememberingDatabase.load({path.name: path.read_bytes() for path in FOLDER.glob("*.dbc")})
     assert isinstance(database, RememberingDatabase), database
-    return profile, database
+    return profile, {"body": database}
 
 
 @cache
@@ -190,13 +190,13 @@ class Pair:
         bundle_file: bytes | None = None,
         is_listen_only: bool = False,
     ) -> None:
-        own_profile, database = vehicle()
+        own_profile, databases = vehicle()
         self.profile = profile or own_profile
         self._keys = keys
         self._is_listen_only = is_listen_only
         if remains is None:
             car = VirtualCar(
-                self.profile, database, now_s=1000.0, is_asleep=is_asleep, is_locked=is_locked, sleep_after_s=1e9
+                self.profile, databases, now_s=1000.0, is_asleep=is_asleep, is_locked=is_locked, sleep_after_s=1e9
             )
             remains = Remains(1000.0, car, Disk(), 0)
         self.now_s = remains.now_s

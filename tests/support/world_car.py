@@ -12,7 +12,7 @@ from functools import cache
 
 from agent.bench.car import CATCH_UP_S_MAX, VirtualCar
 from agent.bench.car_body import CarBody
-from agent.bench.car_messages import CarMessages, Heard
+from agent.bench.car_messages import CarMessages
 from agent.model.frame import Frame
 from agent.model.reading import Value
 from tests.support.pair import vehicle
@@ -117,11 +117,9 @@ class RememberedMessages(CarMessages):
     """`CarMessages` with a memory: the same values give the same bytes, and the same bytes the same truth."""
 
     def __init__(self) -> None:
-        profile, database = vehicle()
-        super().__init__(profile, database, profile.buses[0].name)
+        super().__init__(*vehicle())
         self._frames: dict[tuple[object, ...], Frame] = {}
         self._truths: dict[tuple[int, bytes], Truth] = {}
-        self._heard: dict[tuple[int, bytes], Heard | None] = {}
 
     def forget_if_full(self) -> None:
         """To be called between two worlds: frames under way are looked up here."""
@@ -156,15 +154,9 @@ class RememberedMessages(CarMessages):
                 is_checksum_wrong=is_checksum_wrong,
             )
             self._frames[key] = known
-            if not (is_checksum_wrong and self._protections[message].checksum is not None):
+            if not (is_checksum_wrong and self._plans[message].checksum is not None):
                 self._truths[known.arbitration_id, known.data] = _truth(message, values, is_measured=is_measured)
         return Frame(known.bus, known.arbitration_id, known.data, at_s, known.is_extended_id, known.is_fd)
-
-    def hear(self, frame: Frame) -> Heard | None:
-        key = (frame.arbitration_id, frame.data)
-        if key not in self._heard:  # as many as the agent may send: five requests, sixteen counters, a wake-up
-            self._heard[key] = super().hear(frame)
-        return self._heard[key]
 
 
 def _truth(message: str, values: Mapping[str, Value], *, is_measured: bool) -> Truth:
@@ -203,10 +195,10 @@ class WorldCar(VirtualCar):
     ) -> None:
         self._is_next_known = False
         self._next_s: float | None = None
-        profile, database = vehicle()
+        profile, databases = vehicle()
         super().__init__(
             profile,
-            database,
+            databases,
             now_s=now_s,
             is_asleep=is_asleep,
             is_locked=is_locked,

@@ -12,7 +12,7 @@ from agent.model.frame import Frame
 from agent.model.reading import Quality
 from agent.model.records import OutboxStored
 from agent.uplink.wire import as_historical
-from tests.support.world_car import remembered_messages
+from tests.support.pair import vehicle
 from tests.support.world_station import Wish
 from tests.support.world_truths import DRIVE_ENABLED, IGNITION, LOCKED, SPEED
 
@@ -76,13 +76,22 @@ CommandBytes = tuple[bytes, bytes]
 @cache
 def frames_allowed() -> dict[tuple[int, bool, bytes], Action | None]:
     """SR-01: every frame that may ever leave, put together by the DBC's names; the action it asks for, None: wake."""
-    messages = remembered_messages()
-    wake = messages.encode("WakeRequest", {"Wake": 1, "WakeReason": "DoorCommand"}, at_s=0.0)
-    allowed: dict[tuple[int, bool, bytes], Action | None] = {bits(wake): None}
+    profile, databases = vehicle()
+    body = databases["body"]
+
+    def frame(message: str, payload: bytes) -> tuple[int, bool, bytes]:
+        spec = body.messages[message]
+        return bits(Frame("body", spec.arbitration_id, payload, 0.0, spec.is_extended_id))
+
+    allowed: dict[tuple[int, bool, bytes], Action | None] = {
+        frame("WakeRequest", body.encode("WakeRequest", {"Wake": 1, "WakeReason": "DoorCommand"})): None
+    }
     for action, message, word in _REQUESTS:
+        checksum = profile.recipes[action].frames[0].checksum
+        assert checksum is not None
         for counter in range(16):
-            frame = messages.encode(message, {"Request": word}, at_s=0.0, counter=counter)
-            allowed[bits(frame)] = action
+            payload = body.encode(message, {"Request": word, "RequestCounter": counter, "RequestCrc": 0})
+            allowed[frame(message, checksum.field.insert(payload, checksum.compute(payload)))] = action
     return allowed
 
 

@@ -116,7 +116,9 @@ async def live_night(site: Site, clock: DayClock, hours: float) -> dict[str, obj
     app = AgentAtNight(config, profile, new_identity(key), keys, directory=directory, environ={})
     virtual = VirtualCar(profile, database, now_s=CarOnBus.now_s())
     events: list[str] = []
-    car = CarOnBus(virtual, interface="socketcan", channel=CHANNEL, on_event=lambda event: events.append(event.name))
+    car = CarOnBus(
+        virtual, interface="socketcan", channels={"body": CHANNEL}, on_event=lambda one: events.append(one.name)
+    )
     began_s, stop = boot_s(), asyncio.Event()
     app.take_clock(clock, began_s)
     listener = Listener(began_s)

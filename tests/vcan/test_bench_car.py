@@ -17,7 +17,8 @@ pytestmark = pytest.mark.vcan
 VCAN = ("--interface", "socketcan", "--channel", "vcan0")
 TIMEOUT_S = 10.0
 
-PROFILE, DATABASE = load_vehicle(demo_folder())
+PROFILE, DATABASES = load_vehicle(demo_folder())
+DATABASE = DATABASES["body"]
 
 
 def next_frame(bus: can.BusABC, message: str) -> can.Message:
@@ -44,7 +45,7 @@ def test_it_sleeps_wakes_and_obeys_what_comes_over_vcan() -> None:
             "event": "lock_request",
             "at_s": 0,
             "count": 1,
-            "request": "Unlock",
+            "request": "unlock",
         }
         assert car.event("lock_moved")["state"] == "Unlocked"
 

@@ -19,12 +19,13 @@ from agent.model.command import Action
 from agent.model.frame import Frame
 from agent.model.recipe import FrameTemplate
 
-PROFILE, DATABASE = load_vehicle(demo_folder())
+PROFILE, DATABASES = load_vehicle(demo_folder())
+DATABASE = DATABASES["body"]
 
 
 def awake_car(*, is_locked: bool = True, time_compression: float = 1.0) -> VirtualCar:
     """A car past its measuring phase; its clock stands at 1 s."""
-    car = VirtualCar(PROFILE, DATABASE, is_asleep=False, is_locked=is_locked, time_compression=time_compression)
+    car = VirtualCar(PROFILE, DATABASES, is_asleep=False, is_locked=is_locked, time_compression=time_compression)
     car.step(1.0)
     car.drain_events()
     return car
@@ -113,7 +114,7 @@ def test_counters_run_and_checksums_hold() -> None:
 
 
 def test_after_waking_the_car_first_sends_what_the_profile_calls_invalid() -> None:
-    car = VirtualCar(PROFILE, DATABASE, is_asleep=False)
+    car = VirtualCar(PROFILE, DATABASES, is_asleep=False)
     early = [frame for frame in car.step(1.0) if frame.received_at_s < MEASURING_S]
     plans = {(plan.arbitration_id, plan.is_extended_id): plan for plan in PROFILE.messages}
     marked = 0
@@ -146,14 +147,14 @@ def test_the_same_car_sends_the_same_frames_however_often_it_is_asked(times_s: l
 
 
 def test_a_sleeping_car_sends_nothing_and_hears_no_lock_request() -> None:
-    car = VirtualCar(PROFILE, DATABASE)
+    car = VirtualCar(PROFILE, DATABASES)
     car.receive(request(Action.UNLOCK), 1.0)
     assert car.step(60.0) == []
     assert (car.lock_requests_seen, car.is_asleep, car.next_step_at()) == (0, True, None)
 
 
 def test_a_wake_request_wakes_it_after_a_delay() -> None:
-    car = VirtualCar(PROFILE, DATABASE)
+    car = VirtualCar(PROFILE, DATABASES)
     car.receive(wake_request(), 1.0)
     assert car.step(1.0 + WAKE_DELAY_S - 0.001) == []
     frames = car.step(2.0)
@@ -162,7 +163,7 @@ def test_a_wake_request_wakes_it_after_a_delay() -> None:
 
 
 def test_it_falls_asleep_when_left_alone_locked() -> None:
-    car = VirtualCar(PROFILE, DATABASE, is_asleep=False, sleep_after_s=4.0)
+    car = VirtualCar(PROFILE, DATABASES, is_asleep=False, sleep_after_s=4.0)
     car.step(3.0)
     car.receive(wake_request(), 3.0)
     assert car.step(6.999)
@@ -174,7 +175,7 @@ def test_it_falls_asleep_when_left_alone_locked() -> None:
 
 @pytest.mark.parametrize("reason", ["unlocked", "charging"])
 def test_it_stays_awake_for_a_reason(reason: str) -> None:
-    car = VirtualCar(PROFILE, DATABASE, is_asleep=False, is_locked=reason != "unlocked", sleep_after_s=4.0)
+    car = VirtualCar(PROFILE, DATABASES, is_asleep=False, is_locked=reason != "unlocked", sleep_after_s=4.0)
     if reason == "charging":
         car.charge(0.0)
     for second in range(1, 20):
@@ -390,7 +391,7 @@ def test_fault_bus_silent_carries_nothing_either_way() -> None:
 
 def test_fault_wake_deaf_stays_asleep() -> None:
     """H103."""
-    car = VirtualCar(PROFILE, DATABASE)
+    car = VirtualCar(PROFILE, DATABASES)
     car.set_fault(CarFault.WAKE_DEAF, 0.0, is_on=True)
     car.receive(wake_request(), 1.0)
     assert car.step(4.0) == []

@@ -11,7 +11,7 @@ from agent.bench.car_body import CarBody, CarRefusesError, Gear, Ignition, Openi
 from agent.bench.car_commands import USAGE, perform, state
 from agent.bench.vehicle import demo_folder, load_vehicle
 
-PROFILE, DATABASE = load_vehicle(demo_folder())
+PROFILE, DATABASES = load_vehicle(demo_folder())
 
 
 def drive_to_the_end(body: CarBody, step_s: float = 0.5) -> float:
@@ -101,10 +101,13 @@ def test_an_empty_battery_ends_the_drive_where_it_is() -> None:
         ("", "fob open", "expected: fob lock | unlock"),
         ("", "fault everything", "expected: fault lock_ignores"),
         ("", "sleep now", "expected: sleep"),
+        ("", "set Vehicle.Doors 1", "no VSS path 'Vehicle.Doors'"),
+        ("", "set Vehicle.Speed fast", "expected: set PATH VALUE"),
+        ("", "set Vehicle.IsMoving 1", "expected: set PATH VALUE"),
     ],
 )
 def test_what_the_car_does_not_do_is_refused_in_words(prepare: str, line: str, problem: str) -> None:
-    car = VirtualCar(PROFILE, DATABASE, is_asleep=False)
+    car = VirtualCar(PROFILE, DATABASES, is_asleep=False)
     now_s = 1.0
     for command in filter(None, prepare.split(", ")):
         perform(car, command, now_s)
@@ -115,7 +118,7 @@ def test_what_the_car_does_not_do_is_refused_in_words(prepare: str, line: str, p
 
 
 def test_every_command_has_a_usage_and_does_what_it_says() -> None:
-    car = VirtualCar(PROFILE, DATABASE, time_compression=20.0)
+    car = VirtualCar(PROFILE, DATABASES, time_compression=20.0)
     for now_s, line in enumerate(
         [
             *("wake", "fob unlock", "open driver_door", "close driver_door"),
@@ -156,6 +159,7 @@ def test_every_command_has_a_usage_and_does_what_it_says() -> None:
             "immobiliser",
             "ignition",
             "supply",
+            "set",
             "wake",
             "sleep",
             "fault",
@@ -164,15 +168,24 @@ def test_every_command_has_a_usage_and_does_what_it_says() -> None:
     }
 
 
+def test_a_value_set_by_hand_is_told_until_it_is_left_to_the_car_again() -> None:
+    car = VirtualCar(PROFILE, DATABASES, is_asleep=False)
+    path = "Vehicle.Exterior.AirTemperature"
+    perform(car, f"set {path} -7.5", 1.0)
+    assert car.value_of(path) == -7.5
+    perform(car, f"set {path} auto", 2.0)
+    assert car.value_of(path) == car.body.outside_temperature_c
+
+
 def test_a_door_left_open_shows_in_the_state() -> None:
-    car = VirtualCar(PROFILE, DATABASE, is_asleep=False)
+    car = VirtualCar(PROFILE, DATABASES, is_asleep=False)
     car.set_opening(Opening.TRUNK, 1.0, is_open=True)
     assert state(car)["open"] == ["trunk"]
 
 
 def test_resting_voltage_is_what_a_person_says_and_wakes_nobody() -> None:
     """The ladder of the 12 V battery can be walked down by hand; a converter that feeds the battery hides it."""
-    car = VirtualCar(PROFILE, DATABASE)
+    car = VirtualCar(PROFILE, DATABASES)
     perform(car, "supply 12.1", 1.0)
     assert (car.is_asleep, state(car)["low_voltage_v"]) == (True, 12.1)
     perform(car, "ignition on", 2.0)

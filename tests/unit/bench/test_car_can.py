@@ -16,7 +16,8 @@ from agent.bench.vehicle import demo_folder, load_vehicle
 from agent.errors import BusError
 from agent.model.command import Action
 
-PROFILE, DATABASE = load_vehicle(demo_folder())
+PROFILE, DATABASES = load_vehicle(demo_folder())
+DATABASE = DATABASES["body"]
 CHANNEL = "test-car-can"
 TIMEOUT_S = 5.0
 
@@ -29,7 +30,7 @@ def peer() -> Iterator[can.BusABC]:
 
 @asynccontextmanager
 async def on_bus(car: VirtualCar, events: list[CarEvent]) -> AsyncIterator[CarOnBus]:
-    on_bus = CarOnBus(car, interface="virtual", channel=CHANNEL, on_event=events.append)
+    on_bus = CarOnBus(car, interface="virtual", channels={"body": CHANNEL}, on_event=events.append)
     task = asyncio.create_task(on_bus.run())
     await asyncio.wait_for(on_bus.opened.wait(), TIMEOUT_S)
     yield on_bus
@@ -44,7 +45,7 @@ async def received(peer: can.BusABC) -> can.Message:
 
 
 async def test_a_sleeping_car_wakes_on_the_request_and_sends_its_frames(peer: can.BusABC) -> None:
-    car = VirtualCar(PROFILE, DATABASE, now_s=CarOnBus.now_s())
+    car = VirtualCar(PROFILE, DATABASES, now_s=CarOnBus.now_s())
     wake = PROFILE.recipes[Action.UNLOCK].wake
     assert wake is not None
     events: list[CarEvent] = []
@@ -58,7 +59,7 @@ async def test_a_sleeping_car_wakes_on_the_request_and_sends_its_frames(peer: ca
 
 
 async def test_what_a_person_does_is_done_at_once_and_told(peer: can.BusABC) -> None:
-    car = VirtualCar(PROFILE, DATABASE, now_s=CarOnBus.now_s(), is_asleep=False)
+    car = VirtualCar(PROFILE, DATABASES, now_s=CarOnBus.now_s(), is_asleep=False)
     events: list[CarEvent] = []
     async with on_bus(car, events) as running:
         await received(peer)
@@ -70,7 +71,7 @@ async def test_what_a_person_does_is_done_at_once_and_told(peer: can.BusABC) -> 
 
 
 async def test_an_error_frame_is_not_for_the_car_whatever_it_holds(peer: can.BusABC) -> None:
-    car = VirtualCar(PROFILE, DATABASE, now_s=CarOnBus.now_s(), is_asleep=False)
+    car = VirtualCar(PROFILE, DATABASES, now_s=CarOnBus.now_s(), is_asleep=False)
     template = PROFILE.recipes[Action.UNLOCK].frames[0]
     assert template.checksum is not None
     data = template.checksum.field.insert(template.data, template.checksum.compute(template.data))
@@ -90,6 +91,8 @@ async def test_an_error_frame_is_not_for_the_car_whatever_it_holds(peer: can.Bus
 
 
 async def test_a_bus_that_cannot_be_opened_is_told_with_its_name() -> None:
-    car = VirtualCar(PROFILE, DATABASE)
+    car = VirtualCar(PROFILE, DATABASES)
     with pytest.raises(BusError, match="no_such_interface:vcan7"):
-        await CarOnBus(car, interface="no_such_interface", channel="vcan7", on_event=lambda _event: None).run()
+        await CarOnBus(
+            car, interface="no_such_interface", channels={"body": "vcan7"}, on_event=lambda _event: None
+        ).run()
