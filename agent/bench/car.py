@@ -62,6 +62,7 @@ class VirtualCar:
         sleep_after_s: float = SLEEP_AFTER_S,
         time_compression: float = 1.0,
         relock_after_s: float | None = None,
+        is_leisurely: bool = False,
     ) -> None:
         self.body = CarBody()
         self.shown: dict[str, Value] = {}
@@ -71,7 +72,7 @@ class VirtualCar:
         self.frames_sent = 0
         self._units = CarUnits(is_locked=is_locked, is_drive_enabled=is_drive_enabled, relock_after_s=relock_after_s)
         self.lock, self.immobiliser, self.lamps = self._units.lock, self._units.immobiliser, self._units.lamps
-        self._messages = CarMessages(profile, databases)
+        self._messages = CarMessages(profile, databases, is_leisurely=is_leisurely)
         self._ear = CarEar(profile)
         self._faults: set[CarFault] = set()
         self._muted: frozenset[str] = frozenset()
@@ -194,6 +195,11 @@ class VirtualCar:
         self._touch(now_s)
         self._units.forget_relock()
         self.lock.change(is_locked, now_s=now_s)
+
+    def relock(self, now_s: float) -> None:
+        """Lock by itself, as cars do some time after an unlock of which nobody makes use."""
+        self._advance(now_s)
+        self._units.relock(now_s)
 
     def switch_immobiliser(self, now_s: float, *, is_drive_enabled: bool) -> None:
         """Release or engage it with the car's own key, which the agent knows nothing of."""

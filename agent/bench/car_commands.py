@@ -21,6 +21,7 @@ USAGE: Mapping[str, str] = {
     "charge": "charge [KILOWATTS]",
     "unplug": "unplug",
     "fob": "fob lock | unlock",
+    "relock": "relock",
     "immobiliser": "immobiliser release | engage",
     "ignition": "ignition on | off",
     "supply": "supply VOLTS",
@@ -106,6 +107,11 @@ def _fob(car: VirtualCar, arguments: Sequence[str], now_s: float) -> None:
     car.press_key_fob(now_s, is_locked={"lock": True, "unlock": False}[_word(arguments, "lock", "unlock")])
 
 
+def _relock(car: VirtualCar, arguments: Sequence[str], now_s: float) -> None:
+    _only(arguments, 0)
+    car.relock(now_s)
+
+
 def _immobiliser(car: VirtualCar, arguments: Sequence[str], now_s: float) -> None:
     _only(arguments, 1)
     is_drive_enabled = {"release": True, "engage": False}[_word(arguments, "release", "engage")]
@@ -173,6 +179,7 @@ _VERBS: Mapping[str, Callable[[VirtualCar, Sequence[str], float], None]] = {
     "charge": _charge,
     "unplug": _unplug,
     "fob": _fob,
+    "relock": _relock,
     "immobiliser": _immobiliser,
     "ignition": _ignition,
     "supply": _supply,

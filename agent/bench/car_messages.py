@@ -32,12 +32,15 @@ class _Protection:
 
 
 class CarMessages:
-    """All messages that the profile reads, on all buses: the car's own. What it hears is `recipes`' business.
+    """All messages that the profile reads, on all buses: the car's own. What it hears is `car_ear`'s business.
 
-    `cycles_s` has them by name (the profile's) in the order of the buses and their DBC.
+    `cycles_s` has them by name (the profile's) in the order of the buses and their DBC.  `is_leisurely`: none comes
+    more often than ten times in its freshness, whatever the DBC says, for machines that are too slow for a real car.
     """
 
-    def __init__(self, profile: Profile, databases: Mapping[str, MessageDatabase]) -> None:
+    def __init__(
+        self, profile: Profile, databases: Mapping[str, MessageDatabase], *, is_leisurely: bool = False
+    ) -> None:
         self.profile = profile
         self._databases = databases
         self._plans = {plan.name: plan for plan in _ordered(profile, databases)}
@@ -45,7 +48,7 @@ class CarMessages:
         self._protections = {name: _protection(plan, self._specs[name]) for name, plan in self._plans.items()}
         self._markers = {name: _markers(self._specs[name], plan) for name, plan in self._plans.items()}
         self.cycles_s: Mapping[str, float] = {
-            name: _cycle_s(plan, self._specs[name]) for name, plan in self._plans.items()
+            name: _cycle_s(plan, self._specs[name], is_leisurely=is_leisurely) for name, plan in self._plans.items()
         }
         fixed = fixed_raws(profile)
         self._signals = {
@@ -105,11 +108,12 @@ def _ordered(profile: Profile, databases: Mapping[str, MessageDatabase]) -> Iter
                 yield plan
 
 
-def _cycle_s(plan: MessagePlan, spec: MessageSpec) -> float:
-    if spec.cycle_time_s is not None:
-        return spec.cycle_time_s
+def _cycle_s(plan: MessagePlan, spec: MessageSpec, *, is_leisurely: bool) -> float:
     freshness_s = min((signal.freshness_s for signal in plan.signals), default=math.inf)
-    return min(freshness_s / CYCLES_OF_FRESHNESS, CYCLE_S_MAX)
+    tenth_s = min(freshness_s / CYCLES_OF_FRESHNESS, CYCLE_S_MAX)
+    if spec.cycle_time_s is None:
+        return tenth_s
+    return max(spec.cycle_time_s, tenth_s) if is_leisurely else spec.cycle_time_s
 
 
 def _protection(plan: MessagePlan, spec: MessageSpec) -> _Protection:

@@ -32,7 +32,7 @@ class Diagnostics(Protocol):
 
 
 class CarUnits:
-    """With `relock_after_s` the car locks again so long after a request unlocked it, if nobody opened a door."""
+    """With `relock_after_s` the car locks again so long after it was unlocked, if nobody opened a door."""
 
     def __init__(self, *, is_locked: bool, is_drive_enabled: bool, relock_after_s: float | None) -> None:
         self.lock = LockUnit(is_locked=is_locked)
@@ -65,11 +65,13 @@ class CarUnits:
             case _:
                 return None
         heard_as = unit.hear(heard, now_s)
-        if heard.action is Action.UNLOCK and heard_as.is_valid and self._relock_after_s is not None:
-            self._relocks_at_s = now_s + self._relock_after_s
         if heard_as is HeardAs.REQUEST:
             return name, {"count": unit.requests.seen, "request": heard.action.name.lower()}
         return (f"{name}_refused", {"why": heard_as.value}) if heard_as.is_refusal else None
+
+    def relock(self, now_s: float) -> None:
+        """Do it now."""
+        self._relocks_at_s = now_s
 
     def forget_relock(self) -> None:
         """Somebody is there."""
@@ -88,6 +90,8 @@ class CarUnits:
                 self.lock.change(True, now_s=now_s)
                 yield "relocks", {}
         if self.lock.advance(now_s):
+            if not self.lock.is_locked and self._relock_after_s is not None:
+                self._relocks_at_s = now_s + self._relock_after_s
             yield "lock_moved", {"state": self.lock.state.value}
         if self.immobiliser.advance(now_s):
             yield "immobiliser_changed", {"state": self.immobiliser.state.value}

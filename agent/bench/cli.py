@@ -167,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
         dest="relock_after_s",
         type=_positive,
         metavar="S",
-        help="lock again by itself so long after an unlock request, if nobody opens a door (default: it does not)",
+        help="lock again by itself so long after it was unlocked, if nobody opens a door (default: it does not)",
     )
     car.add_argument(
         "--time-compression",

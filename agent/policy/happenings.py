@@ -69,8 +69,15 @@ class Asked:
     is_locked: bool
 
 
+_LOCKED = ("locked", "door_locked", "locked_beside_driver")
+_UNLOCKED = ("unlocked", "door_unlocked", "unlocked_beside_driver")
+
+
 class LockWatch:
-    """Who locked and unlocked: a command of ours, the car itself soon after an unlock, or somebody with a key."""
+    """Who locked and unlocked: a command of ours, the car itself soon after an unlock, or somebody with a key.
+
+    Whether the car tells its lock as a whole or door by door: of several that move together each is told of.
+    """
 
     def __init__(self) -> None:
         self._asked: Asked | None = None
@@ -87,10 +94,11 @@ class LockWatch:
         """Further fields of an event with this word: `by`, and of a command its operator and id."""
         if word == "door_opened":
             self._unlocked_at_s = None  # somebody came: a car that locks now was locked by them
-        if word not in ("locked", "unlocked"):
+        if word not in _LOCKED and word not in _UNLOCKED:
             return {}
-        is_locked, unlocked_at_s = word == "locked", self._unlocked_at_s
-        self._unlocked_at_s = None if is_locked else now_s
+        is_locked, unlocked_at_s = word in _LOCKED, self._unlocked_at_s
+        if not is_locked:
+            self._unlocked_at_s = now_s
         asked = self._asked
         if asked is not None and now_s <= self._asked_until_s and asked.is_locked is is_locked:
             return {"by": "command", "operator": asked.operator, "cid": asked.cid.hex()}

@@ -156,6 +156,7 @@ def test_every_command_has_a_usage_and_does_what_it_says() -> None:
             "charge",
             "unplug",
             "fob",
+            "relock",
             "immobiliser",
             "ignition",
             "supply",

@@ -90,6 +90,22 @@ def test_car_that_locks_itself_soon_after_an_unlock_is_told_as_relock() -> None:
     assert watch.note("locked", 10.0 + RELOCK_WATCH_S) == {"by": "relock"}
 
 
+@pytest.mark.parametrize(
+    ("unlocked", "locked"),
+    [("unlocked", "locked"), ("door_unlocked", "door_locked"), ("unlocked_beside_driver", "locked_beside_driver")],
+)
+def test_relock_is_noticed_however_the_car_tells_its_locks(unlocked: str, locked: str) -> None:
+    watch = LockWatch()
+    watch.command_begun(UNLOCK)
+    assert watch.note(unlocked, 9.0)["by"] == "command"
+    watch.command_ended(10.0)
+    assert watch.note(locked, 20.0) == {"by": "relock"}
+    # A second door that locks in the same moment.
+    assert watch.note(locked, 20.0) == {"by": "relock"}
+    watch.note("door_opened", 21.0)
+    assert watch.note(locked, 22.0) == {"by": "key"}
+
+
 def test_lock_long_after_an_unlock_or_after_a_door_was_somebodys() -> None:
     watch = LockWatch()
     watch.note("unlocked", 10.0)
