@@ -68,6 +68,7 @@ def state(car: VirtualCar) -> dict[str, object]:
         "low_voltage_v": round(body.low_voltage_v, 2),
         "open": [opening.value for opening, is_open in body.openings.items() if is_open],
         "faults": sorted(car.faults),
+        "set": dict(car.shown),
     }
 
 

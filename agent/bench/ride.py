@@ -13,7 +13,8 @@ from agent.bench.bench import Bench
 from agent.bench.car_lock import LockState
 from agent.bench.reported import LOCKED, Told
 from agent.bench.setup import CAR_NAME
-from agent.model.command import Executed, Reason, Stage
+from agent.model.command import Action, Executed, Reason, Stage
+from agent.profiles.schema import Profile
 
 RIDE_TIMEOUT_S = 55.0  # promised: under a minute
 READY_TIMEOUT_S = 15.0
@@ -31,6 +32,16 @@ IGNITION = "Vehicle.LowVoltageSystemState"
 STATE_OF_CHARGE = "Vehicle.Powertrain.TractionBattery.StateOfCharge.Current"
 RANGE = "Vehicle.Powertrain.TractionBattery.Range"
 DRIVER_DOOR = "Vehicle.Cabin.Door.Row1.DriverSide.IsOpen"
+
+
+NEEDED_ACTIONS = (Action.UNLOCK, Action.LOCK)
+NEEDED_PATHS = (LOCKED, ODOMETER, SPEED, IGNITION, STATE_OF_CHARGE, RANGE, DRIVER_DOOR)
+
+
+def missing_for(profile: Profile) -> list[str]:
+    """What the ride needs of a profile, and this one has not; empty if it can be ridden."""
+    actions = [action.name.lower() for action in NEEDED_ACTIONS if action not in profile.recipes]
+    return actions + [path for path in NEEDED_PATHS if path not in profile.paths]
 
 
 class StepFailedError(Exception):

@@ -16,9 +16,9 @@ from typing import TextIO
 from agent.backend.terminal import Terminal
 from agent.bench.bench import BenchOptions, running_bench
 from agent.bench.car import CarFault
-from agent.bench.ride import Ride, StepFailedError
+from agent.bench.ride import Ride, StepFailedError, missing_for
 from agent.bench.screen import Screen
-from agent.bench.vehicle import demo_folder
+from agent.bench.vehicle import demo_folder, load_vehicle
 from agent.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError
 
 LOG_TAIL_LINES = 15
@@ -56,6 +56,12 @@ async def _screen(options: BenchOptions, stderr: TextIO) -> int:
 
 async def _ride(options: BenchOptions, stderr: TextIO) -> int:
     failure: StepFailedError | None = None
+    profile, _ = load_vehicle(options.profile)
+    if missing := missing_for(profile):
+        raise ConfigurationError(
+            f"the script ride cannot be ridden with {options.profile}, which has no {', '.join(missing)}; "
+            "leave --script out, or try its car alone: carshare-bench car --profile"
+        )
     async with running_bench(options) as bench:
         try:
             await Ride(bench, _say).run()

@@ -64,3 +64,22 @@ def test_wrong_use_is_told_in_a_line(arguments: list[str], status: int, words: s
     assert (done.returncode, done.stdout) == (status, "")
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_it_is_the_car_of_a_profile_on_each_of_its_buses() -> None:
+    channels = ("--channel", "ev=test-alone-ev", "--channel", "car=test-alone-car")
+    profile = ("--profile", "dbc/nissan_leaf_ze1", "--interface", "virtual", *channels)
+    with BenchCar(*profile, "--awake", "--unlocked", "--relock-after", "0.5") as car:
+        car.say("fob lock")
+        assert car.event("lock_moved")["state"] == "Locked"
+        car.say("fob unlock")
+        assert car.event("lock_moved")["state"] == "Unlocked"
+        car.event("relocks")
+        assert car.event("lock_moved")["state"] == "Locked"
+
+
+def test_a_bus_without_a_channel_is_refused_with_what_is_expected() -> None:
+    command = [sys.executable, "-m", "agent.bench.cli", "car", "--profile", "dbc/nissan_leaf_ze1", "--channel", "vcan0"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.returncode == 2
+    assert "--channel ev=vcan0 --channel car=vcan1" in done.stderr

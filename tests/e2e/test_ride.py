@@ -109,3 +109,10 @@ def test_a_profile_that_is_not_there_is_refused_with_its_name(tmp_path: Path) ->
     done = run_bench("--script", "ride", "--profile", str(tmp_path / "nothing"), tmp=tmp_path)
     assert done.returncode == 2
     assert str(tmp_path / "nothing") in done.stderr
+
+
+def test_a_profile_that_the_ride_cannot_be_ridden_with_is_refused_with_what_it_lacks(tmp_path: Path) -> None:
+    done = run_bench("--script", "ride", "--profile", "dbc/nissan_leaf_ze1", tmp=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no Vehicle.Carshare.CentralLock.IsLocked" in done.stderr
+    assert "carshare-bench car --profile" in done.stderr

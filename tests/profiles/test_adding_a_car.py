@@ -95,7 +95,7 @@ def files(folder: Path) -> set[str]:
 def test_car_is_added_as_the_document_says_and_touches_its_own_folder_alone(tmp_path: Path) -> None:
     """SR-05: what the car sends before it knows is never a value of the profile that comes out."""
     (tmp_path / "ride.log").write_text(recording())
-    draft, review = COMMANDS
+    draft, review, trial = COMMANDS
     (_, dbc), (_, profile) = *blocks("dbc"), *blocks("toml")
 
     table = run(draft, tmp_path)
@@ -115,6 +115,8 @@ def test_car_is_added_as_the_document_says_and_touches_its_own_folder_alone(tmp_
         "Vehicle.Carshare.CentralLock.IsLocked": True,
         "Vehicle.Carshare.Door.FrontA.IsOpen": False,
     }
+    state = next(row for row in map(json.loads, run(trial, tmp_path).splitlines()) if row["event"] == "state")
+    assert (state["open"], state["set"]) == (["driver_door"], {"Vehicle.Speed": 30.0})
     assert files(tmp_path) == {"ride.log", "ride.png", "dbc/my_car/body.dbc", "dbc/my_car/profile.toml"}
 
 
@@ -137,7 +139,7 @@ def test_values_of_the_ride_come_out_at_their_times(tmp_path: Path) -> None:
 
 
 def test_document_has_the_commands_that_this_test_runs() -> None:
-    assert len(COMMANDS) == 2
+    assert len(COMMANDS) == 3
     assert len(blocks("dbc")) == len(blocks("toml")) == 1
     tools = set(re.findall(r"carshare-agent profile (\w+)", "\n".join(COMMANDS)))
     assert tools == {"draft", "lint", "coverage", "plot"}
