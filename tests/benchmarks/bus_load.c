@@ -6,7 +6,8 @@
  * signals. It runs whenever nobody else wants to and never sleeps: a reader that is woken takes the processor from it, at
  * times that have nothing to do with the kernel's clock ticks, by which processor time is counted in user-mode Linux.
  * With BUS_DOES_NOT_WAIT in the environment it takes its share of the processor, as a real bus would: a reader that is
- * too slow loses frames. Prints how many frames it sent.
+ * too slow loses frames. With BUS_SLEEPS it does so too, and sleeps from frame to frame: for a machine with a processor
+ * for the bus alone, whose kernel counts by the nanosecond. Prints how many frames it sent.
  */
 #define _GNU_SOURCE
 #include <linux/can.h>
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -42,6 +44,12 @@ static int open_bus(const char *name)
     return bus;
 }
 
+static void sleep_until(double at_s)
+{
+    struct timespec at = {.tv_sec = (time_t)at_s, .tv_nsec = (long)((at_s - (double)(time_t)at_s) * 1e9)};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+}
+
 int main(int count, char **words)
 {
     static unsigned char payloads[IDS][8];
@@ -55,12 +63,18 @@ int main(int count, char **words)
     for (int bus = 0; bus < interfaces; bus++)
         buses[bus] = open_bus(words[4 + bus]);
     struct sched_param none = {0};
-    if (!getenv("BUS_DOES_NOT_WAIT"))
+    int sleeps = getenv("BUS_SLEEPS") != NULL;
+    if (sleeps)
+        prctl(PR_SET_TIMERSLACK, 1UL);
+    else if (!getenv("BUS_DOES_NOT_WAIT"))
         sched_setscheduler(0, SCHED_IDLE, &none);
     double begun_s = now_s(), end_s = begun_s + seconds, due_s = begun_s;
     for (double at_s = begun_s; at_s < end_s; at_s = now_s()) {
-        if (at_s < due_s)
+        if (at_s < due_s) {
+            if (sleeps)
+                sleep_until(due_s);
             continue;
+        }
         /* What could not be sent in time is not made up for: a bus that had to wait goes on at its own pace. */
         due_s = (at_s - due_s > 0.05 ? at_s : due_s) + 1.0 / frames_per_s;
         int id = (int)(sent % IDS);

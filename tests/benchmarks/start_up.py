@@ -33,7 +33,8 @@ from agent.profiles.recall import Program, Sources, recalled, sealed
 from agent.profiles.schema import Profile
 from tests.benchmarks.bus_profile import LARGE_MESSAGES, large_profile
 from tests.benchmarks.bus_programs import LIBRARIES
-from tests.benchmarks.full_bus import READY_S, WAYS, Bench, in_guest, positive
+from tests.benchmarks.full_bus import READY_S, WAYS, Bench, positive
+from tests.benchmarks.machine import add_machine_option, in_guest
 from tests.support.mosquitto import mosquitto
 from tests.support.process import Process, until
 from tests.support.uml import ROOT
@@ -205,12 +206,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=positive(int), default=5, metavar="N", help="starts of each (5)")
     parser.add_argument("--profile-only", action="store_true", help="only compile and recall a large profile")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
+    add_machine_option(parser)
     options = parser.parse_args(arguments)
     if options.profile_only:
         document = measure_profile()
         print(json.dumps(document) if options.json else profile_line(document))
         return EXIT_DONE
-    if (status := in_guest("tests.benchmarks.start_up", sys.argv[1:] if arguments is None else arguments)) is not None:
+    words = sys.argv[1:] if arguments is None else arguments
+    if (status := in_guest("tests.benchmarks.start_up", words, machine=options.machine)) is not None:
         return status
     document = measure(int(options.rounds))
     print(json.dumps(document) if options.json else table(document))

@@ -14,8 +14,8 @@ from cantools.database.can import Database
 from agent.cli import load_profile
 from agent.decode.decoder import Decoder
 from agent.model.frame import Frame
-from tests.benchmarks import bus_profile, decoding, full_bus, receiving, start_up
-from tests.benchmarks.full_bus import Cost
+from tests.benchmarks import bus_profile, bus_report, decoding, full_bus, receiving, start_up
+from tests.benchmarks.bus_report import Cost
 from tests.benchmarks.traffic import dbc_text, frames
 
 
@@ -64,15 +64,30 @@ def test_the_car_of_the_full_bus_is_a_sound_profile(buses: int, tmp_path: Path) 
 def test_figures_of_the_full_bus_are_medians_a_frame_and_ratios() -> None:
     costs = {
         "naive": [Cost(4.0, 40_000, 100), Cost(8.0, 40_000, 100), Cost(6.0, 40_000, 100)],
-        "agent": [Cost(0.015, 40_000, 100)],
+        "agent": [Cost(0.015, 40_000, 100, seconds=10.0, sleeps=120, machine_s=0.02)],
     }
-    document = full_bus.summary(costs)
-    assert document["ns_a_frame"] == {
-        "naive": {"least": 100_000, "median": 150_000, "most": 200_000},
-        "agent": {"least": 375, "median": 375, "most": 375},
-    }
+    document = bus_report.summary(costs)
+    naive, agent = document["ways"]["naive"], document["ways"]["agent"]
+    assert naive["ns_a_frame"] == {"least": 100_000, "median": 150_000, "most": 200_000}
+    assert agent["ns_a_frame"] == {"least": 375, "median": 375, "most": 375}
+    assert (agent["ns_a_change"], agent["machine_ns_a_frame"], agent["wakes_a_second"]) == (150_000, 500, 12.0)
     assert document["ratios"] == {"naive/agent": {"times": 400.0, "bound": 400}}
-    assert re.search(r"naive/agent: 400.0 times", full_bus.table(document))
+    assert re.search(r"naive/agent: 400.0 times", bus_report.table(document, {"naive": "n", "agent": "a"}))
+
+
+def test_what_grows_with_changes_and_what_with_frames_is_told_apart() -> None:
+    costs = {
+        "agent_half": [Cost(0.010, 40_000, 50, seconds=10.0)],
+        "agent": [Cost(0.015, 40_000, 100, seconds=10.0)],
+        "agent_4_buses": [Cost(0.016, 40_000, 100, seconds=10.0)],
+    }
+    growth = bus_report.summary(costs)["growth"]
+    assert growth == {"ns_a_further_change": 100_000, "ns_a_further_frame": 8}
+
+
+def test_a_program_that_has_all_of_a_processor_is_said_to_be_behind() -> None:
+    document = bus_report.summary({"naive": [Cost(9.9, 20_000, 50, seconds=10.0)]})
+    assert "behind" in bus_report.table(document, {"naive": "every frame"}).splitlines()[1]
 
 
 @pytest.mark.parametrize("main", [full_bus.main, start_up.main, decoding.main, receiving.main])

@@ -56,6 +56,22 @@ def program(tree: Path) -> list[str]:
     ]
 
 
+def computer(tree: Path, image: Path, disk: Path, kernel_words: str) -> list[str]:
+    """QEMU as a PC with the kernel of `image`, and `disk` (a copy of it) as its root file system."""
+    return [
+        *program(tree),
+        *("-m", str(MEMORY_MIB), "-no-reboot", "-nodefaults", "-display", "none", "-serial", "stdio"),
+        *("-kernel", str(image.with_suffix(".vmlinuz")), "-initrd", str(image.with_suffix(".initrd"))),
+        *("-append", f"root=/dev/vda rw console=ttyS0 quiet mitigations=off {kernel_words}"),
+        *("-drive", f"file={disk},if=virtio,format=raw,cache=unsafe"),
+    ]
+
+
+def surroundings(tree: Path) -> dict[str, str]:
+    """What QEMU must find in its environment."""
+    return {"QEMU_MODULE_DIR": str(tree / "usr/lib/x86_64-linux-gnu/qemu")}
+
+
 def root_image() -> Path:
     """The root file system; its kernel and initial file system lie beside it as `.vmlinuz` and `.initrd`."""
     unit = (HERE / "controllers.service").read_text()
@@ -87,20 +103,15 @@ def boot(share: Path, *, timeout_s: float) -> Boot:
     with tempfile.TemporaryDirectory(dir=BUILD) as folder:
         copy = Path(folder) / "root.ext4"
         subprocess.run(["cp", "--sparse=always", "--reflink=auto", image, copy], check=True)
-        (share / "mounts.sh").write_text(_mounts())
+        (share / "mounts.sh").write_text(mounts())
         command = [
-            *program(qemu),
-            *("-accel", "tcg,thread=multi", "-smp", "2", "-m", str(MEMORY_MIB), "-no-reboot", "-nodefaults"),
-            *("-display", "none", "-serial", "stdio"),
-            *("-kernel", str(image.with_suffix(".vmlinuz")), "-initrd", str(image.with_suffix(".initrd"))),
-            *("-append", "root=/dev/vda rw console=ttyS0 quiet systemd.show_status=false mitigations=off"),
-            *("-drive", f"file={copy},if=virtio,format=raw,cache=unsafe"),
+            *computer(qemu, image, copy, "systemd.show_status=false"),
+            *("-accel", "tcg,thread=multi", "-smp", "2"),
             *("-object", "can-bus,id=body", *2 * ("-device", "kvaser_pci,canbus=body")),
-            *_shared("host", share, is_read_only=False),
-            *(word for number, path in enumerate(_code()) for word in _shared(f"code{number}", path)),
+            *shared("host", share, is_read_only=False),
+            *shared_code(),
         ]
-        modules = {"QEMU_MODULE_DIR": str(qemu / "usr/lib/x86_64-linux-gnu/qemu")}
-        with guest(command, modules, timeout_s=timeout_s) as running:
+        with guest(command, surroundings(qemu), timeout_s=timeout_s) as running:
             console = running.console()
     said = (share / "guest.txt").read_text() if (share / "guest.txt").exists() else None
     if running.is_late or said is None:
@@ -115,8 +126,8 @@ def _code() -> list[Path]:
     return [ROOT] if python == Path("/usr") else [ROOT, python]
 
 
-def _mounts() -> str:
-    """Shell text that puts them where they are here."""
+def mounts() -> str:
+    """Shell text that puts the folders of `shared_code` where they are here."""
     options = "trans=virtio,version=9p2000.L,msize=262144,ro,cache=loose"
     return "".join(
         f"mkdir -p '{path}' && mount -t 9p -o {options} code{number} '{path}' || exit 125\n"
@@ -124,6 +135,12 @@ def _mounts() -> str:
     )
 
 
-def _shared(tag: str, path: Path, *, is_read_only: bool = True) -> list[str]:
+def shared_code() -> list[str]:
+    """QEMU's words that offer them to the guest, read-only."""
+    return [word for number, path in enumerate(_code()) for word in shared(f"code{number}", path)]
+
+
+def shared(tag: str, path: Path, *, is_read_only: bool = True) -> list[str]:
+    """QEMU's words that offer a folder of this machine to the guest by 9p."""
     read_only = ",readonly=on" if is_read_only else ""
     return ["-virtfs", f"local,path={path},mount_tag={tag},security_model=none,multidevs=remap{read_only}"]

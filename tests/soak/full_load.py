@@ -29,7 +29,8 @@ from agent.cli import load_profile
 from agent.model.reception import MessageId, Watch
 from agent.profiles.watches import watches
 from tests.benchmarks.bus_profile import FIRST_ID, IDS, WANTED, write_profile
-from tests.benchmarks.full_bus import FRAMES_PER_CHANGE, FRAMES_PER_S, HERE, in_guest
+from tests.benchmarks.full_bus import FRAMES_PER_CHANGE, FRAMES_PER_S
+from tests.benchmarks.machine import HERE, in_guest
 from tests.soak.footprint import footprint, growth, is_flat
 from tests.support.can_listener import CanListener, running_bus
 from tests.support.uml import find_compiler
