@@ -8,6 +8,7 @@ opened, or told in an error frame that was lost, is known too, and so is its end
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,9 @@ _LOOK_S_MIN = 1.0
 
 # linux/if.h
 _FLAG_UP = 0x1
+
+# A number and a line's end.
+_TOLD_BYTES_MAX = 64
 
 _COUNTS = ("rx_packets", "tx_packets", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped")
 
@@ -100,9 +104,9 @@ def has_carrier(folder: Path | None) -> bool | None:
     if folder is None:
         return None
     try:
-        if not int((folder / "flags").read_text(), 16) & _FLAG_UP:
+        if not int(_told(folder, "flags"), 16) & _FLAG_UP:
             return None
-        return (folder / "carrier").read_text().strip() != "0"
+        return _told(folder, "carrier").strip() != b"0"
     except (OSError, ValueError):
         return None
 
@@ -112,6 +116,15 @@ def link_counts(folder: Path | None) -> LinkCounts | None:
     if folder is None:
         return None
     try:
-        return LinkCounts(*(int((folder / "statistics" / name).read_text()) for name in _COUNTS))
+        return LinkCounts(*(int(_told(folder, f"statistics/{name}")) for name in _COUNTS))
     except (OSError, ValueError):
         return None
+
+
+def _told(folder: Path, name: str) -> bytes:
+    """One of the kernel's files. By a file object it would cost twice as much, and eight are read every few seconds."""
+    opened = os.open(f"{folder}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(opened, _TOLD_BYTES_MAX)
+    finally:
+        os.close(opened)

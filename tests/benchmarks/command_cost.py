@@ -1,6 +1,6 @@
 """What one accepted command costs, from its delivery to its first frame, against what it cannot cost less than.
 
-    python -m tests.benchmarks.command_cost [--commands N] [--folder DIR] [--json]
+    python -m tests.benchmarks.command_cost [--machine NAME] [--commands N] [--folder DIR] [--json]
 
 The whole agent runs with its own adapters and stores, connected to a broker and on one bus with the bench's virtual
 car (awake); unlock and lock are asked in turn. Before each command the floor is measured: one Ed25519 signature check,
@@ -50,6 +50,7 @@ from agent.uplink.wire import Topics
 from agent.wiring import new_identity
 from tests.benchmarks.cost_report import machine_facts, summary, table
 from tests.benchmarks.floor import Floor, FloorTimes
+from tests.benchmarks.machine import add_machine_option, in_guest
 
 COMMANDS_PER_KEY = 20
 """The car takes ten unlocks and ten locks at once from one key (amendment A8), so the operator has several."""
@@ -247,11 +248,18 @@ def _parser() -> argparse.ArgumentParser:
         "--folder", type=Path, default=Path(), metavar="DIR", help="the disk of the stores (default: this folder's)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
+    add_machine_option(parser, default="here, on python-can's virtual bus if this kernel has no vcan0")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    if (
+        options.machine
+        and (status := in_guest("tests.benchmarks.command_cost", words, machine=options.machine)) is not None
+    ):
+        return status
     can = choose_can("body")
     pairs: list[tuple[CommandTimes, FloorTimes]] = []
     problem: BaseException | None = None

@@ -48,6 +48,9 @@ READY_S = 60.0
 SETTLE_S = 3.0
 """What a program still does once it is ready (its first readings, its first records) is none of a frame's cost."""
 
+STEADY_SHARE = 0.1
+ALONE_S = 3.0
+
 COUNTED_WORDS = {
     True: "processor time as the scheduler counts it, all threads, by the nanosecond",
     False: "processor time by clock ticks: of short work it says nothing, and these ratios prove nothing",
@@ -65,17 +68,19 @@ class Way:
     buses: int = 1
     frames_per_change: int = FRAMES_PER_CHANGE
     is_publishing: bool = False
+    is_steady: bool = False
+    """Each frame costs it the same, so that a tenth of the time is enough; others also do something now and then."""
 
 
 WAYS = {
-    "naive": Way("python-can asyncio notifier + cantools, every frame"),
-    "naive_filtered": Way("the same with kernel id filters"),
-    "c_reader": Way("a C program, blocking read of every frame"),
+    "naive": Way("python-can asyncio notifier + cantools, every frame", is_steady=True),
+    "naive_filtered": Way("the same with kernel id filters", is_steady=True),
+    "c_reader": Way("a C program, blocking read of every frame", is_steady=True),
     "agent": Way("the agent, bus to readings"),
     "agent_half": Way("the agent, half the wanted changes", frames_per_change=2 * FRAMES_PER_CHANGE),
     "agent_2_buses": Way("the agent on two buses", buses=2),
     "agent_4_buses": Way("the agent on four buses", buses=4),
-    "naive_whole": Way("python-can asyncio + cantools + aiomqtt", is_publishing=True),
+    "naive_whole": Way("python-can asyncio + cantools + aiomqtt", is_publishing=True, is_steady=True),
     "agent_whole": Way("the whole agent, every change to the broker", is_publishing=True),
 }
 
@@ -97,30 +102,31 @@ class Bench:
         self._runs += 1
         way, folder = WAYS[name], self._folder / f"run{self._runs}"
         folder.mkdir()
-        alone_s = self._alone(way, seconds)
+        seconds *= STEADY_SHARE if way.is_steady else 1.0
+        alone_s_a_frame = self._alone_s_a_frame(way)
         with mosquitto(folder) if way.is_publishing else nullcontext() as broker:
             port = free_port() if broker is None else broker.port
             command = [*self.places.listener, *self.command(name, way, folder, port)]
             with Process(name, command, folder, {"PYTHONPATH": str(ROOT)}) as process:
                 process.until(lambda: _is_ready(name, process), within_s=READY_S, what="it listens")
-                self._load(way, SETTLE_S)
+                self._load(way, min(SETTLE_S, seconds))
                 before_s, slept, busy_before_s = self._processor_s(name, process), wakes(process.pid), busy_s()
                 frames, changes = self._load(way, seconds)
                 after_s, busy_after_s = self._processor_s(name, process), busy_s()
                 slept = wakes(process.pid) - slept
                 process.kill()
         machine_s = None
-        if alone_s is not None and busy_before_s is not None and busy_after_s is not None:
-            machine_s = busy_after_s - busy_before_s - alone_s
+        if alone_s_a_frame is not None and busy_before_s is not None and busy_after_s is not None:
+            machine_s = busy_after_s - busy_before_s - frames * alone_s_a_frame
         return Cost(after_s - before_s, frames, changes, seconds, slept, machine_s)
 
-    def _alone(self, way: Way, seconds: float) -> float | None:
-        """For how long the machine is at work with the bus by itself; None if this kernel cannot tell."""
+    def _alone_s_a_frame(self, way: Way) -> float | None:
+        """What the machine does for a frame with nobody listening; None if this kernel cannot tell."""
         if not self.places.is_exact or (before_s := busy_s()) is None:
             return None
         if way.buses not in self._alone_s:
-            self._load(way, seconds)
-            self._alone_s[way.buses] = (busy_s() or 0.0) - before_s
+            frames, _ = self._load(way, ALONE_S)
+            self._alone_s[way.buses] = ((busy_s() or 0.0) - before_s) / frames
         return self._alone_s[way.buses]
 
     @contextmanager
@@ -215,7 +221,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="example:\n  python -m tests.benchmarks.full_bus --way naive --way agent --rounds 1\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--seconds", type=positive(float), default=20.0, metavar="N", help="of each way (20)")
+    parser.add_argument(
+        "--seconds",
+        type=positive(float),
+        default=30.0,
+        metavar="N",
+        help="of the agent's ways; of others, whose frames all cost the same, a tenth (30)",
+    )
     parser.add_argument("--rounds", type=positive(int), default=3, metavar="N", help="of all ways (3)")
     parser.add_argument("--way", action="append", choices=WAYS, help="only these (default: all)")
     parser.add_argument("--reception", metavar="WORD", help="the key of that name in agent.toml (default: left out)")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -31,10 +32,10 @@ PROGRAMS_FOLDER = "BUS_PROGRAMS"
 """In the environment: where they lie ready. A guest has no compiler."""
 
 
-def add_machine_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--machine", choices=MACHINES, help="where to run (default: here if this kernel has vcan0, else uml)"
-    )
+def add_machine_option(
+    parser: argparse.ArgumentParser, *, default: str = "here if this kernel has vcan0, else uml"
+) -> None:
+    parser.add_argument("--machine", choices=MACHINES, help=f"where to run (default: {default})")
 
 
 def in_guest(
@@ -48,11 +49,12 @@ def in_guest(
             print(f"{module}: this kernel has no vcan0; --machine uml has", file=sys.stderr)  # noqa: T201
             return EXIT_FAILED
         return None
-    command = [sys.executable, "-m", module, *_elsewhere(arguments), "--machine", "here"]
+    command = [sys.executable, "-m", module, *elsewhere(arguments), "--machine", "here"]
     if machine == "uml":
         guest = [sys.executable, "-m", "tests.support.uml", "--timeout", str(round(seconds_max)), *command]
         status = subprocess.run(guest).returncode
     else:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_FAILED))  # so that the guest is ended with us
         with tempfile.TemporaryDirectory(prefix="bus-programs-") as folder:
             files = build_programs(Path(folder), is_for_guest=True)
             status = emulated.run_guest(
@@ -65,7 +67,7 @@ def in_guest(
     return EXIT_FAILED if status == GUEST_FAILED else status
 
 
-def _elsewhere(arguments: Sequence[str]) -> list[str]:
+def elsewhere(arguments: Sequence[str]) -> list[str]:
     """The arguments without `--machine`."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--machine")

@@ -41,10 +41,10 @@ def wakes(pid: int) -> int:
     return found
 
 
-def busy_s() -> float | None:
+def busy_s(statistics: Path = Path("/proc/schedstat")) -> float | None:
     """Seconds that all processors together have been at work, for tasks of the kernel's own too; None if untold."""
     try:
-        lines = Path("/proc/schedstat").read_text().splitlines()
+        lines = statistics.read_text().splitlines()
     except OSError:
         return None
     return sum(int(line.split()[7]) for line in lines if line.startswith("cpu")) / 1e9

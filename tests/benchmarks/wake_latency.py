@@ -1,6 +1,6 @@
 """From the first frame of a waking car to "ready for commands": the preconditions of an unlock hold on fresh frames.
 
-    python -m tests.benchmarks.wake_latency [--wakes N] [--json]
+    python -m tests.benchmarks.wake_latency [--machine NAME] [--wakes N] [--json]
 
 The whole agent runs with its own adapters and stores on one bus with the bench's virtual car, which is put to sleep and
 woken by a person again and again. The clock starts with the time of receipt of the first frame after the silence, and
@@ -41,6 +41,7 @@ from agent.model.frame import Frame
 from agent.policy.permits import permit
 from agent.wiring import new_identity
 from tests.benchmarks.cost_report import spread_ms
+from tests.benchmarks.machine import add_machine_option, in_guest
 
 WAKES_MAX = 200
 """A waking and the silence before it take some three seconds."""
@@ -170,9 +171,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--wakes", type=int, default=20, metavar="N", help=f"how many, 1 to {WAKES_MAX} (default: 20)")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
+    add_machine_option(parser, default="here, on python-can's virtual bus if this kernel has no vcan0")
     options = parser.parse_args(arguments)
     if not 1 <= options.wakes <= WAKES_MAX:
         parser.error(f"argument --wakes: {options.wakes} is not between 1 and {WAKES_MAX}")
+    words = sys.argv[1:] if arguments is None else arguments
+    if (
+        options.machine
+        and (status := in_guest("tests.benchmarks.wake_latency", words, machine=options.machine)) is not None
+    ):
+        return status
     can = choose_can("body")
     try:
         with tempfile.TemporaryDirectory() as folder:
