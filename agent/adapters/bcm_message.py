@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from agent.model.reception import Watch
 
@@ -34,8 +34,7 @@ MESSAGE_BYTES_MAX: Final = _HEAD.size + _FRAME[True].size
 """Of one that the kernel sends: it holds one frame at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(NamedTuple):
     """A frame that changed a watched bit; `data` None: the message has not come for its time-out."""
 
     arbitration_id: int

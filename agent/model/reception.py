@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class MessageId:
-    """One message on one bus; an extended id and a standard one of the same number are two."""
+class MessageId(NamedTuple):
+    """One message on one bus; an extended id and a standard one of the same number are two.
+
+    A tuple for its price: each change is looked up by it several times, and a dataclass computes its hash in Python.
+    """
 
     bus: str
     arbitration_id: int
@@ -36,8 +39,7 @@ class Watch:
     units_of: tuple[MessageId, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """A frame of this message was on the bus at `at_s` (boot time) or later, with the wanted bits last told."""
 
     message: MessageId
