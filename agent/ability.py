@@ -36,7 +36,7 @@ def as_wired(profile: Profile, config: Config) -> Profile:
 
 def sends_on(recipe: Recipe) -> set[str]:
     """Names of the buses that carrying out an action puts frames on: none, if pulses alone do it."""
-    frames_on = recipe.bus if recipe.frames else None
+    frames_on = recipe.bus if recipe.frames or recipe.requests else None
     woken = None if recipe.wake is None else recipe.wake.bus
     return {bus for bus in (frames_on, woken) if bus is not None}
 

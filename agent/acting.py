@@ -8,11 +8,14 @@ durable before it is told.
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from agent.answers import Answers
 from agent.command.evidence import evidence_of
-from agent.command.lifecycle import Finish, Lifecycle, Progress, Send, Steps
+from agent.command.exchange import Exchange
+from agent.command.lifecycle import Finish, Progress, Send, Steps
 from agent.command.sent_frames import SentFrames
 from agent.ledger import Key, Ledger
 from agent.model.command import Action, Command, Evidence, Executed, Outcome, Reason, Stage
@@ -22,6 +25,7 @@ from agent.model.frame import BusState, Frame
 from agent.model.reading import Reading
 from agent.model.recipe import Recipe
 from agent.model.records import Done, Intent
+from agent.open_ends import OpenEnds
 from agent.pending import Pending
 from agent.policy.happenings import Asked
 from agent.policy.permits import permit
@@ -39,14 +43,6 @@ READBACK_S = 1.5
 # next round asks them again, for the car may have driven off (SR-06).
 SEND_WITHIN_S = 0.5
 
-# Only one of these can undo what the other does; a lock that may still close says nothing of the immobiliser.
-_OPPOSITES = {
-    Action.UNLOCK: Action.LOCK,
-    Action.LOCK: Action.UNLOCK,
-    Action.ENABLE_DRIVE: Action.DISABLE_DRIVE,
-    Action.DISABLE_DRIVE: Action.ENABLE_DRIVE,
-}
-
 _BUS_FAILURES = {
     BusState.BUS_OFF: Reason.BUS_OFF,
     BusState.DOWN: Reason.CAN_DOWN,
@@ -60,7 +56,7 @@ class Running:
 
     command: Command
     bus: str | None
-    lifecycle: Lifecycle
+    lifecycle: Exchange
     intent_token: int
     is_durable: bool = False
     untold: list[Stage] = field(default_factory=list)
@@ -89,7 +85,8 @@ class Acting:
         self._returning = returning
         self._running: Running | None = None
         self._frame_tokens = itertools.count(1)
-        self._open_ends_s: dict[Action, float] = {}
+        self._open_ends = OpenEnds()
+        self._free_at_s: Callable[[str], float] = lambda _bus: -math.inf
         self._interrupted = list(ledger.unfinished())
         self._readback_at_s = now_s + READBACK_S
 
@@ -138,7 +135,7 @@ class Acting:
 
             return permit(recipe.preconditions, read, asked_at_s, since_s)
 
-        lifecycle = Lifecycle(
+        lifecycle = Exchange(
             command,
             recipe,
             now_s=now_s,
@@ -146,7 +143,8 @@ class Acting:
             is_bus_asleep=recipe.bus is not None and self._telemetry.is_asleep(recipe.bus, now_s),
             permits=permits,
             tokens=self._frame_tokens,
-            settled_at_s=self._settled_at_s(command.action),
+            settled_at_s=self._open_ends.settled_at_s(Action(command.action)),
+            free_at_s=lambda: max(free(recipe.bus or "") for free in (self._free_at_s, self._open_ends.late_until_s)),
         )
         self._running = Running(command, recipe.bus, lifecycle, self._pending.persist(intent))
         self._pending.log(
@@ -166,6 +164,23 @@ class Acting:
             self._take_steps(running.lifecycle.bus_awake(now_s), now_s)
         if readings and self._running is running:
             self._take_steps(running.lifecycle.readings(readings, now_s), now_s)
+
+    def answer_heard(self, frame: Frame, now_s: float) -> bool:
+        """Whether a frame came from the control unit whose answer is awaited; then it is taken in."""
+        running = self._running
+        if is_ours := running is not None and running.lifecycle.is_answered_by(frame):
+            self._take_steps(running.lifecycle.answered(frame, now_s), now_s)
+        return is_ours
+
+    def asks_only_after(self, free_at_s: Callable[[str], float]) -> None:
+        """Who else asks control units tells so until when a bus is taken (infinity: the end is not known)."""
+        self._free_at_s = free_at_s
+
+    def asks_until_s(self, bus: str) -> float:
+        """Until when nobody else may ask on a bus: while a command does, and as long as it may still be answered."""
+        running = self._running
+        own_s = running.lifecycle.asks_until_s if running is not None and running.bus == bus else -math.inf
+        return max(own_s, self._open_ends.late_until_s(bus))
 
     def frame_refused(self, message: str) -> None:
         """A frame of this DBC message came and was not believed."""
@@ -262,22 +277,13 @@ class Acting:
                     self._tell_stages(now_s)
                     self._running = None
                     self._pending.add(Attend(()))
-                    if outcome.executed is Executed.UNKNOWN:
-                        action, until_s = Action(running.command.action), running.lifecycle.effect_until_s
-                        self._open_ends_s[action] = max(until_s, self._open_until_s(action))
+                    action = Action(running.command.action)
+                    self._open_ends.ended(action, running.bus, running.lifecycle, outcome.executed)
                     entry = self._ledger.find(_key(running.command))
                     if entry is not None:
                         self._finish(entry.intent, outcome, now_s, running.lifecycle.sent)
         if not any(isinstance(step, Send) for step in steps):
             self._tell_stages(now_s)
-
-    def _settled_at_s(self, action: int) -> float:
-        """Until when an earlier command with an open end may still undo what this one does."""
-        opposite = _OPPOSITES.get(Action(action))
-        return float("-inf") if opposite is None else self._open_until_s(opposite)
-
-    def _open_until_s(self, action: Action) -> float:
-        return self._open_ends_s.get(action, float("-inf"))
 
     def _finish(self, intent: Intent, outcome: Outcome, now_s: float, sent: SentFrames | None = None) -> None:
         """The end of a command: durable first, then told. Of one that a crash interrupted no frame is known."""

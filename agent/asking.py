@@ -80,23 +80,28 @@ class Asking:
                 # The link may only listen: its frames were taken from the send list.
                 telemetry.not_answered((signal.path for signal in plan.signals), Unanswered.LISTEN_ONLY, now_s)
         self._lines = {bus: Line(bus, polls) for bus, polls in by_bus.items()}
-        self._answer_ids: frozenset[tuple[str, int, bool]] = frozenset(
-            (poll.plan.bus, poll.plan.response_id, poll.plan.is_extended_id) for poll in self._polls()
-        )
+        self._answer_ids = profile.answer_ids
+        acting.asks_only_after(self.free_at_s)
 
     # --- in -----------------------------------------------------------------------------------------------------
 
     def takes(self, frame: Frame, now_s: float) -> bool:
         """Whether a frame that came is of an identifier only answers have; then it is taken in."""
         is_answer = (frame.bus, frame.arbitration_id, frame.is_extended_id) in self._answer_ids
-        if is_answer:
+        if is_answer and not self._acting.answer_heard(frame, now_s):
             self._receive(frame, now_s)
         return is_answer
 
+    def free_at_s(self, bus: str) -> float:
+        """Until when a question is in flight on the bus, or its answer may be late; infinity if nobody knows."""
+        if (line := self._lines.get(bus)) is None:
+            return float("-inf")
+        return line.taken_until_s if line.question is None else float("inf")
+
     def _receive(self, frame: Frame, now_s: float) -> None:
-        line, at_s = self._lines[frame.bus], frame.received_at_s
-        question = line.question
-        if question is None or at_s < question.begun_s or not _may_answer(frame, question.poll.plan):
+        line, at_s = self._lines.get(frame.bus), frame.received_at_s
+        question = None if line is None else line.question
+        if line is None or question is None or at_s < question.begun_s or not _may_answer(frame, question.poll.plan):
             # Somebody else's tester asks on the same bus, or it is the late answer to a question given up.
             self._unasked[frame.bus] += 1
             return
@@ -147,7 +152,7 @@ class Asking:
                     self._break_off(line, question, now_s)
                 elif now_s >= min(question.deadline_s, question.end_s):
                     self._fail(line, question, question.heard, now_s)
-            if self._may_ask(line, now_s) and now_s >= line.quiet_until_s and line.question is None:
+            if self._may_ask(line, now_s) and now_s >= self._quiet_until_s(line) and line.question is None:
                 self._ask_next(line, now_s)
 
     def next_timer(self) -> float:
@@ -273,7 +278,7 @@ class Asking:
 
     def _end(self, line: Line, now_s: float, quiet_s: float) -> None:
         line.question = None
-        line.quiet_until_s = now_s + quiet_s
+        line.quiet_until_s = line.taken_until_s = now_s + quiet_s
 
     # --- what else is going on ----------------------------------------------------------------------------------
 
@@ -296,8 +301,12 @@ class Asking:
         # Awake or not is seen at the next look; until then nothing is due.
         if poll is None or line.unused_since_s is None:
             return float("inf")
-        due_s = max(poll.due_s, line.quiet_until_s)
+        due_s = max(poll.due_s, self._quiet_until_s(line))
         return due_s if due_s - line.unused_since_s <= UNUSED_ASKED_S_MAX else float("inf")
+
+    def _quiet_until_s(self, line: Line) -> float:
+        """A command that asks control units has the bus to itself."""
+        return max(line.quiet_until_s, self._acting.asks_until_s(line.bus))
 
     def _polls(self) -> Iterator[Poll]:
         return (poll for line in self._lines.values() for poll in line.polls)

@@ -53,6 +53,8 @@ class Line:
         self.polls = polls
         self.question: Question | None = None
         self.quiet_until_s = float("-inf")
+        self.taken_until_s = float("-inf")
+        """Until when an answer may still come to what was asked; `quiet_until_s` has other reasons too."""
         self.unused_since_s: float | None = None
 
     def next_poll(self, paths: frozenset[str] | None) -> Poll | None:

@@ -88,7 +88,7 @@ def can_buses(
                     for message in profile.messages
                     if plan.name in message.buses
                 ),
-                *((poll.response_id, poll.is_extended_id) for poll in profile.polls if poll.bus == plan.name),
+                *((number, is_extended_id) for bus, number, is_extended_id in profile.answer_ids if bus == plan.name),
             ],
             on_frame=on_frame,
             on_state=lambda state, sign, name=plan.name: on_link(BusChanged(name, state, sign)),  # type: ignore[misc]

@@ -71,6 +71,7 @@ REASON_WORDS: Mapping[Reason, str] = {
     Reason.CONFLICTING_STATE: "the car reports contradictory states",
     Reason.TIMEOUT: "the car did not answer in time",
     Reason.SUPERSEDED: "a newer command took its place",
+    Reason.NEGATIVE_ANSWER: "the car's control unit refused the request",
     Reason.BUSY: "the car is busy with another command",
     Reason.RATE_LIMITED: "too many commands in a minute",
     Reason.STORAGE: "the agent cannot store what it does",

@@ -1,9 +1,9 @@
 """The life of one running command, from its intent to its outcome: a state machine without I/O or clock.
 
     STORING_INTENT ──► WAKING ──► SETTLING ──► ACTING ──► WATCHING ──► ENDING
-          │                          ▲           ▲
-          ├── woke by itself ────────┘           │
-          └── awake ─────────────────────────────┘        (and from every phase to ENDING at once)
+          │                          ▲          ▲  ▲▼
+          ├── woke by itself ────────┘          │  AWAITING
+          └── awake ────────────────────────────┘         (and from every phase to ENDING at once)
 
 No frame is asked for before the intent is durable: nothing but `stored` leaves STORING_INTENT for a phase that sends
 (SR-02).  None is asked for after the deadline, which is looked at before each; nor against the preconditions, which
@@ -69,7 +69,7 @@ class Lifecycle:
         self._wake = WakeCall.of(recipe.wake, now_s if is_bus_asleep else None)
         # A lock unit still busy with another wish may ignore this one: go on asking until that is over.
         # Not so with a button: pressed oftener than its profile says, it may be taken for another wish.
-        extra_s = 0.0 if recipe.pulses else max(0.0, settled_at_s - now_s)
+        extra_s = max(0.0, settled_at_s - now_s) if recipe.frames else 0.0
         extra_rounds = math.ceil(extra_s / recipe.interval_s)
         self._acting = Repetition(recipe.round, recipe.repeats_max + extra_rounds, recipe.interval_s)
         self._unanswered: int | None = None
@@ -212,7 +212,7 @@ class Lifecycle:
                 return min(self._acting.due_s, self._watch.ends_s)
             case Phase.WATCHING:
                 return self._watch.ends_s
-            case Phase.STORING_INTENT | Phase.ENDING:
+            case Phase.STORING_INTENT | Phase.AWAITING | Phase.ENDING:
                 return None
 
     def _go_on(self, now_s: float) -> Steps:

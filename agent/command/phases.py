@@ -20,6 +20,8 @@ class Phase(StrEnum):
     WAKING = "waking"
     SETTLING = "settling"
     ACTING = "acting"
+    AWAITING = "awaiting"
+    """Of a request that left: the control unit's answer."""
     WATCHING = "watching"
     ENDING = "ending"
 
@@ -32,6 +34,9 @@ class Signal(StrEnum):
     STORED_AWAKE = "stored_awake"
     WOKEN = "woken"
     SETTLED = "settled"
+    ASKED = "asked"
+    HEARD_OUT = "heard_out"
+    """It was answered, or the time for that is over."""
     SENDING_ENDED = "sending_ended"
     DECIDED = "decided"
 
@@ -45,8 +50,11 @@ TRANSITIONS: Final[Mapping[tuple[Phase, Signal], Phase]] = {
     (Phase.WAKING, Signal.DECIDED): Phase.ENDING,
     (Phase.SETTLING, Signal.SETTLED): Phase.ACTING,
     (Phase.SETTLING, Signal.DECIDED): Phase.ENDING,
+    (Phase.ACTING, Signal.ASKED): Phase.AWAITING,
     (Phase.ACTING, Signal.SENDING_ENDED): Phase.WATCHING,
     (Phase.ACTING, Signal.DECIDED): Phase.ENDING,
+    (Phase.AWAITING, Signal.HEARD_OUT): Phase.ACTING,
+    (Phase.AWAITING, Signal.DECIDED): Phase.ENDING,
     (Phase.WATCHING, Signal.DECIDED): Phase.ENDING,
 }
 """All there is. A pair that is missing is a broken assumption, not a default: looking it up raises KeyError."""

@@ -21,6 +21,8 @@ class Proof(FeedbackWatch):
             settled_at_s=settled_at_s,
         )
         self.frames = SentFrames()
+        self.is_acting = True
+        """Whether the frame that leaves next may move something: to open a session does not (SR-04)."""
         self._has_feedback = bool(recipe.feedback)
         self._ended_for: Reason | None = None
 
@@ -31,6 +33,11 @@ class Proof(FeedbackWatch):
         if self._has_feedback:
             return super().ends_s
         return math.inf if self._ended_for is None else self.frames.complete_by_s
+
+    def frame_sent(self, at_s: float) -> None:
+        """The car's feedback counts from the first frame on that may have moved it."""
+        if self.is_acting:
+            super().frame_sent(at_s)
 
     def sending_ended(self, reason: Reason) -> None:
         """No further frame is sent, and why."""

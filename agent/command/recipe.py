@@ -1,4 +1,4 @@
-"""A profile's recipe as frames, rolling counter and checksum filled in, or as pulses; rounds counted and spaced."""
+"""A profile's recipe as frames (counter and checksum filled in), requests or pulses; rounds counted and spaced."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass, replace
 
+from agent.model.diagnostics import Request
 from agent.model.frame import Frame
 from agent.model.pulse import Pulse
 from agent.model.recipe import FrameTemplate
@@ -29,17 +30,19 @@ def fill(template: FrameTemplate, counter: int) -> Frame:
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """Rounds of the same frames or pulses: all in order each time, `interval_s` from one start to the next.
+    """Rounds of the same frames, requests or pulses: all in order each time, `interval_s` from one start to the next.
 
     It ends by itself after `rounds_max` rounds, so at most `rounds_max × len(frames)` are ever asked for.
+    Nothing is due before `held_until_s`.
     """
 
-    frames: tuple[FrameTemplate | Pulse, ...]
+    frames: tuple[FrameTemplate | Request | Pulse, ...]
     rounds_max: int
     interval_s: float
     rounds: int = 0
     position: int = 0
     round_at_s: float = -math.inf
+    held_until_s: float = -math.inf
 
     @property
     def is_within_round(self) -> bool:
@@ -52,12 +55,12 @@ class Repetition:
 
     @property
     def due_s(self) -> float:
-        """When the next round may begin."""
-        return self.round_at_s + self.interval_s
+        """When the next one may be asked for."""
+        return max(self.held_until_s, self.round_at_s + (0.0 if self.is_within_round else self.interval_s))
 
     def is_due(self, now_s: float) -> bool:
         """Whether the next frame may be asked for now."""
-        return not self.is_over and (self.is_within_round or now_s >= self.due_s)
+        return not self.is_over and now_s >= self.due_s
 
     def next_frame(self, now_s: float) -> tuple[Frame | Pulse, Repetition]:
         """The next of the round, and the repetition after it. The rolling counter grows with each frame of an id."""
@@ -68,6 +71,8 @@ class Repetition:
         after = replace(self, rounds=rounds, position=(self.position + 1) % len(self.frames), round_at_s=round_at_s)
         if isinstance(own_template, Pulse):
             return own_template, after
+        if isinstance(own_template, Request):
+            return own_template.frame, after
         ids = [_id_of(template) for template in self.frames]
         own = ids[self.position]
         counter = (rounds - 1) * Counter(ids)[own] + ids[: self.position].count(own)
@@ -78,8 +83,8 @@ class Repetition:
         return replace(self, position=0)
 
 
-def _id_of(template: FrameTemplate | Pulse) -> tuple[str, int, bool] | None:
-    """Which counter a template goes by; a pulse has none."""
-    if isinstance(template, Pulse):
+def _id_of(template: FrameTemplate | Request | Pulse) -> tuple[str, int, bool] | None:
+    """Which counter a template goes by; a pulse and a request have none."""
+    if not isinstance(template, FrameTemplate):
         return None
     return template.bus, template.arbitration_id, template.is_extended_id

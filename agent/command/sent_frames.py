@@ -1,8 +1,9 @@
-"""What became of a command's frames on the way out: taken by a driver, or acknowledged on the wire.
+"""What became of a command's frames on the way out: taken by a driver, acknowledged on the wire, or answered.
 
 That a driver took a frame says little: on a bus where nobody acknowledges, the controller repeats it for ever.  Where
-the driver gives our frames back once they were sent, that is known; elsewhere nothing is claimed.  Our own frames say
-nothing of the car (SR-04): they only take a claim back that rests on their having left.
+the driver gives our frames back once they were sent, that is known; elsewhere nothing is claimed.  A control unit that
+answers a request says more, and yet only that it took it on.  None of it says how the car is (SR-04): it only takes a
+claim back that rests on frames having left.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from agent.model.command import Executed, Reason, Stage
+from agent.model.diagnostics import code_word
 
 Verdict = tuple[Stage, Reason, Executed]
 
@@ -26,6 +28,7 @@ class Carried(StrEnum):
     HANDED_OVER = "handed_over"
     ACKNOWLEDGED = "acknowledged"
     UNACKNOWLEDGED = "unacknowledged"
+    ANSWERED = "answered"
 
 
 class SentFrames:
@@ -34,6 +37,9 @@ class SentFrames:
     def __init__(self) -> None:
         self.count = 0
         self.echo_count = 0
+        self.answer_count = 0
+        self.refused_with: int | None = None
+        self._unanswered: set[int] = set()
         self._awaited: set[int] = set()
         self._rounds: dict[int, set[int]] = {}
         self._whole: list[set[int]] = []
@@ -59,10 +65,29 @@ class SentFrames:
             self._awaited.remove(token)
             self.echo_count += 1
 
+    def asked(self, token: int) -> None:
+        """The frame is a request, and its answer is due. To be told before that it left."""
+        self._unanswered.add(token)
+
+    def answered(self, token: int) -> None:
+        """A request was answered positively; whoever answers has heard it."""
+        self._unanswered.discard(token)
+        self._awaited.discard(token)
+        self.answer_count += 1
+
+    def refused(self, token: int, code: int) -> None:
+        """A request was answered by a refusal, which has heard it too."""
+        self._awaited.discard(token)
+        self.refused_with = code
+
+    @property
+    def _are_requests(self) -> bool:
+        return bool(self._unanswered) or self.answer_count > 0
+
     @property
     def has_complete_round(self) -> bool:
-        """Whether all frames of a round left, and were seen back where they are given back."""
-        return any(not tokens & self._awaited for tokens in self._whole)
+        """Whether all frames of a round left, and were seen back where they are given back; requests: were answered."""
+        return any(not tokens & (self._unanswered if self._are_requests else self._awaited) for tokens in self._whole)
 
     @property
     def complete_by_s(self) -> float:
@@ -74,31 +99,50 @@ class SentFrames:
         """None if no frame left."""
         if not self.count:
             return None
+        if self._are_requests and self.has_complete_round:
+            return Carried.ANSWERED
         if not self._awaited and not self.echo_count:
             return Carried.HANDED_OVER
-        return Carried.ACKNOWLEDGED if self.has_complete_round else Carried.UNACKNOWLEDGED
+        is_whole = not self._awaited if self._are_requests else self.has_complete_round
+        return Carried.ACKNOWLEDGED if is_whole else Carried.UNACKNOWLEDGED
 
     def document(self) -> dict[str, object]:
         """For the record of the command's end; nothing if no frame left, no number of echoes where none can come."""
         if (carried := self.carried) is None:
             return {}
         echoes = {} if carried is Carried.HANDED_OVER else {"frames_echoed": self.echo_count}
-        return {"frames": carried.value, "frames_sent": self.count, **echoes}
+        answers: dict[str, object] = {"answers": self.answer_count} if self._are_requests else {}
+        if self.refused_with is not None:
+            answers["refused_with"] = code_word(self.refused_with)
+        return {"frames": carried.value, "frames_sent": self.count, **echoes, **answers}
 
     def verdict(self, reason: Reason) -> Verdict:
         """For a car that gives no feedback; `reason` is why no further frame is sent."""
         if self.has_complete_round:
             return Stage.EXECUTED_UNVERIFIED, Reason.OK, Executed.YES
-        return Stage.FAILED, Reason.CAN_DOWN if self._is_unheard else reason, Executed.UNKNOWN
+        return Stage.FAILED, self._why(reason), Executed.UNKNOWN
 
     def judge(self, verdict: Verdict) -> Verdict:
-        """What is left of a verdict by feedback: frames nobody acknowledged may leave yet, so "unchanged" is not it."""
+        """What is left of a verdict by feedback: frames nobody acknowledged may leave yet, so "unchanged" is not it.
+
+        Requests that were not all taken on have failed, where the car shows no more; a refusal is told as the reason.
+        """
         stage, reason, _ = verdict
+        is_taken_on = not self._are_requests or self.has_complete_round
+        if not is_taken_on and stage is Stage.EXECUTED_UNVERIFIED:
+            return Stage.FAILED, self._why(reason), Executed.UNKNOWN
+        if not is_taken_on and self.refused_with is not None and reason is Reason.NO_STATE_CHANGE:
+            return Stage.FAILED, Reason.NEGATIVE_ANSWER, Executed.UNKNOWN
         if self._is_unheard and (stage is Stage.EXECUTED_UNVERIFIED or reason is Reason.NO_STATE_CHANGE):
             return Stage.FAILED, Reason.CAN_DOWN, Executed.UNKNOWN
         return verdict
 
+    def _why(self, reason: Reason) -> Reason:
+        if self.refused_with is not None:
+            return Reason.NEGATIVE_ANSWER
+        return Reason.CAN_DOWN if self._is_unheard else reason
+
     @property
     def _is_unheard(self) -> bool:
         """Whether frames were to be seen back, and none was."""
-        return bool(self._awaited) and not self.echo_count
+        return bool(self._awaited) and not self.echo_count and not self.answer_count

@@ -7,13 +7,9 @@ from enum import StrEnum
 
 from agent.decode.meaning import meaning_of
 from agent.decode.reader import reader_of
+from agent.model.diagnostics import BUSY_REPEAT_REQUEST, NEGATIVE, RESPONSE_PENDING
 from agent.model.reading import Reading
 from agent.profiles.schema import PollPlan, SignalPlan
-
-NEGATIVE = 0x7F
-BUSY_REPEAT_REQUEST = 0x21
-RESPONSE_PENDING = 0x78
-"""ISO 14229-1's response codes that are no refusals: "ask again", and "wait for it"."""
 
 
 class Unanswered(StrEnum):

@@ -120,6 +120,7 @@ class Reason(IntEnum):
     CONFLICTING_STATE = 63
     TIMEOUT = 64
     SUPERSEDED = 65
+    NEGATIVE_ANSWER = 66
     BUSY = 70
     RATE_LIMITED = 71
     STORAGE = 72

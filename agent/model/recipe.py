@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.model.command import Action, Condition, Reason
+from agent.model.diagnostics import Request
 from agent.model.frame import BitField
 from agent.model.pulse import Pulse
 from agent.model.reading import Value
@@ -75,7 +76,7 @@ class WakeUp:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How one action is carried out on one car: by frames, or by pulses of relays.
+    """How one action is carried out on one car: by frames, by requests to a control unit, or by pulses of relays.
 
     `bus` is where the car is to be awake: that of the frames, or of the wake-up. Pulses without a wake-up have none.
     """
@@ -90,11 +91,12 @@ class Recipe:
     preconditions: tuple[Precondition, ...]
     wake: WakeUp | None
     pulses: tuple[Pulse, ...] = ()
+    requests: tuple[Request, ...] = ()
 
     @property
-    def round(self) -> tuple[FrameTemplate | Pulse, ...]:
+    def round(self) -> tuple[FrameTemplate | Request | Pulse, ...]:
         """What one round asks for, in its order."""
-        return self.frames or self.pulses
+        return self.frames or self.requests or self.pulses
 
     @property
     def confirmed_s_min(self) -> float:

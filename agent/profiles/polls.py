@@ -76,9 +76,9 @@ class _Compiler:
             request_id=table.request_id,
             response_id=table.response_id,
             is_extended_id=table.extended_id,
-            request=_filled(head + bytes([len(request)]) + request, table.padding),
+            request=filled(head + bytes([len(request)]) + request, table.padding),
             # Clear to send, all of it, so far apart.
-            flow_control=_filled(head + bytes([0x30, 0x00, SEPARATION_MS]), table.padding),
+            flow_control=filled(head + bytes([0x30, 0x00, SEPARATION_MS]), table.padding),
             address=b"" if table.tester_address is None else bytes([table.tester_address]),
             echo=bytes([table.service + _POSITIVE]) + identifier,
             period_s=table.period_s,
@@ -194,6 +194,6 @@ class _Compiler:
         return compile_signal(table, place, bus, message, None, self._lookup)
 
 
-def _filled(payload: bytes, padding: int) -> bytes:
+def filled(payload: bytes, padding: int) -> bytes:
     """Always a whole frame: control units may ignore a shorter one."""
     return payload.ljust(_FRAME_BYTES, bytes([padding]))

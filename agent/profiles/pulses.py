@@ -14,9 +14,10 @@ def compile_pulses(table: ActionTable, place: Place, lookup: Lookup) -> tuple[Pu
     """The pulses of one round in their order, with all faults told in the look-up's findings."""
     told = lookup.findings
     # One of them that was faulty is told, and was taken out.
-    is_told = any(told.is_settled((*place, key)) for key in ("frames", "pulses"))
-    if bool(table.frames) == bool(table.pulses) and not is_told:
-        told.add(place, "says nothing to do, or frames and pulses", "`frames`, or `pulses`")
+    is_told = any(told.is_settled((*place, key)) for key in ("frames", "exchange", "pulses"))
+    ways = [bool(table.frames), table.exchange is not None, bool(table.pulses)]
+    if sum(ways) != 1 and not is_told:
+        told.add(place, "says nothing to do, or two things", "`frames`, `exchange` or `pulses`")
     if not table.pulses:
         return ()
     pulses = tuple(Pulse(row.line, row.pulse_s, row.pause_s) for row in table.pulses for _ in range(row.times))

@@ -8,23 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from agent.model.command import STATE_REASONS, Action, Condition, Reason
+from agent.model.command import Action, Condition, Reason
 from agent.model.frame import SendRule
 from agent.model.pulse import Pulse
-from agent.model.reading import Value
-from agent.model.recipe import Feedback, FrameTemplate, Precondition, Recipe, WakeUp
+from agent.model.recipe import FrameTemplate, Precondition, Recipe, WakeUp
+from agent.profiles.conditions import Conditions
+from agent.profiles.exchanges import compile_exchange
 from agent.profiles.findings import expected_of
 from agent.profiles.lookup import Lookup, Place
 from agent.profiles.message_rules import Rules
-from agent.profiles.polls import Given, paths_of
+from agent.profiles.polls import paths_of
 from agent.profiles.pulses import compile_pulses
 from agent.profiles.schema import DerivedPlan, MessagePlan, PollPlan, SignalPlan
-from agent.profiles.signals import NUMBERS, fits_datatype
 from agent.profiles.toml_model import (
     ActionTable,
-    FeedbackTable,
     FrameTable,
-    PreconditionTable,
     ProfileTable,
     WakeTable,
 )
@@ -36,9 +34,6 @@ ACTIONS: Mapping[str, Action] = {
 
 # Which of all actions a profile decides on: whether a rental may end depends on the car, a report does not.
 ANSWERS: Mapping[str, Action] = {**ACTIONS, Action.CHECK_RETURN.name.lower(): Action.CHECK_RETURN}
-
-# What a precondition may give as its reason: the words about the state of the car.
-REASONS: Mapping[str, Reason] = {reason.name.lower(): reason for reason in Reason if reason in STATE_REASONS}
 
 CONDITIONS: Mapping[str, Condition] = {condition.name.lower(): condition for condition in Condition}
 
@@ -79,7 +74,7 @@ def compile_actions(
     signals |= {signal.path: signal for given in plans for signal in given.signals}
     asked = paths_of(tables, with_derived=True)
     wake_ups = {name: _wake_up(name, table, rules, lookup) for name, table in tables.wake.items() if table is not None}
-    conditions = _Conditions(signals, asked, frozenset(each.path for poll in polls for each in poll.signals), lookup)
+    conditions = Conditions(signals, asked, frozenset(each.path for poll in polls for each in poll.signals), lookup)
     recipes: dict[Action, Recipe] = {}
     for word, table in tables.actions.items():
         action = _action(("actions", word), word, ACTIONS, lookup)
@@ -94,13 +89,15 @@ def compile_actions(
             conditions.precondition(row, ("actions", word, "preconditions", index))
             for index, row in enumerate(table.preconditions)
         )
-        _check_action(word, table, frames, wake_ups, tables, lookup)
-        if action is None or not (frames or pulses):
+        requests = compile_exchange(table.exchange, ("actions", word), messages, lookup)
+        bus = next(iter([*(each.bus for each in frames), *(each.frame.bus for each in requests)]), None)
+        _check_action(word, table, bus, wake_ups, tables, lookup)
+        if action is None or not (frames or requests or pulses):
             continue
         wake = wake_ups.get(table.wake) if table.wake is not None else None
         recipes[action] = Recipe(
             action=action,
-            bus=frames[0].bus if frames else wake.bus if wake is not None else None,
+            bus=wake.bus if bus is None and wake is not None else bus,
             frames=frames,
             repeats_max=table.repeats_max,
             interval_s=table.interval_s,
@@ -109,19 +106,21 @@ def compile_actions(
             preconditions=preconditions,
             wake=wake,
             pulses=pulses,
+            requests=requests,
         )
     templates = [frame for wake in wake_ups.values() for frame in wake.frames]
     templates += [frame for recipe in recipes.values() for frame in recipe.frames]
+    told = [request.send_rule for recipe in recipes.values() for request in recipe.requests]
     return Actions(
         recipes=recipes,
-        send_list=tuple(dict.fromkeys(_send_rule(template) for template in templates)),
+        send_list=tuple(dict.fromkeys([*map(_send_rule, templates), *told])),
         pulse_list=tuple(dict.fromkeys(pulse for recipe in recipes.values() for pulse in recipe.pulses)),
         unsupported=_unsupported(tables, lookup),
         return_conditions=_return_conditions(tables, conditions, lookup),
     )
 
 
-def _return_conditions(tables: ProfileTable, conditions: _Conditions, lookup: Lookup) -> tuple[Precondition, ...]:
+def _return_conditions(tables: ProfileTable, conditions: Conditions, lookup: Lookup) -> tuple[Precondition, ...]:
     """What must hold for a rental to end. A car of which that is not known is not given back (SR-05)."""
     told = []
     for index, row in enumerate(tables.return_conditions):
@@ -232,7 +231,7 @@ def _send_rule(template: FrameTemplate) -> SendRule:
 def _check_action(
     word: str,
     table: ActionTable,
-    frames: Sequence[FrameTemplate],
+    bus: str | None,
     wake_ups: Mapping[str, WakeUp],
     tables: ProfileTable,
     lookup: Lookup,
@@ -244,10 +243,10 @@ def _check_action(
     wake = wake_ups.get(table.wake) if table.wake is not None else None
     if table.wake is not None and table.wake not in tables.wake:
         told.add((*place, "wake"), f"unknown wake-up {table.wake!r}", expected_of(tables.wake, table.wake))
-    elif wake is not None and frames and wake.bus not in ("", frames[0].bus):
+    elif wake is not None and bus and wake.bus not in ("", bus):
         # Whether the car is awake is judged by the bus of the first frame.
-        problem = f"{table.wake} wakes {wake.bus}, and this action waits on {frames[0].bus}"
-        told.add((*place, "wake"), problem, f"a wake-up of {frames[0].bus}")
+        problem = f"{table.wake} wakes {wake.bus}, and this action waits on {bus}"
+        told.add((*place, "wake"), problem, f"a wake-up of {bus}")
     if word == "disable_drive":
         _check_disable_drive(table, place, lookup)
 
@@ -268,63 +267,3 @@ def _check_disable_drive(table: ActionTable, place: Place, lookup: Lookup) -> No
     if ignition is None or ignition.equals not in ("OFF", "LOCK"):
         expected = '{ path = "Vehicle.LowVoltageSystemState", equals = "OFF", … } with unknown and stale'
         lookup.findings.add((*place, "preconditions"), "disable_drive without ignition off", expected)
-
-
-class _Conditions:
-    """Preconditions and feedback, each on a path that the profile has a signal for."""
-
-    def __init__(self, signals: Given, asked: set[str] | None, polled: frozenset[str], lookup: Lookup) -> None:
-        self._signals = signals
-        self._polled = polled
-        self._asked = asked
-        self._lookup = lookup
-        self._told = lookup.findings
-
-    def feedback(self, table: FeedbackTable, place: Place) -> Feedback:
-        if isinstance(self._check(table.path, table.equals, place), DerivedPlan):
-            # A command counts frames received after ours, and of a derived state none is received (SR-04).
-            self._told.add((*place, "path"), f"{table.path} is derived", "the path of a signal that shows it")
-        if table.path in self._polled:
-            # When the control unit looked is not known: it may have been before our frame came to it (SR-04).
-            self._told.add((*place, "path"), f"{table.path} is asked for", "the path of a signal that the car sends")
-        return Feedback(table.path, table.equals, table.confirmations)
-
-    def precondition(self, table: PreconditionTable, place: Place) -> Precondition:
-        signal = self._check(table.path, table.equals, place)
-        has_limits = table.min is not None or table.max is not None
-        if has_limits == (table.equals is not None):
-            self._told.add(place, "says nothing, or two things", "`equals`, or `min` and `max`")
-        if table.min is not None and table.max is not None and table.min > table.max:
-            self._told.add((*place, "min"), f"min {table.min} is above max {table.max}", "min <= max")
-        if has_limits and signal is not None and signal.datatype not in NUMBERS:
-            self._told.add(place, f"{table.path} is a {signal.datatype}", "`equals`")
-        when_unknown = self._reason(table.unknown, (*place, "unknown"))
-        return Precondition(
-            path=table.path,
-            reason=self._reason(table.reason, (*place, "reason")) or Reason.INTERNAL,
-            equals=table.equals,
-            minimum=table.min,
-            maximum=table.max,
-            when_unknown=when_unknown,
-            # What must be known does not become dispensable by growing old.
-            when_stale=self._reason(table.stale, (*place, "stale")) or when_unknown,
-        )
-
-    def _check(self, path: str, equals: Value | None, place: Place) -> SignalPlan | DerivedPlan | None:
-        """A value that the signal can never have would forbid for ever, or never be seen."""
-        signal = self._signals.get(path)
-        if self._asked is not None and path not in self._asked:
-            self._told.add((*place, "path"), f"the profile has no signal for {path!r}", expected_of(self._asked, path))
-        if signal is None or equals is None:
-            return signal
-        if not fits_datatype(equals, signal.datatype):
-            self._told.add((*place, "equals"), f"{equals!r} is not of the type of {path}", f"a {signal.datatype}")
-        elif isinstance(signal, SignalPlan) and signal.choices is not None and equals not in signal.choices.values():
-            values = expected_of((repr(value) for value in signal.choices.values()), repr(equals))
-            self._told.add((*place, "equals"), f"{path} is never {equals!r}", values)
-        return signal
-
-    def _reason(self, word: str | None, place: Place) -> Reason | None:
-        if word is not None and word not in REASONS:
-            self._told.add(place, f"unknown reason {word!r}", expected_of(REASONS, word))
-        return REASONS.get(word) if word is not None else None

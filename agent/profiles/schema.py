@@ -302,6 +302,17 @@ class Profile:
         return (*given, *(plan.path for plan in self.derived))
 
     @property
+    def answer_ids(self) -> frozenset[tuple[str, int, bool]]:
+        """Bus, identifier, and whether it has 29 bits, of what only comes as an answer to us."""
+        requests = [request for recipe in self.recipes.values() for request in recipe.requests]
+        return frozenset(
+            [
+                *((poll.bus, poll.response_id, poll.is_extended_id) for poll in self.polls),
+                *((each.frame.bus, each.response_id, each.frame.is_extended_id) for each in requests),
+            ]
+        )
+
+    @property
     def report_rules(self) -> Mapping[str, ReportRule]:
         """When the value of each path is worth telling."""
         signals = {signal.path: signal.report for poll in self.polls for signal in poll.signals}

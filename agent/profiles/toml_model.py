@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from agent.model.pulse import PAUSE_S_MAX, PAUSE_S_MIN, PULSE_S_MAX, PULSE_S_MIN
 from agent.profiles.schema import EVENTS_PER_HOUR_MAX
@@ -24,6 +24,10 @@ ANSWER_BYTES_MAX = 4092
 """ISO 15765-2's longest message on classic CAN, less service and identifier."""
 ANSWER_LENGTHS_MAX = 8
 """Control units of one car line differ in a few model years, not in dozens."""
+SERVICES_THAT_ACT = frozenset({0x10, 0x2F, 0x30, 0x31, 0x3E})
+"""Session, control of inputs and outputs (UDS, KWP 2000), routines, tester present."""
+REQUEST_PAUSE_S_MIN = 0.02
+"""At most 50 frames a second leave on a bus."""
 NAME_PATTERN = "^[a-z][a-z0-9_]*$"
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
@@ -197,6 +201,37 @@ class PulseTable(_Table):
     times: int = Field(default=1, ge=1, le=4)
 
 
+class RequestTable(_Table):
+    """`send` is the whole request, service first; `answer` how a positive answer begins. Services that move something,
+    or open or hold a session: none that writes, erases or resets."""
+
+    send: list[Byte] = Field(min_length=1, max_length=7)
+    answer: list[Byte] | None = Field(default=None, min_length=1, max_length=7)
+    answer_s: float = Field(default=1.0, ge=0.05, le=5.0)
+    pause_s: float = Field(default=0.1, ge=REQUEST_PAUSE_S_MIN, le=2.0)
+    times: int = Field(default=1, ge=1, le=10)
+
+    @field_validator("send")
+    @classmethod
+    def _is_allowed(cls, send: list[int]) -> list[int]:
+        if send[0] not in SERVICES_THAT_ACT:
+            raise ValueError("a service that acts: " + ", ".join(f"{each:#x}" for each in sorted(SERVICES_THAT_ACT)))
+        return send
+
+
+class ExchangeTable(_Table):
+    """With one control unit, request by request, each after the positive answer to the one before."""
+
+    bus: Text | None = None
+    request_id: int = Field(ge=0, lt=1 << 29)
+    response_id: int = Field(ge=0, lt=1 << 29)
+    extended_id: bool = False
+    address: Byte | None = None
+    tester_address: Byte | None = None
+    padding: Byte = 0x00
+    requests: list[RequestTable] = Field(min_length=1, max_length=16)
+
+
 class WakeTable(_Table):
     bus: Text | None = None
     frames: list[FrameTable] = Field(min_length=1, max_length=16)
@@ -228,10 +263,11 @@ class FeedbackTable(_Table):
 class ActionTable(_Table):
     """`feedback` and `preconditions` have no default: that there are none is a statement about the car.
 
-    `frames` or `pulses` says what is done.
+    `frames`, `exchange` or `pulses` says what is done.
     """
 
     frames: list[FrameTable] = Field(default=[], max_length=16)
+    exchange: ExchangeTable | None = None
     pulses: list[PulseTable] = Field(default=[], max_length=4)
     repeats_max: int = Field(ge=1, le=100)
     interval_s: float = Field(ge=0.005, le=10.0)

@@ -14,7 +14,8 @@ from pydantic_core import PydanticUndefined
 
 from agent.profiles import toml_model
 from agent.profiles.checksums import ALGORITHMS
-from agent.profiles.recipes import ACTIONS, REASONS
+from agent.profiles.conditions import REASONS
+from agent.profiles.recipes import ACTIONS
 from agent.profiles.units import known_units
 from tests.profiles.shipped import ROOT, VEHICLES, files, folder
 
@@ -40,6 +41,8 @@ TABLES: Mapping[str, type[BaseModel]] = {
     "### `[wake.NAME]`": toml_model.WakeTable,
     "### `[actions.ACTION]`": toml_model.ActionTable,
     "\nEach of `frames`:": toml_model.FrameTable,
+    "\n`exchange`: a talk": toml_model.ExchangeTable,
+    "\nEach of `requests`:": toml_model.RequestTable,
     "\nEach of `pulses`.": toml_model.PulseTable,
     "\nEach of `feedback`:": toml_model.FeedbackTable,
     "\nEach of `preconditions`:": toml_model.PreconditionTable,

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from agent.command.lifecycle import Finish, Phase, Send, Steps
 from agent.command.phases import TRANSITIONS, Signal
 from agent.model.command import Executed, Reason, Stage
+from agent.model.diagnostics import Request
 from agent.model.frame import Frame
 from agent.model.pulse import Pulse
 from agent.model.reading import Quality, Reading
@@ -29,6 +30,10 @@ from tests.support.commands import (
     unlock_recipe,
 )
 
+OPEN_SESSION, UNLOCK_REQUEST = (
+    Request(Frame("body", 0x740, bytes.fromhex(sent)), 0x760, b"", service, bytes.fromhex(positive), 0.2, 0.05)
+    for sent, service, positive in (("0210030000000000", 0x10, "5003"), ("0331300000000000", 0x31, "7130"))
+)
 UNLOCK_PULSE, RELEASE_PULSE = Pulse("fob_unlock", 0.02, 0.05), Pulse("release", 0.02, 0.05)
 UNANSWERED_REASONS = [Reason.TIMEOUT, Reason.EXPIRED, Reason.CAN_DOWN, Reason.BUS_OFF, Reason.INTERNAL]
 
@@ -48,7 +53,7 @@ class CommandLife(RuleBasedStateMachine):
         car=st.sampled_from(["obeys", "ignores", "silent", "was_unlocked"]),
         is_stored_at_once=st.booleans(),
         gives_echoes=st.booleans(),
-        has_relays=st.booleans(),
+        by=st.sampled_from(["frames", "relays", "requests"]),
     )
     def begin(
         self,
@@ -63,7 +68,7 @@ class CommandLife(RuleBasedStateMachine):
         car: str,
         is_stored_at_once: bool,
         gives_echoes: bool,
-        has_relays: bool,
+        by: str,
     ) -> None:
         feedback = (replace(IS_UNLOCKED, confirmations=confirmations),) if confirmations else ()
         recipe = unlock_recipe(
@@ -73,6 +78,9 @@ class CommandLife(RuleBasedStateMachine):
             wake=replace(WAKE, tries_max=tries_max, settle_s=0.5),
             window_s=window_s,
         )
+        has_relays = by == "relays"
+        if by == "requests":
+            recipe = replace(recipe, frames=(), requests=(OPEN_SESSION, UNLOCK_REQUEST))
         if has_relays:
             pulses = (UNLOCK_PULSE, RELEASE_PULSE) if has_release else (UNLOCK_PULSE,)
             recipe = replace(recipe, frames=(), pulses=pulses)
@@ -88,6 +96,8 @@ class CommandLife(RuleBasedStateMachine):
         self.not_seen_back: list[int] = []
         self.seen_back = 0
         self.shown: list[Reading] = []
+        self.answered = 0
+        self.taken_until_s = 0.0
         if is_stored_at_once:
             self.intent_is_stored()
 
@@ -101,6 +111,9 @@ class CommandLife(RuleBasedStateMachine):
                 assert self.run.now_s <= self.run.deadline_s, "SR-03: nothing is sent after the deadline"
                 assert step.not_after_s == self.run.deadline_s
                 assert self.unanswered is None or self.is_wake(self.unanswered), "one frame at a time"
+                assert self.run.lifecycle.phase is not Phase.AWAITING, "one request at a time"
+                if self.run.recipe.requests and not self.is_wake(step):
+                    assert self.run.now_s >= self.taken_until_s, "no request while others ask"
                 if self.begins_round(step):
                     reason, _ = permit(self.run.recipe.preconditions, self.run.read, self.run.now_s, self.since_s)
                     assert reason is None, "no round begins against the preconditions"
@@ -113,7 +126,7 @@ class CommandLife(RuleBasedStateMachine):
     @staticmethod
     def begins_round(send: Send) -> bool:
         if isinstance(send.frame, Frame):
-            return send.frame.arbitration_id == UNLOCK_FRAME.arbitration_id
+            return send.frame.arbitration_id == UNLOCK_FRAME.arbitration_id or send.frame == OPEN_SESSION.frame
         return send.frame == UNLOCK_PULSE
 
     @rule(pause_s=st.sampled_from([0.0, 0.001, 0.03, 0.1, 0.11, 0.6]))
@@ -161,11 +174,29 @@ class CommandLife(RuleBasedStateMachine):
         send, self.unanswered = self.unanswered, None
         self.run.now_s += after_s
         if not self.is_wake(send):
-            self.sent_at_s.append(self.run.now_s)
+            if send.frame != OPEN_SESSION.frame:
+                self.sent_at_s.append(self.run.now_s)
             self.may_have_left = True
             self.not_seen_back.append(send.token)
         sent = self.run.lifecycle.frame_sent(send.token, self.run.now_s, is_echo_due=self.gives_echoes)
         self.take(self.run.take(sent))
+
+    @precondition(lambda self: self.run.recipe.requests)
+    @rule(
+        payload=st.sampled_from(
+            ["5003", "5003", "7130", "7130", "7130", "7F3122", "7F1022", "7F3121", "7F3178", "7F1078", "7F2222", "62"]
+        )
+    )
+    def control_unit_says(self, payload: str) -> None:
+        said = bytes.fromhex(payload)
+        frame = Frame("body", OPEN_SESSION.response_id, bytes([len(said)]) + said, self.run.now_s)
+        if self.run.lifecycle.is_answered_by(frame):
+            self.answered += said in (OPEN_SESSION.positive, UNLOCK_REQUEST.positive)
+            self.take(self.run.take(self.run.lifecycle.answered(frame, self.run.now_s)))
+
+    @rule(for_s=st.sampled_from([0.0, 0.0, 0.5, 2.0]))
+    def somebody_else_asks_on_the_bus(self, for_s: float) -> None:
+        self.run.free_at_s = self.taken_until_s = self.run.now_s + for_s
 
     @precondition(lambda self: self.gives_echoes and self.not_seen_back)
     @rule(which=st.integers(0, 9), after_s=st.sampled_from([0.0, 0.001, 0.2]))
@@ -223,12 +254,15 @@ class CommandLife(RuleBasedStateMachine):
             assert self.unanswered is None
             later = [taken.value for taken in self.shown if taken.at_s > self.sent_at_s[-1]]
             assert True in later and False not in later, "the car itself said so, after our last frame"
-            assert self.seen_back or not self.gives_echoes, "what nobody acknowledged may leave yet"
-        if outcome.stage is Stage.EXECUTED_UNVERIFIED and self.gives_echoes:
+            is_heard = self.seen_back or self.answered
+            assert is_heard or not self.gives_echoes, "what nobody acknowledged may leave yet"
+        if self.run.recipe.requests and outcome.executed is Executed.YES and outcome.stage is not Stage.VERIFIED:
+            assert self.answered >= len(self.run.recipe.requests), "taken on, all of it"
+        elif outcome.stage is Stage.EXECUTED_UNVERIFIED and self.gives_echoes:
             is_round = outcome.executed is Executed.YES
             assert self.seen_back >= (len(self.run.recipe.round) if is_round else 1), "acknowledged on the wire"
         if outcome.stage is Stage.REJECTED:
-            assert outcome.executed is Executed.NO and not self.sent_at_s
+            assert outcome.executed is Executed.NO and not self.sent_at_s and not self.answered
 
     def teardown(self) -> None:
         """SR-10: whatever happened so far, on a bus that works and with any of four cars it comes to its end."""
@@ -275,13 +309,21 @@ def test_random_lives_take_every_transition() -> None:
                     run.shows(0.0, path=SPEED)
                 case "sent":
                     run.sent()
+                case "answered":
+                    answer = Frame("body", OPEN_SESSION.response_id, bytes.fromhex("025003"), run.now_s)
+                    run.take(run.lifecycle.answered(answer, run.now_s))
+                case "later":
+                    run.at(run.now_s + 0.06)
                 case "supersede":
                     run.take(run.lifecycle.supersede(run.now_s))
             if (after := run.lifecycle.phase) is not before:
                 taken.add((before, after))
 
-    def new(is_bus_asleep: bool) -> Run:
-        return Run(unlock_recipe(repeats_max=1), is_bus_asleep=is_bus_asleep)
+    def new(is_bus_asleep: bool, happenings: list[str]) -> Run:
+        recipe = unlock_recipe(repeats_max=1)
+        if "answered" in happenings:
+            recipe = replace(recipe, frames=(), requests=(OPEN_SESSION, UNLOCK_REQUEST))
+        return Run(recipe, is_bus_asleep=is_bus_asleep)
 
     for is_asleep, happenings in (
         (True, ["stored", "wakes", "speed", "sent", "supersede"]),
@@ -289,8 +331,9 @@ def test_random_lives_take_every_transition() -> None:
         (True, ["stored", "supersede"]),
         (False, ["stored", "supersede"]),
         (False, ["supersede"]),
+        (False, ["stored", "sent", "answered", "later", "sent", "supersede"]),
     ):
-        follow(new(is_asleep), *happenings)
+        follow(new(is_asleep, happenings), *happenings)
     assert taken == {(before, after) for (before, _), after in TRANSITIONS.items()}
     assert len(TRANSITIONS) == len(taken), "no two signals lead the same way"
     assert {signal for _, signal in TRANSITIONS} == set(Signal)

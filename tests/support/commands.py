@@ -7,7 +7,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from agent.command.lifecycle import Finish, Lifecycle, Progress, Send, Steps
+from agent.command.exchange import Exchange
+from agent.command.lifecycle import Finish, Progress, Send, Steps
 from agent.model.command import Action, Command, Outcome, Reason, Stage
 from agent.model.frame import Frame
 from agent.model.reading import Quality, Reading, Value
@@ -78,12 +79,13 @@ class Run:
     settled_at_s: float = -math.inf
     known: dict[str, Reading] = field(default_factory=dict)
     steps: list[Send | Progress | Finish] = field(default_factory=list)
-    lifecycle: Lifecycle = field(init=False)
+    free_at_s: float = -math.inf
+    lifecycle: Exchange = field(init=False)
 
     def __post_init__(self) -> None:
         if not self.is_bus_asleep:
             self.known.setdefault(SPEED, reading(SPEED, 0.0, self.now_s))
-        self.lifecycle = Lifecycle(
+        self.lifecycle = Exchange(
             command(self.deadline_s),
             self.recipe,
             now_s=self.now_s,
@@ -92,6 +94,7 @@ class Run:
             permits=self._permits,
             tokens=itertools.count(100),
             settled_at_s=self.settled_at_s,
+            free_at_s=lambda: self.free_at_s,
         )
 
     def _permits(self, now_s: float, since_s: float | None) -> tuple[Reason | None, tuple[Reading, ...]]:

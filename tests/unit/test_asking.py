@@ -97,7 +97,12 @@ class Bench:
     def __init__(self, plan: Profile | None = None) -> None:
         self.now_s = 100.0
         self.told = Told()
-        self.command = SimpleNamespace(command=None)
+        self.command = SimpleNamespace(
+            command=None,
+            answer_heard=lambda _frame, _now_s: False,
+            asks_only_after=lambda _free_at_s: None,
+            asks_until_s=lambda _bus: float("-inf"),
+        )
         self.pending = Pending(1)
         self.sent: list[tuple[float, Frame]] = []
         self.is_sending = True

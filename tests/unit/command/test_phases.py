@@ -19,9 +19,15 @@ def test_every_phase_is_reached_and_every_signal_used() -> None:
     assert {signal for _, signal in TRANSITIONS} == set(Signal)
 
 
-def test_no_way_leads_back() -> None:
+def test_no_way_leads_back_but_from_an_answer_to_the_next_request() -> None:
     order = list(Phase)
-    assert all(order.index(after) > order.index(before) for (before, _), after in TRANSITIONS.items())
+    back = {pair for pair, after in TRANSITIONS.items() if order.index(after) <= order.index(pair[0])}
+    assert back == {(Phase.AWAITING, Signal.HEARD_OUT)}
+    assert {TRANSITIONS[pair] for pair in back} == {Phase.ACTING}
+
+
+def test_an_answer_is_awaited_only_of_what_was_asked() -> None:
+    assert {pair for pair, after in TRANSITIONS.items() if after is Phase.AWAITING} == {(Phase.ACTING, Signal.ASKED)}
 
 
 def test_sr_02_only_the_stored_signals_lead_from_the_intent_to_a_phase_that_sends() -> None:
