@@ -51,7 +51,7 @@ class Ports(_Table):
     power: Literal["manual", "none"] = "none"
     bus_fault: Literal["error_frame", "manual", "none"] = "none"
     link: Literal["broker", "manual", "none"] = "none"
-    relay_watcher: Literal["manual", "none"] = "none"
+    relay_watcher: Literal["gpio_sim", "manual", "none"] = "none"
 
 
 class Bench(_Table):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from gpio_sim import SimulatedRelays
 
 from agent.backend.client import Backend
 from agent.backend.outcome import CommandResult
@@ -204,10 +205,15 @@ def link(bench: Bench, broker: Mosquitto, person: Person) -> Link:
 
 
 @pytest.fixture
-def relay_watcher(bench: Bench, person: Person) -> RelayWatcher:
+def relay_watcher(bench: Bench, person: Person) -> Iterator[RelayWatcher]:
     if bench.ports.relay_watcher == "none" or not bench.relays:
         lacks("relay_watcher", bench)
-    return ManualRelayWatcher(person)
+    if bench.ports.relay_watcher == "manual":
+        yield ManualRelayWatcher(person)
+        return
+    relays = SimulatedRelays(bench.relays)
+    yield relays
+    relays.close()
 
 
 # --- the agent on it ---------------------------------------------------------------------------------------------

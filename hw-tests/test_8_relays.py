@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from agent.doctor.relays import line_facts
 from agent.model.pulse import Pulse
 
 from bench_file import Bench
@@ -51,6 +52,47 @@ async def test_each_relay_closes_for_its_pulse_alone(bench: Bench, relay_watcher
             assert not relay_watcher.is_closed(pulse.line)
     finally:
         lines.release()
+
+
+@pytest.mark.timeout(0)
+def test_lines_are_held_under_the_agents_name_and_had_by_nobody_else(bench: Bench, relay_watcher: RelayWatcher) -> None:
+    """Whoever looks at the chip sees who drives it, and cannot drive it meanwhile; given back they are free."""
+    from agent.adapters.gpio_lines import CONSUMER, GpioLines, LinePlace
+
+    lines, others = (
+        GpioLines({name: LinePlace(*place) for name, place in places(bench).items()}) for _ in ("the agent", "others")
+    )
+    lines.hold()
+    try:
+        assert {line_facts(table).consumer for table in bench.relays.values()} == {CONSUMER}
+        assert not any(relay_watcher.is_closed(name) for name in bench.relays)
+        with pytest.raises(OSError):
+            others.hold()
+        lines.hold()  # held already: it stays as it is
+        lines.open_all()
+    finally:
+        lines.release()
+    assert {line_facts(table).consumer for table in bench.relays.values()} == {""}
+    others.hold()
+    others.release()
+
+
+@pytest.mark.timeout(0)
+def test_relay_that_is_closed_is_opened_before_another_closes_and_by_giving_the_lines_back(
+    bench: Bench, relay_watcher: RelayWatcher
+) -> None:
+    """Interlock and release by the device itself, without the list of pulses before it."""
+    from agent.adapters.gpio_lines import GpioLines, LinePlace
+
+    lines = GpioLines({name: LinePlace(*place) for name, place in places(bench).items()})
+    lines.hold()
+    try:
+        for name in bench.relays:
+            lines.close(name)
+            assert [other for other in bench.relays if relay_watcher.is_closed(other)] == [name]
+    finally:
+        lines.release()
+    assert not any(relay_watcher.is_closed(name) for name in bench.relays)
 
 
 @pytest.mark.timeout(0)

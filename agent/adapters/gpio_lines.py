@@ -1,4 +1,7 @@
-"""Lines of the kernel's GPIO chips, by libgpiod. Imported only where relays are configured; run on no board yet."""
+"""Lines of the kernel's GPIO chips, by libgpiod. Imported only where relays are configured.
+
+Run on the kernel's simulator (`tests/booted/test_gpio.py`), and on no board yet.
+"""
 
 from __future__ import annotations
 
