@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agent.decode.answer import NEGATIVE, Answers, Unanswered
+from agent.decode.answer import Answers, Unanswered
 from agent.decode.segments import Heard, Segments
+from agent.model.diagnostics import NEGATIVE
 from agent.model.frame import Frame
 from agent.model.reading import Reading
 from agent.profiles.schema import PollPlan, Profile

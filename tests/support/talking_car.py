@@ -61,6 +61,7 @@ class TalkingCar(VirtualCar):
     def __init__(self, *, is_asleep: bool, is_locked: bool) -> None:
         profile, database = vehicle()
         super().__init__(profile, database, now_s=1000.0, is_asleep=is_asleep, is_locked=is_locked, sleep_after_s=1e9)
+        self.bus = profile.buses[0].name
         self.heard: list[tuple[float, bytes]] = []
         self.actuations = 0
         self.refusals: dict[bytes, list[int]] = {}
