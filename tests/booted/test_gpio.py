@@ -1,4 +1,4 @@
-"""Test 8 of `hw-tests/` on lines of the kernel's GPIO simulator, in the PC that QEMU emulates; `./test --booted -k gpio`."""
+"""Test 8 of `hw-tests/` on lines of the kernel's GPIO simulator, in an emulated PC; `./test --booted -k gpio`."""
 
 # ruff: noqa: T201 - times and the guest's own words, for the report
 from __future__ import annotations
