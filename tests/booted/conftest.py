@@ -7,7 +7,9 @@ as there are processors, and each test waits for its own. None shares anything w
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -49,6 +51,17 @@ def build(arch: str) -> Path:
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=os.environ | QUICK)
     assert done.returncode == 0, f"systemd/build-deb {arch}: status {done.returncode}"
     return Path(done.stdout.strip())
+
+
+def write_newer(package: Path, to: Path) -> None:
+    """The same package under a higher version."""
+    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+        tree = Path(folder) / "tree"
+        subprocess.run(["dpkg-deb", "--raw-extract", package, tree], check=True)
+        control = tree / "DEBIAN/control"
+        control.write_text(re.sub(r"(?m)^Version: .*", r"\g<0>+1", control.read_text()))
+        to.parent.mkdir()
+        subprocess.run(["dpkg-deb", "--build", "-Znone", tree, to], check=True, stdout=subprocess.DEVNULL)
 
 
 @pytest.fixture(scope="session")

@@ -488,10 +488,8 @@ def starts_so_far() -> int:
 def upgraded() -> None:
     """A newer package: configuration, keys and journal stay, the new version runs."""
     digest = sh(f"sha256sum {ETC}/* /etc/credstore.encrypted/carshare-agent.*")
-    sh("rm -rf /root/deb && dpkg-deb -R /host/*.deb /root/deb && sed -i 's/^Version: .*/&+1/' /root/deb/DEBIAN/control")
-    sh("dpkg-deb --build -Znone /root/deb /root/newer.deb", timeout_s=120)
     before = main_pid()
-    sh("dpkg --install /root/newer.deb </dev/null", timeout_s=240)
+    sh("dpkg --install /host/newer/*.deb </dev/null", timeout_s=240)
     assert sh(f"sha256sum {ETC}/* /etc/credstore.encrypted/carshare-agent.*") == digest
     assert show("ActiveState") == "active", journal()
     assert main_pid() != before

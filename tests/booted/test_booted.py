@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.booted.conftest import Package
+from tests.booted.conftest import Package, write_newer
 from tests.booted.system import HERE, Boot, boot
 
 pytestmark = [pytest.mark.booted, pytest.mark.timeout(1500)]
@@ -27,6 +27,8 @@ def scenario(suite: str, name: str) -> pytest.MarkDecorator:
         for file in IN_THE_GUEST:
             shutil.copy(HERE / file, folder)
         shutil.copy(package(), folder)
+        if name == "install":
+            write_newer(package(), folder / "newer/carshare-agent.deb")
         (folder / "scenario").write_text(name)
         return boot(suite, folder, timeout_s=BOOT_TIMEOUT_S)
 
