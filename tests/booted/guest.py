@@ -263,7 +263,9 @@ def parts_frozen() -> None:
             "[Unit]\nStartLimitIntervalSec=0\n[Service]\nWatchdogSec=6\nExecStart=\n"
             f"ExecStart={PYTHON} -I {PROGRAMS}/frozen.py {part} run --config {ETC}/agent.toml\n"
         )
-        sh(f"systemctl daemon-reload; systemctl restart {UNIT}", timeout_s=90)
+        # The part before may have stopped again meanwhile, and be waiting for its next start.
+        sh(f"systemctl daemon-reload; systemctl stop {UNIT}; systemctl reset-failed {UNIT}", is_checked=False)
+        sh(f"systemctl start {UNIT}", timeout_s=90)
         before = main_pid()
         until(lambda before=before: main_pid() not in ("0", before), f"{part} ends in a new start", within_s=90)  # type: ignore[misc]
         said = sh(f"journalctl --no-pager --output cat --unit {UNIT} --since=-{time.monotonic() - began_s + 1:.0f}s")
