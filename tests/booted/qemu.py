@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.booted.system import BUILD, HERE, ROOT, Boot, BootError, debian_image
+from tests.booted.system import BUILD, HERE, MAKING, ROOT, Boot, BootError, debian_image
 from tests.support.guest import guest
 
 SUITE = "bookworm"
@@ -33,13 +33,14 @@ SENDING = "[CAN]\nListenOnly=no\n"
 def tree() -> Path:
     """A folder with QEMU and all it needs, unpacked; made if it is not there yet (about half a minute)."""
     tree = BUILD / f"qemu-{SUITE}"
-    if not tree.exists():
-        BUILD.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=BUILD) as scratch:
-            new = Path(scratch) / "qemu"
-            command = ["mmdebstrap", "--quiet", "--variant=extract", "--include=qemu-system-x86,seabios", SUITE]
-            subprocess.run([*command, str(new)], check=True, env=os.environ | {"TMPDIR": scratch})
-            new.rename(tree)
+    with MAKING:
+        if not tree.exists():
+            BUILD.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=BUILD) as scratch:
+                new = Path(scratch) / "qemu"
+                command = ["mmdebstrap", "--quiet", "--variant=extract", "--include=qemu-system-x86,seabios", SUITE]
+                subprocess.run([*command, str(new)], check=True, env=os.environ | {"TMPDIR": scratch})
+                new.rename(tree)
     return tree
 
 

@@ -85,11 +85,11 @@ def debian_image(
     `finish` gets the tree, and the path that the image will have, before it is made; what decides the outcome of that
     is told by `ingredients`. An image of the same name and contents is taken as it is.
     """
-    with _making:
+    with MAKING:
         return _image_of(name, suite, packages, unit, ingredients, finish)
 
 
-_making = threading.Lock()
+MAKING = threading.Lock()
 """Boots begin beside each other, and many want the same image."""
 
 
@@ -135,7 +135,7 @@ def boot(suite: str, share: Path, *, timeout_s: float) -> Boot:
 
     The script's exit ends the guest.  Raises BootError if the guest did not get so far.
     """
-    with _making:
+    with MAKING:
         shim = build_shim()
     kept = root_image(suite)
     began_s = time.monotonic()
