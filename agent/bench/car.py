@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.bench.car_body import CarBody, CarRefusesError, Ignition, Opening
+from agent.bench.car_diagnostics import CarDiagnostics
 from agent.bench.car_ear import CarEar, WakeHeard
 from agent.bench.car_faults import CarFault, muted_endings
 from agent.bench.car_messages import CarMessages
@@ -66,7 +67,7 @@ class VirtualCar:
     ) -> None:
         self.body = CarBody()
         self.shown: dict[str, Value] = {}
-        self.diagnostics: Diagnostics | None = None
+        self.diagnostics: Diagnostics | None = CarDiagnostics(profile, self.value_of) if profile.polls else None
         self.time_compression = time_compression
         self.wake_frames_seen = 0
         self.frames_sent = 0

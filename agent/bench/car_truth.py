@@ -14,11 +14,13 @@ from agent.bench.car_lock import LockState, LockUnit
 from agent.model.reading import Value
 
 CELLS = 96
+CELL_V = 3.7
 CELL_SPREAD_C = 1.5
 CELL_SPREAD_V = 0.008
 MAINS_V = 230.0
 GID_WH = 80.0
 CHARGE_BARS = 12
+QUICK_CHARGES, NORMAL_CHARGES = 21, 340
 CABIN_WARMER_C = 4.0
 PILOT_CONNECTED, PILOT_ALONE = 2, 1
 
@@ -97,7 +99,7 @@ def _of_motion() -> Iterator[tuple[str, _Of]]:
     yield "Vehicle.Powertrain.Transmission.PerformanceMode", lambda _: "NORMAL"
     yield "Vehicle.Chassis.ParkingBrake.IsEngaged", lambda car: car.body.is_parking_brake_set
     yield "Vehicle.LowVoltageSystemState", lambda car: "ON" if car.body.ignition is Ignition.ON else "OFF"
-    for name in ("IsReadyToDrive", "IsKeyInHolder", "IsKeyInIgnitionLock"):
+    for name in ("IsReadyToDrive", "IsIgnitionOn", "IsKeyInHolder", "IsKeyInIgnitionLock"):
         yield _OWN + name, lambda car: car.body.ignition is Ignition.ON
 
 
@@ -107,6 +109,8 @@ def _of_battery() -> Iterator[tuple[str, _Of]]:
     yield _BATTERY + "StateOfCharge.CurrentEnergy", lambda car: car.body.energy_wh / 1000
     yield _BATTERY + "StateOfHealth", lambda car: car.body.state_of_health_percent
     yield _BATTERY + "NetCapacity", lambda car: car.body.capacity_wh / 1000
+    yield _OWN + "TractionBattery.Capacity", lambda car: car.body.capacity_wh / CELLS / CELL_V
+    yield _OWN + "TractionBattery.Hx", lambda car: car.body.state_of_health_percent
     yield _OWN + "TractionBattery.UsableFrom", lambda _: RESERVE_PERCENT
     yield _OWN + "TractionBattery.UsableTo", lambda _: 100 - RESERVE_PERCENT
     yield _OWN + "TractionBattery.Gids", lambda car: car.body.energy_wh / GID_WH
@@ -142,6 +146,8 @@ def _of_charging() -> Iterator[tuple[str, _Of]]:
     for name in (_OWN + "TractionBattery.GridPower", _OWN + "Charging.Power"):
         yield name, lambda car: car.body.grid_power_w
     yield _BATTERY + "Charging.TimeToComplete", lambda car: car.body.charging_left_s
+    yield _OWN + "Charging.QuickCharges", lambda _: QUICK_CHARGES
+    yield _OWN + "Charging.NormalCharges", lambda _: NORMAL_CHARGES
     yield _OWN + "Charging.PilotCurrent", lambda car: car.body.charger_w / MAINS_V
     yield _OWN + "Charging.PilotState", lambda car: PILOT_CONNECTED if car.body.is_plugged else PILOT_ALONE
     yield _OWN + "TractionBattery.GridVoltageClass", lambda car: "200V" if car.body.is_charging else "NONE"
