@@ -82,7 +82,12 @@ class Car:
         self.now_s = 100.0
         self.sent: list[tuple[float, Frame]] = []
         self.answered: list[tuple[float, Frame]] = []
-        acting = SimpleNamespace(command=None)
+        acting = SimpleNamespace(
+            command=None,
+            answer_heard=lambda _frame, _now_s: False,
+            asks_only_after=lambda _free_at_s: None,
+            asks_until_s=lambda _bus: float("-inf"),
+        )
         self.asking = Asking(vehicle, self.pending, self.told, acting, self.now_s)  # type: ignore[arg-type]
 
     def run(self, seconds: float) -> None:
