@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -185,9 +186,10 @@ def test_silent_control_unit_is_asked_from_the_beginning_as_often_as_the_recipe_
 def test_answer_to_something_else_is_passed_over(foreign: bytes) -> None:
     pair = awake(TalkingPair(talking_profile(has_feedback=False, repeats_max=1)))
     pair.car.silent_to = {UNLOCK}
-    pair.before_effect = _once_asked(pair, UNLOCK, lambda: pair.car.say_later(pair.now_s + 0.05, foreign))
+    pair.car.said_besides = {UNLOCK: foreign}
     assert asked(pair) == (Stage.FAILED, Reason.TIMEOUT, Executed.UNKNOWN)
     assert "refused_with" not in told(pair)
+    assert pair.requests == [SESSION, UNLOCK], "taken for the answer"
 
 
 @pytest.mark.parametrize(
@@ -351,7 +353,9 @@ def test_bus_that_only_listens_makes_its_action_unsupported() -> None:
     assert {rule.value for rule in profile.send_list if rule.arbitration_id == REQUEST_ID} == {
         (bytes([len(payload)]) + payload).ljust(8, b"\0") for payload in (SESSION, LOCK, UNLOCK)
     }
-    quiet = TalkingPair(profile)
+    # By its requests alone: a wake-up would send too.
+    recipes = {action: replace(recipe, wake=None) for action, recipe in profile.recipes.items() if recipe.requests}
+    quiet = TalkingPair(replace(profile, recipes=recipes))
     quiet._is_listen_only = True
     quiet._start()
     quiet.run(2.0)
@@ -379,9 +383,30 @@ def test_command_waits_for_the_question_in_flight_and_no_question_is_asked_meanw
     assert pair.requests[-1] == POLLED, "it is asked again afterwards"
 
 
+def test_no_question_is_asked_while_the_answer_to_an_ended_command_may_still_come() -> None:
+    pair = awake(TalkingPair(talking_profile(has_poll=True, has_feedback=False, repeats_max=1)))
+    pair.car.silent_to = {SESSION}
+    (polled_s, payload) = pair.car.heard[-1]
+    assert payload == POLLED
+    pair.run(polled_s + 19.6 - pair.now_s)  # it was refused: the next time is 20 s later, while the command runs
+    pair.car.heard.clear()
+    assert asked(pair)[1] is Reason.TIMEOUT
+    pair.run(60.0, until=lambda: POLLED in pair.requests)
+    (session_s, _), (polled_s, _) = pair.car.heard
+    assert session_s + 1.0 < polled_s < session_s + 10.0
+    assert polled_s - session_s >= 1.0 + LATE_S
+
+
+def test_last_request_without_an_answer_leaves_the_round_incomplete() -> None:
+    pair = awake(TalkingPair(talking_profile(has_feedback=False, repeats_max=1, times=1)))
+    pair.car.silent_to = {UNLOCK}
+    assert asked(pair) == (Stage.FAILED, Reason.TIMEOUT, Executed.UNKNOWN)
+    assert told(pair) == {"frames": "handed_over", "answers": 1}
+
+
 def test_late_refusal_of_a_question_is_not_taken_for_the_commands() -> None:
     pair = awake(TalkingPair(talking_profile(has_poll=True)))
-    pair.before_effect = _once_asked(pair, SESSION, lambda: pair.car.say_later(pair.now_s, b"\x7f\x22\x31"))
+    pair.car.said_besides = {SESSION: b"\x7f\x22\x31"}
     assert asked(pair) == VERIFIED
 
 

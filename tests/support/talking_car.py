@@ -67,6 +67,8 @@ class TalkingCar(VirtualCar):
         self.refusals: dict[bytes, list[int]] = {}
         """By the request: the codes it is refused with, one after the other; then it is obeyed."""
         self.silent_to: set[bytes] = set()
+        self.said_besides: dict[bytes, bytes] = {}
+        """By the request: what somebody says on its identifier meanwhile."""
         self.latency_s = LATENCY_S
         self.session_until_s = 0.0
         self._answers: list[tuple[float, bytes]] = []
@@ -77,6 +79,8 @@ class TalkingCar(VirtualCar):
             return
         payload = frame.data[1 : 1 + frame.data[0]]
         self.heard.append((now_s, payload))
+        if (foreign := self.said_besides.get(payload)) is not None:
+            self._say(now_s, foreign)
         if payload in self.silent_to:
             return
         codes = self.refusals.get(payload, [])

@@ -39,6 +39,8 @@ def test_numbered_tests_pass_on_vcan_and_report(tmp_path: Path) -> None:
         "test_what_was_told_before_a_power_cut_holds_after_it": "bench 'vcan' has no power: [ports] power",
         "test_nothing_grows_over_hours_of_commands": "bench 'vcan' is not to be run for hours: soak_hours",
         "test_each_relay_closes_for_its_pulse_alone": no_relays,
+        "test_lines_are_held_under_the_agents_name_and_had_by_nobody_else": no_relays,
+        "test_relay_that_is_closed_is_opened_before_another_closes_and_by_giving_the_lines_back": no_relays,
         "test_relay_opens_when_the_process_is_killed_within_a_pulse": no_relays,
     }
     assert report["board"] and report["kernel"] and report["date"]
