@@ -19,7 +19,8 @@ def test_a_command_runs_on_a_kernel_that_has_can_and_counts_exactly(clock: str) 
     say += " print(machine.has_can(), processor.is_exact(), processor.busy_s() > 0); sys.exit(7)"
     command = [sys.executable, "-m", "tests.booted.emulated", "--clock", clock, sys.executable, "-c", say]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert (done.stdout, done.returncode) == ("True True True\n", 7), done.stderr
+    # What makes the images the first time has something to say before it.
+    assert (done.stdout.splitlines()[-1:], done.returncode) == (["True True True"], 7), done.stdout + done.stderr
 
 
 def test_a_quiet_car_costs_the_agent_less_than_its_frames_cost_a_reader() -> None:
