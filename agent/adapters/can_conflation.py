@@ -17,6 +17,10 @@ MessageKey = tuple[int, bool]
 """Arbitration id, and whether it is an extended one."""
 
 
+# An extended id and a standard one of the same number are two ids; this is the kernel's CAN_EFF_FLAG.
+_EXTENDED = 0x8000_0000
+
+
 def named(key: MessageKey) -> str:
     """The id as candump writes it."""
     number, is_extended = key
@@ -28,7 +32,8 @@ class Conflation:
 
     def __init__(self, conflatable: Collection[MessageKey]) -> None:
         self.counts: Counter[MessageKey] = Counter()
-        self._conflatable = frozenset(conflatable)
+        # By one number, which is told from another at half the price of a pair.
+        self._conflatable = {_number(*key): key for key in conflatable}
 
     def newest(self, waiting: Iterable[tuple[can.Message, float]]) -> Iterator[tuple[can.Message, float]]:
         """What is left of messages in order of arrival, in the order of those that are left.
@@ -45,26 +50,31 @@ class Conflation:
         if failure is not None:
             raise failure
 
-    def _newest(self, messages: Sequence[tuple[can.Message, float]]) -> Iterator[tuple[can.Message, float]]:
+    def _newest(self, messages: Sequence[tuple[can.Message, float]]) -> Sequence[tuple[can.Message, float]]:
         if len(messages) < 2 or not self._conflatable:
-            yield from messages
-            return
-        newest: dict[MessageKey, int] = {}
-        overtaken: set[int] = set()
+            return messages
         conflatable = self._conflatable
-        for place, (message, _) in enumerate(messages):
-            key = message.arbitration_id, message.is_extended_id
-            if key not in conflatable or len(message.data) != message.dlc:
-                continue
-            if message.is_error_frame or message.is_remote_frame:
-                continue
-            if key in newest:
-                overtaken.add(newest[key])
-                self.counts[key] += 1
-            newest[key] = place
-        if not overtaken:
-            yield from messages
-            return
-        for place, each in enumerate(messages):
-            if place not in overtaken:
-                yield each
+        left: list[tuple[can.Message, float]] = []
+        overtaken: dict[int, int] = {}
+        for waiting in reversed(messages):
+            message = waiting[0]
+            number = message.arbitration_id
+            if message.is_extended_id:
+                number |= _EXTENDED
+            if number in conflatable:
+                is_whole = len(message.data) == message.dlc
+                if is_whole and not (message.is_error_frame or message.is_remote_frame):
+                    if number in overtaken:
+                        overtaken[number] += 1
+                        continue
+                    overtaken[number] = 0
+            left.append(waiting)
+        for number, count in overtaken.items():
+            if count:
+                self.counts[conflatable[number]] += count
+        left.reverse()
+        return left
+
+
+def _number(arbitration_id: int, is_extended_id: bool) -> int:
+    return arbitration_id | _EXTENDED if is_extended_id else arbitration_id

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import can
 
-from agent.adapters.can_edge import arrival_s
+from agent.adapters.can_edge import CLOCK_STEP_S, arrival_s
 from agent.adapters.can_port import bus_error
 from agent.adapters.clock import boot_s, wall_offset_s
 from agent.errors import BusError
@@ -32,6 +32,9 @@ OFFSET_KEPT_S = 2.0
 
 # Messages a thread may have waiting for the event loop: two seconds of a full 500 kbit/s bus.
 WAITING_MAX = 8192
+
+# Of those so many are taken at once where only the newest of each id counts: most are not looked at any further.
+_GATHERED_MAX = 4096
 
 # A serial line that never ends its lines must not fill the memory; the longest frame takes 150 characters.
 _LINE_BYTES_MAX = 4096
@@ -65,7 +68,9 @@ class FrameCounts:
 
 
 class Source(Protocol):
-    """Messages of one open bus."""
+    """Messages of one open bus. `gathered_max`: to take so many of them is cheap, for they are received already."""
+
+    gathered_max: int
 
     def drain(self, messages_max: int) -> Iterator[tuple[can.Message, float]]:
         """What has arrived, with boot times, oldest first; BusError once the interface has failed."""
@@ -90,6 +95,8 @@ def source_of(bus: can.BusABC, *, has_wall_times: bool, on_ready: Callable[[], N
 
 class DescriptorSource:
     """Messages of a bus with a file descriptor, read in the event loop as they come."""
+
+    gathered_max = 0
 
     def __init__(
         self,
@@ -174,6 +181,8 @@ class DescriptorSource:
 class ThreadSource:
     """Messages of a bus that can only be waited for, read by a thread and handed to the event loop."""
 
+    gathered_max = _GATHERED_MAX
+
     def __init__(
         self, bus: can.BusABC, *, has_wall_times: bool, on_ready: Callable[[], None], counts: FrameCounts
     ) -> None:
@@ -192,13 +201,11 @@ class ThreadSource:
     def drain(self, messages_max: int) -> Iterator[tuple[can.Message, float]]:
         # First, so that a message handed over while this runs wakes the loop again.
         self._is_told = False
-        for _ in range(messages_max):
-            try:
-                waiting = self._waiting.popleft()
-            except IndexError:
-                break
-            yield waiting
-        else:
+        waiting = self._waiting
+        # Nobody else takes any out.
+        count = min(messages_max, len(waiting))
+        yield from [waiting.popleft() for _ in range(count)]
+        if count == messages_max:
             self._loop.call_soon(self._on_ready)
             return
         if self._failure is not None:
@@ -217,29 +224,45 @@ class ThreadSource:
             self._tell_loop()
 
     def _read_on(self) -> None:
-        """Read until told to end. A message counts as no older than the last time the bus was seen to have none."""
-        waiting = self._waiting
+        """Read until told to end. A message counts as no older than the last time the bus was seen to have none.
+
+        What is done here for each message is all that is done for those that are overtaken before the loop has time.
+        """
+        waiting, receive, has_wall_times = self._waiting, self._bus.recv, self._has_wall_times
         empty_at_s = now_s = boot_s()
         offset_before_s = offset_s = wall_offset_s()
-        arrived_at_s, wait_s, in_a_row = empty_at_s, POLL_S, 0
-        while not self._is_ending.is_set():
+        arrived_at_s, wait_s, in_a_row, is_steady = empty_at_s, POLL_S, 0, True
+        while True:
             try:
-                message = self._bus.recv(wait_s)
+                message = receive(wait_s)
             except (ValueError, IndexError):
                 self._counts.garbled += 1
+                if self._is_ending.is_set():
+                    return
                 continue
             if message is None:
+                if self._is_ending.is_set():
+                    return
                 # Whatever comes from here on came after the clocks were read last; of a wait that is its beginning.
                 empty_at_s, offset_before_s, wait_s = now_s, offset_s, POLL_S
                 now_s, offset_s = boot_s(), wall_offset_s(offset_s)
+                is_steady = abs(offset_s - offset_before_s) <= CLOCK_STEP_S
                 continue
             in_a_row += 1
             if wait_s or in_a_row == CLOCKS_READ_EVERY:
+                if self._is_ending.is_set():
+                    return
                 now_s, offset_s, in_a_row = boot_s(), wall_offset_s(offset_s), 0
+                is_steady = abs(offset_s - offset_before_s) <= CLOCK_STEP_S
                 arrived_at_s = max(empty_at_s, arrived_at_s)
-            wait_s = 0
-            if self._has_wall_times:
-                arrived_at_s = arrival_s(message.timestamp, offset_s, offset_before_s, arrived_at_s, now_s)
+                wait_s = 0
+            if has_wall_times and is_steady:
+                # `arrival_s` without the call.
+                at_s = message.timestamp - offset_s
+                if at_s > now_s:
+                    arrived_at_s = now_s
+                elif at_s > arrived_at_s:
+                    arrived_at_s = at_s
             if len(waiting) == WAITING_MAX:
                 self._counts.dropped += 1
             waiting.append((message, arrived_at_s))
