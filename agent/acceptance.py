@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from agent.command.enrolment import ANSWER_FORMAT
 from agent.command.trust import SignedBundle, has_own_threshold, open_bundle
 from agent.config import HexCar
 from agent.errors import ConfigurationError
+from agent.model.quick_dataclass import dataclass
 from agent.profiles.schema import Profile
 from agent.provisioning import TLS_KEY_FILE, VEHICLE_KEY_FILE
 

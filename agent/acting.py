@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from agent.answers import Answers
 from agent.command.evidence import evidence_of
@@ -22,6 +22,7 @@ from agent.model.command import Action, Command, Evidence, Executed, Outcome, Re
 from agent.model.effects import Attend, Level
 from agent.model.events import BusChanged, FrameSent
 from agent.model.frame import BusState, Frame
+from agent.model.quick_dataclass import dataclass
 from agent.model.reading import Reading
 from agent.model.recipe import Recipe
 from agent.model.records import Done, Intent

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from agent.model.command import Executed
+from agent.model.quick_dataclass import dataclass
 from agent.model.records import Done, Intent, JournalEntry, JournalPruned, Recovered, ResultDelivered
 
 # Amendment A8. Above it the oldest finished commands go; below JOURNAL_KEPT none does, however old.

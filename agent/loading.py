@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from agent.adapters.files import PLAN_FILE, read_own, read_profile_texts, replac
 from agent.adapters.journal import write_log
 from agent.errors import ConfigurationError
 from agent.model.effects import Level, Log
+from agent.model.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from agent.faults import Fault

@@ -12,12 +12,12 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.command.orders import OrderRefusal, judge_decommission, judge_reset
 from agent.errors import EXIT_DONE, ConfigurationError, OrderError, StoreError
+from agent.model.quick_dataclass import dataclass
 from agent.model.records import FloorReset, Recovered
 from agent.trusting import beginning
 

@@ -8,12 +8,12 @@ The voltage is the car's by its bus, or the supervisor's own while the bus says 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from agent.config_table import PowerTable
 from agent.link_watch import LinkWatch
 from agent.model.effects import Level, RequestPowerOff
 from agent.model.power import IgnitionLine, PowerFails, SupervisorFound, SupervisorNews, SupplyMeasured, Woken
+from agent.model.quick_dataclass import dataclass
 from agent.model.reading import Quality, Reading
 from agent.model.use import VehicleUse
 from agent.pending import Pending

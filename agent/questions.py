@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from agent.decode.answer import Answers, Unanswered
 from agent.decode.segments import Segments
+from agent.model.quick_dataclass import dataclass
 from agent.profiles.schema import PollPlan
 
 BACK_OFF_S_MAX = 600.0

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from agent.model.events import ClockTrust
+from agent.model.quick_dataclass import dataclass
 from agent.uplink import wire
 
 

@@ -6,7 +6,6 @@ A bundle takes effect once it is durable, never before; the next one is judged a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from agent.command.trust import (
     BundleRefusal,
@@ -20,6 +19,7 @@ from agent.command.trust import (
 )
 from agent.command.verify import KeyRecord
 from agent.model.effects import Level, Subscribe
+from agent.model.quick_dataclass import dataclass
 from agent.model.records import BundleTaken, FloorRaised, RecoveredTrust
 from agent.pending import Pending
 

@@ -7,7 +7,7 @@ import contextlib
 import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from agent.errors import ConfigurationError
 from agent.model.command import Reason
 from agent.model.effects import Level, Log, PulseRelay, SendFrame
 from agent.model.events import BusChanged, BusLooked, FrameEchoed, FrameNotSent, FramesCounted, FrameSent
+from agent.model.quick_dataclass import dataclass
 from agent.model.reception import MessageId
 from agent.profiles.watches import watches
 from agent.trusting import Beginning, beginning

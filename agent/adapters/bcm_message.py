@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from agent.model.quick_dataclass import dataclass
 from agent.model.reception import Watch
 
 # opcode, flags, count, ival1 (s, µs), ival2 (s, µs), id, number of frames; the frames behind it begin on 8 bytes.

@@ -8,7 +8,6 @@ import itertools
 import random
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from agent.adapters.mqtt_shapes import Refused, Subscription
 from agent.errors import ConfigurationError, LinkError
 from agent.model.effects import Publish
 from agent.model.events import BrokerDown, BrokerUp, Delivery, LinkEnd, LinkEvent, Published
+from agent.model.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from agent.adapters.mqtt_link import MqttLink

@@ -7,7 +7,6 @@ every wanted frame is read: that costs more and tells the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 
 import can
 
@@ -20,6 +19,7 @@ from agent.adapters.journal import write_log
 from agent.model.effects import Level, Log
 from agent.model.events import FramesLost, MessagesSeen
 from agent.model.frame import Frame
+from agent.model.quick_dataclass import dataclass
 from agent.model.reception import MessageId, Watch
 
 

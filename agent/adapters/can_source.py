@@ -11,7 +11,6 @@ import select
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 import can
@@ -20,6 +19,7 @@ from agent.adapters.can_edge import CLOCK_STEP_S, arrival_s
 from agent.adapters.can_port import bus_error
 from agent.adapters.clock import boot_s, wall_offset_s
 from agent.errors import BusError
+from agent.model.quick_dataclass import dataclass
 
 # A thread asks so often whether it is to end; it also bounds how old a message of unknown time can be made.
 POLL_S = 0.1

@@ -6,10 +6,11 @@ Run on the kernel's simulator (`tests/booted/test_gpio.py`), and on no board yet
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import gpiod
 from gpiod.line import Direction, Value
+
+from agent.model.quick_dataclass import dataclass
 
 CONSUMER = "carshare-agent"
 """Whom the kernel names as the line's user."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from agent.errors import StoreError
 from agent.model.command import Executed, Reason, Stage
+from agent.model.quick_dataclass import dataclass
 from agent.model.records import (
     AuthorityRecord,
     BundleTaken,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
@@ -24,6 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.backend.files import OPEN_MODE, SECRET_MODE, read_file, require_own, write_new
 from agent.errors import ConfigurationError
+from agent.model.quick_dataclass import dataclass
 
 # A Pi without a clock boots in the past, and would find a new certificate "not yet valid" (protocol section 2.10).
 NOT_BEFORE = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from agent.backend.outcome import CommandResult, Progress, Step
 from agent.backend.session import LIFETIME_S, NONCE_LIFE_S, CarSession, SessionMapping
@@ -16,6 +15,7 @@ from agent.backend.settings import Operator
 from agent.command.envelope import CommandPayload, MessageKind, Ping, Result, encode_command, encode_ping, seal
 from agent.command.fields import DIGEST_BYTES, NONCE_BYTES
 from agent.model.command import Action, Executed, Reason, Stage
+from agent.model.quick_dataclass import dataclass
 
 # A connected car answers a ping within a second or two; this covers a reconnection in between.
 PING_INTERVAL_S = 3.0

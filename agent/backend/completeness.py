@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
 from agent.backend.documents import line
 from agent.backend.numbering import HOLES_MAX, Arrival, Fate, Hole, Numbering, Settled
 from agent.backend.records import SEQUENCE_MAX, CommandEnded, GapTold, Readings, Record, Started
 from agent.errors import ConfigurationError
+from agent.model.quick_dataclass import dataclass
 from agent.model.records import Span
 
 ANOTHER_STORE = 2**32

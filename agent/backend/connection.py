@@ -13,7 +13,6 @@ import math
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -29,6 +28,7 @@ from agent.backend.files import require_own
 from agent.backend.settings import BrokerAddress, is_loopback
 from agent.errors import ConfigurationError, LinkError
 from agent.model.events import Delivery
+from agent.model.quick_dataclass import dataclass
 
 # An answer of the broker (CONNACK, SUBACK, PUBACK) takes a round trip; what takes longer than this never comes.
 ANSWER_WAIT_S = 5.0

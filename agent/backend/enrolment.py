@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
@@ -20,6 +19,7 @@ from agent.backend.settings import BrokerAddress
 from agent.command.enrolment import ANSWER_FORMAT, REQUEST_FORMAT, proof_bytes
 from agent.command.keys import load_public_key
 from agent.errors import ConfigurationError
+from agent.model.quick_dataclass import dataclass
 
 # A request is about 700 bytes; the answer, with two certificates and a bundle, up to 10 KiB.
 _REQUEST_BYTES_MAX = 16 * 1024

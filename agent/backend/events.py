@@ -14,7 +14,6 @@ import re
 import secrets
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,6 +28,7 @@ from agent.backend.settings import Car, Settings
 from agent.backend.watching import LinkReport, PresenceReport, json_object, parse_report
 from agent.errors import ConfigurationError
 from agent.model.events import Delivery
+from agent.model.quick_dataclass import dataclass
 from agent.uplink.wire import Topics
 
 KEPT_S = 7 * 86_400

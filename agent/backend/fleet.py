@@ -6,7 +6,6 @@ import datetime
 import json
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,6 +20,7 @@ from agent.backend.keys import key_id, make_key, raw_public, store_key, toml_tex
 from agent.backend.signing import bundle_draft
 from agent.command.bundle import FLEET_BYTES, OperatorEntry
 from agent.errors import ConfigurationError
+from agent.model.quick_dataclass import dataclass
 
 ROOTS = 3
 THRESHOLD = 2

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from agent.backend.completeness import CarNumbers, Notice
 from agent.backend.numbering import Fate
@@ -26,6 +26,7 @@ from agent.backend.watching import (
 from agent.backend.words import plain
 from agent.command.payloads import Result
 from agent.model.command import Stage
+from agent.model.quick_dataclass import dataclass
 from agent.model.use import VehicleUse
 from agent.policy.happenings import LOW_VOLTAGE
 from agent.policy.power import Step

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from agent.backend.fleet_status import CHARGE, LOCKED, CarStatus, FleetStatus
 from agent.backend.terminal import styled
 from agent.backend.told import counted
 from agent.backend.words import plain
+from agent.model.quick_dataclass import dataclass
 from agent.model.use import VehicleUse
 from agent.policy.happenings import LOW_VOLTAGE
 

@@ -9,11 +9,11 @@ import datetime
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from agent.backend.files import read_file
 from agent.errors import ConfigurationError
+from agent.model.quick_dataclass import dataclass
 
 # 10,000 cars with ten certificates each are 15 MB.
 _BYTES_MAX = 32 * 2**20

@@ -8,7 +8,6 @@ import os
 import re
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from agent.command.keys import load_public_key
 from agent.errors import ConfigurationError
+from agent.model.quick_dataclass import dataclass
 
 # What a new key may ask for. Driving is never among them unasked: a person has to add it in the car's own file.
 ACTIONS = ("unlock", "lock", "report")

@@ -12,9 +12,10 @@ ones, so `MISSING` means missing so far: what comes after all is said to.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 
+from agent.model.quick_dataclass import dataclass
 from agent.model.records import Span
 
 SETTLE_S = 90.0

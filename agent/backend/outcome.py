@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.model.command import Action, ConditionAnswer, Evidence, Executed, Reason, Stage
+from agent.model.quick_dataclass import dataclass
 
 
 class Step(StrEnum):

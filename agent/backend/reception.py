@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from agent.backend.settings import Car
@@ -19,6 +19,7 @@ from agent.command.envelope import (
     open_unverified,
 )
 from agent.command.fields import VERSION
+from agent.model.quick_dataclass import dataclass
 
 # Some 285,000 years: beyond any session, and far enough from 2^63 to add a lifetime to.
 SESSION_MS_MAX = 2**53

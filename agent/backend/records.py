@@ -6,9 +6,9 @@ They are unsigned, so as trustworthy as the broker (A15): good to show and to co
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 from agent.backend.numbering import SPANS_MAX
+from agent.model.quick_dataclass import dataclass
 from agent.model.records import Span
 
 SEQUENCE_MAX = 2**53 - 1

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.command.envelope import Hello
 from agent.errors import AgentError
 from agent.model.command import Action
+from agent.model.quick_dataclass import dataclass
 
 # A hello that took longer is not used: whoever delays it would decide what time the backend believes it is.
 NONCE_LIFE_S = 10.0

@@ -7,7 +7,6 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -19,6 +18,7 @@ from agent.command.keys import load_public_key
 from agent.config import HexCar, HexKey
 from agent.errors import ConfigurationError
 from agent.faults import Fault, dotted, toml_line
+from agent.model.quick_dataclass import dataclass
 
 # Names are typed on a command line and stand in file names and log lines.
 CAR_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import cast
 
@@ -25,6 +25,7 @@ from agent.command.orders import ORDER_FIELDS
 from agent.command.scan import decode_strict, encode_canonical
 from agent.command.trust import SignedBundle, open_bundle
 from agent.errors import ConfigurationError
+from agent.model.quick_dataclass import dataclass
 
 _FIELDS = {DocumentKind.BUNDLE: BUNDLE_FIELDS, **ORDER_FIELDS}
 

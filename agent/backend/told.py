@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import cast
 
 from agent.backend.signing import Draft
 from agent.command.bundle import NUMBER_MAX, Bundle, Role, decode_bundle
 from agent.command.cosign import DocumentKind, key_id
 from agent.model.command import Action
+from agent.model.quick_dataclass import dataclass
 
 _ROLE_WORDS = {Role.COMMAND: "command", Role.GRANT: "grant", Role.TIME: "time"}
 

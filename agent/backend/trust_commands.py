@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -22,6 +21,7 @@ from agent.command.cosign import DocumentKind
 from agent.command.cosign import key_id as document_key_id
 from agent.command.fields import NONCE_BYTES, VERSION
 from agent.errors import ConfigurationError
+from agent.model.quick_dataclass import dataclass
 
 DAY_S = 86_400
 

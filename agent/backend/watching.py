@@ -6,11 +6,11 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import NoReturn
 
 from agent.backend.session import Change
 from agent.command.envelope import Result
+from agent.model.quick_dataclass import dataclass
 
 # What a watcher that has stopped reading may leave waiting: a minute of a lively car. Then the oldest give way.
 WAITING_MAX = 256

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from agent.backend.client import Backend
@@ -20,6 +19,7 @@ from agent.bench.setup import CAR_NAME, BenchFolder, make_folder
 from agent.bench.vehicle import load_vehicle
 from agent.cli import run_agent
 from agent.errors import ConfigurationError
+from agent.model.quick_dataclass import dataclass
 
 TIME_COMPRESSION = 20.0  # two kilometres of town in under 8 s
 STOP_TIMEOUT_S = 12.0  # the agent gives a running command 8 s to end

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from agent.bench.topic_filter import matches
+from agent.model.quick_dataclass import dataclass
 
 
 def _set_event() -> asyncio.Event:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import mqtt5
 from mqtt5 import DisconnectReasonCode, Packet, PublishPacket, QoS, Will
+
+from agent.model.quick_dataclass import dataclass
 
 PACKET_BYTES_MAX = 64 * 1024  # announced in CONNACK; eight times what the agent and the backend ever send
 _HEADER_BYTES_MAX = 5  # MQTT 5 §2.1: one byte of type and flags, up to four of remaining length

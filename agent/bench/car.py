@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from agent.bench.car_body import CarBody, CarRefusesError, Ignition, Opening
 from agent.bench.car_diagnostics import CarDiagnostics
@@ -22,6 +22,7 @@ from agent.bench.car_rhythm import Rhythm
 from agent.bench.car_truth import truth, word
 from agent.bench.car_units import CarUnits, Diagnostics
 from agent.model.frame import Frame
+from agent.model.quick_dataclass import dataclass
 from agent.model.reading import Value
 from agent.profiles.database import MessageDatabase
 from agent.profiles.schema import Profile

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
+
+from agent.model.quick_dataclass import dataclass
 
 TICK_S = 0.02  # of physical time: a drive comes out the same however often the car is asked
 _TICK_US = round(TICK_S * 1e6)

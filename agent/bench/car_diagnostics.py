@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from agent.bench.car_raw import raw_of
 from agent.model.frame import Frame
+from agent.model.quick_dataclass import dataclass
 from agent.model.reading import Value
 from agent.profiles.schema import PollPlan, Profile
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 
 from agent.model.command import Action
 from agent.model.frame import Frame
+from agent.model.quick_dataclass import dataclass
 from agent.model.recipe import FrameTemplate
 from agent.profiles.schema import Profile
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from agent.bench.car_signals import MessageSignals, TruthOf, WordOf, fixed_raws, spec_of
 from agent.model.frame import BitField, Frame
+from agent.model.quick_dataclass import dataclass
 from agent.model.reading import Value
 from agent.profiles.database import MessageDatabase
 from agent.profiles.message_spec import MessageSpec

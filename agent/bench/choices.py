@@ -6,10 +6,11 @@ import os
 import shutil
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from agent.errors import ConfigurationError
+from agent.model.quick_dataclass import dataclass
 
 VCAN = "vcan0"
 _IFF_UP = 0x1  # linux/if.h

@@ -6,10 +6,10 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
 
 from agent.backend.watching import EventReport, LinkReport, PresenceReport, Report, StateReport
 from agent.backend.words import ReportWords
+from agent.model.quick_dataclass import dataclass
 
 LOCKED = "Vehicle.Carshare.CentralLock.IsLocked"
 

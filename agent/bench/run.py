@@ -9,7 +9,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -20,6 +19,7 @@ from agent.bench.ride import Ride, StepFailedError, missing_for
 from agent.bench.screen import Screen
 from agent.bench.vehicle import demo_folder, load_vehicle
 from agent.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError
+from agent.model.quick_dataclass import dataclass
 
 LOG_TAIL_LINES = 15
 

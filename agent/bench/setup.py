@@ -7,7 +7,6 @@ import io
 import json
 import shlex
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from agent.backend.keys import car_table, make_key, operator_table, read_request
@@ -15,6 +14,7 @@ from agent.bench.choices import CanChoice
 from agent.cli import main as agent_main
 from agent.errors import EXIT_DONE, ConfigurationError
 from agent.model.command import Action
+from agent.model.quick_dataclass import dataclass
 
 CAR_NAME = "demo"
 OPERATOR = 1

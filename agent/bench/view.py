@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from agent.backend.terminal import styled
 from agent.backend.words import plain
 from agent.bench.reported import Told
+from agent.model.quick_dataclass import dataclass
 
 LINES_FOR_ALL = 18  # below that what is told counts more than where it comes from
 READINGS_LINES_MIN = 3

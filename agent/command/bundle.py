@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, TypeVar, cast
 
@@ -24,6 +23,7 @@ from agent.command.fields import (
     unsigned,
 )
 from agent.command.keys import load_public_key
+from agent.model.quick_dataclass import dataclass
 
 Ordered = TypeVar("Ordered", int, bytes)
 

@@ -8,18 +8,17 @@ A document is the untagged array `[b"", {}, payload, [[protected, {}, signature]
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from typing import Final, cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.command.envelope import ALG_ED25519
 from agent.command.keys import load_public_key
 from agent.command.scan import Limits, decode_strict, encode_canonical
+from agent.model.quick_dataclass import dataclass
 
 DOCUMENT_BYTES_MAX: Final = 4096
 """A bundle of two operators with three keys each is 700 bytes; one MQTT packet and one NFC exchange hold this much."""
@@ -108,6 +107,9 @@ def encode_document(body: bytes, signatures: Mapping[bytes, bytes]) -> bytes:
 
 def sign_body(kind: DocumentKind, body: bytes, root: Ed25519PrivateKey) -> tuple[bytes, bytes]:
     """(kid, signature) of one root over an encoded payload."""
+    # Roots sign, cars do not: an agent that starts does without this.
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
     kid = key_id(root.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
     return kid, root.sign(_signed_bytes(kind, kid, body))
 

@@ -7,7 +7,6 @@ What is signed is `["Signature1", protected, b"csa1/<kind>", payload]` (RFC 9052
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, cast
 
@@ -33,6 +32,7 @@ from agent.command.payloads import (
     encode_retired,
 )
 from agent.command.scan import decode_strict, encode_canonical
+from agent.model.quick_dataclass import dataclass
 
 __all__ = [
     "ALG_ED25519",

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from agent.command.lifecycle import Lifecycle
@@ -22,6 +22,7 @@ from agent.command.phases import Phase, Signal, Steps
 from agent.model.command import Executed, Reason, Stage
 from agent.model.diagnostics import BUSY_REPEAT_REQUEST, NEGATIVE, RESPONSE_PENDING, Request
 from agent.model.frame import Frame
+from agent.model.quick_dataclass import dataclass
 
 PENDING_WAIT_S: Final = 5.0
 """After "wait for it" (P2* of ISO 14229-2)."""

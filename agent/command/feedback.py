@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from agent.model.command import Executed, Reason, Stage
+from agent.model.quick_dataclass import dataclass
 from agent.model.reading import Quality, Reading, Value
 from agent.model.recipe import Feedback
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from agent.command.scan import Limits
 from agent.model.command import EVIDENCE_MAX, Answer, Condition, Executed, Reason, Stage
 from agent.model.events import ClockTrust
+from agent.model.quick_dataclass import dataclass
 
 VERSION: Final = 1
 ENVELOPE_BYTES_MAX: Final = 1024

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import cast
 
@@ -12,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.command.bundle import NUMBER_MAX, Bundle
 from agent.command.cosign import DocumentKind, open_document, seal_document, signers
 from agent.command.fields import CAR_BYTES, NONCE_BYTES, VERSION, FieldTable, conforms, sized_bytes, unsigned
+from agent.model.quick_dataclass import dataclass
 
 RESET_FIELDS: FieldTable = {
     1: unsigned("v"),

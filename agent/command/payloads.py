@@ -7,7 +7,7 @@ do not check again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import cast
 
 from agent.command.fields import CAR_BYTES, ENVELOPE_BYTES_MAX, VERSION
@@ -21,6 +21,7 @@ from agent.command.result_pieces import (
 from agent.command.scan import encode_canonical
 from agent.model.command import EVIDENCE_MAX, ConditionAnswer, Evidence, Executed, Reason, Stage
 from agent.model.events import ClockTrust
+from agent.model.quick_dataclass import dataclass
 
 _RESULT_FRAMING_BYTES = 1 + (1 + 5 + CAR_BYTES) + 1 + 3 + (2 + 64)
 """What an envelope adds to a result: array, protected header, empty map, payload's length, signature."""

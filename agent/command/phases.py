@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from agent.model.command import Outcome, Reason, Stage
 from agent.model.frame import Frame
 from agent.model.pulse import Pulse
+from agent.model.quick_dataclass import dataclass
 from agent.model.reading import Reading
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agent.model.diagnostics import Request
 from agent.model.frame import Frame
 from agent.model.pulse import Pulse
+from agent.model.quick_dataclass import dataclass
 from agent.model.recipe import FrameTemplate
 
 

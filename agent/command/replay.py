@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import Final
 
 from agent.model.command import Action, Command, Reason
+from agent.model.quick_dataclass import dataclass
 
 COUNTER_MAX: Final = 2**53 - 1
 """Counters stay exact in every JSON number, and one key cannot shut out all later commands with the last one (H53)."""

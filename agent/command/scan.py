@@ -6,9 +6,9 @@ A general decoder is not safe with a stranger's bytes: tag 30 with a huge expone
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cbor2
+
+from agent.model.quick_dataclass import dataclass
 
 _UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _TAG, _SIMPLE = range(8)
 _FALSE_TRUE_NULL = frozenset({0xF4, 0xF5, 0xF6})

@@ -7,7 +7,6 @@ A judgement is a pure function from values to a reason, and a refusal changes no
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, cast
 
@@ -42,6 +41,7 @@ from agent.command.cosign import (
 from agent.command.fields import VERSION, conforms
 from agent.command.keys import load_public_key
 from agent.command.verify import ROLE_COMMAND, TRANSPORT_MQTT, KeyRecord
+from agent.model.quick_dataclass import dataclass
 from agent.model.records import Tombstone
 
 __all__ = [

@@ -7,7 +7,6 @@ a command carried out before is answered with its result even if its key has exp
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -16,6 +15,7 @@ from agent.command.envelope import Envelope, check_signature, open_unverified
 from agent.command.fields import VERSION, MessageKind
 from agent.command.payloads import Ping, decode_command, decode_ping
 from agent.model.command import Action, Command, Reason
+from agent.model.quick_dataclass import dataclass
 
 ROLE_COMMAND: Final = "command"
 TRANSPORT_MQTT: Final = "mqtt"

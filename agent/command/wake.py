@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from agent.command.recipe import Repetition
+from agent.model.quick_dataclass import dataclass
 from agent.model.recipe import WakeUp
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from agent.decode.answer import Answers, Unanswered
 from agent.decode.segments import Heard, Segments
 from agent.model.diagnostics import NEGATIVE
 from agent.model.frame import Frame
+from agent.model.quick_dataclass import dataclass
 from agent.model.reading import Reading
 from agent.profiles.schema import PollPlan, Profile
 

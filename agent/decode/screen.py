@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from agent.model.frame import BitField
+from agent.model.quick_dataclass import dataclass
 from agent.profiles.schema import CounterRule, MessagePlan
 
 

@@ -8,10 +8,11 @@ import struct
 import time
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agent.doctor.checks.bus import HeardFacts
 from agent.model.frame import Frame
+from agent.model.quick_dataclass import dataclass
 from agent.profile_tools.coverage import Coverage
 from agent.profile_tools.traffic import id_text
 from agent.profiles.schema import Profile

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from agent.model.quick_dataclass import dataclass
 from agent.model.reading import Value
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from agent.model.quick_dataclass import dataclass
 from agent.model.reading import Quality, Value
 
 EVIDENCE_MAX: Final = 8

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from agent.model.frame import Frame, SendRule
+from agent.model.quick_dataclass import dataclass
 
 POSITIVE: Final = 0x40
 """What a positive answer adds to the service it answers."""

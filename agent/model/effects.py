@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 
 from agent.model.frame import Frame
 from agent.model.pulse import Pulse
+from agent.model.quick_dataclass import dataclass
 from agent.model.reception import MessageId
 from agent.model.records import Record
 

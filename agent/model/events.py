@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 from agent.model.bus import BusLook, BusSign
 from agent.model.command import Reason
 from agent.model.frame import BusState
 from agent.model.power import IgnitionLine, PowerFails, SupervisorFound, SupplyMeasured, Woken
+from agent.model.quick_dataclass import dataclass
 from agent.model.reception import MessageId, Seen
 from agent.model.records import OutboxStored
 

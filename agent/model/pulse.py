@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from agent.model.quick_dataclass import dataclass
 
 PULSE_S_MIN: Final = 0.02
 """Small relays need up to 15 ms to close; anything shorter may do nothing and would still be called a pulse."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from agent.model.command import Action, Condition, Reason
 from agent.model.diagnostics import Request
 from agent.model.frame import BitField
 from agent.model.pulse import Pulse
+from agent.model.quick_dataclass import dataclass
 from agent.model.reading import Value
 
 

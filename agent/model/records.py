@@ -6,10 +6,10 @@ The `Outbox…` records, `GivenUp` and `RunNoted` go to the `telemetry` store, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 from agent.model.command import Executed, Reason, Stage
+from agent.model.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

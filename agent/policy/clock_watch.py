@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from agent.model.events import ClockSet, ClockTrust
+from agent.model.quick_dataclass import dataclass
 
 # NTP slews a clock by less than this between two records; what is more is a step somebody made.
 STEP_S = 1.0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+
+from agent.model.quick_dataclass import dataclass
 
 WINDOW_S = 3600.0
 

@@ -5,8 +5,7 @@ Pure: changes and times in, words out.  Whatever a profile calls an event is tol
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from agent.model.quick_dataclass import dataclass
 from agent.model.reading import Value
 from agent.policy.vehicle_use import IGNITION_ON, LOW_VOLTAGE_SYSTEM
 

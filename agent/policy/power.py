@@ -6,9 +6,10 @@ Pure: voltages and times in, the next step out.  A step is due before it is take
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from agent.model.quick_dataclass import dataclass
 
 # Voltages looked at further apart than this say nothing of the time between: the computer was suspended or held up.
 LOOK_GAP_S_MAX: Final = 10.0

@@ -7,8 +7,8 @@ All else is a sample: the first value of an input, its growing stale, and what i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from agent.model.quick_dataclass import dataclass
 from agent.model.reading import Quality, Reading, Value
 from agent.model.use import Pace, VehicleUse
 from agent.policy.debounce import Debounce

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from agent.decode.decoder import Decoder
 from agent.decode.overheard import Overheard
 from agent.decode.screen import FrameCounts
 from agent.errors import ConfigurationError
 from agent.model.frame import BitField, Frame
+from agent.model.quick_dataclass import dataclass
 from agent.model.reading import Quality, Reading, Value
 from agent.profile_tools.odometer import Journey
 from agent.profile_tools.traffic import IDS_MAX, FrameId, Rhythm, id_of

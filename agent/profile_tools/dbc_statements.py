@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from agent.model.quick_dataclass import dataclass
 
 _NUMBER = r"[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?"
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"', re.DOTALL)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 
 from agent.errors import ConfigurationError
 from agent.model.frame import Frame
+from agent.model.quick_dataclass import dataclass
 from agent.profile_tools.traffic import IDS_MAX, FrameId, Rhythm, id_of
 from agent.profiles.checksums import ALGORITHMS
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.errors import ConfigurationError
+from agent.model.quick_dataclass import dataclass
 from agent.model.reading import Value
 from agent.profiles.schema import Profile, SignalPlan
 

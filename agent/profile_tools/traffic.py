@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from statistics import median
 
 from agent.model.frame import Frame
+from agent.model.quick_dataclass import dataclass
 
 GAPS_MAX = 2048
 """The middle one of so many gaps, taken evenly from the whole log, is the period to within some percent."""

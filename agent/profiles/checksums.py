@@ -9,12 +9,13 @@ id, SecOC) is not among them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import reduce
 from operator import xor
 from typing import NamedTuple
 
 from agent.model.frame import BitField
+from agent.model.quick_dataclass import dataclass
 
 
 class CrcParameters(NamedTuple):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from agent.model.quick_dataclass import dataclass
 from agent.model.recipe import ChecksumField
 from agent.profiles.checksums import ALGORITHMS, CRC_BITS, Algorithm, PayloadChecksum, crc
 from agent.profiles.findings import expected_of

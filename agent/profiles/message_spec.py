@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from agent.model.frame import BitField
+from agent.model.quick_dataclass import dataclass
 from agent.model.reading import Value
 
 

@@ -12,11 +12,11 @@ import hmac
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 
 from pydantic import ValidationError
 
+from agent.model.quick_dataclass import dataclass
 from agent.profiles.assembly import assemble
 from agent.profiles.findings import Findings
 from agent.profiles.lookup import Lookup

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agent.model.command import Action, Condition, Reason
 from agent.model.frame import SendRule
 from agent.model.pulse import Pulse
+from agent.model.quick_dataclass import dataclass
 from agent.model.recipe import FrameTemplate, Precondition, Recipe, WakeUp
 from agent.profiles.conditions import Conditions
 from agent.profiles.exchanges import compile_exchange

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from agent.model.clause import Clause
 from agent.model.command import Action
 from agent.model.frame import BitField, SendRule
 from agent.model.pulse import Pulse
+from agent.model.quick_dataclass import dataclass
 from agent.model.reading import Value
 from agent.model.recipe import ChecksumField, Precondition, Recipe
 from agent.model.use import Pace, VehicleUse

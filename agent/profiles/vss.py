@@ -24,8 +24,9 @@ enabled, doors known by left and right or not known apart at all, and units of o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from agent.model.quick_dataclass import dataclass
 
 RELEASE = "6.0"
 

@@ -8,9 +8,9 @@ told as gone, not as coming and going.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from agent.model.bus import BusHealth, BusLook, BusSign
+from agent.model.quick_dataclass import dataclass
 
 # The kernel restarts a controller a second after bus-off (systemd/network); one that goes off again, with nothing
 # mended, does so with the first frame it sends. Three such seconds without a relapse are taken for a recovery.

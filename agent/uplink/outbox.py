@@ -16,9 +16,9 @@ does not run counts as none, and the other two bounds hold whatever happens.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum
 
+from agent.model.quick_dataclass import dataclass
 from agent.model.records import GivenUp, OutboxHeld, OutboxRemoved, OutboxStored, Priority, Span, TelemetryRecord
 from agent.uplink.given_up import bounded, with_number
 

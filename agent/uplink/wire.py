@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from agent.model.quick_dataclass import dataclass
 from agent.model.reading import Quality, Reading
 
 PAYLOAD_VERSION = 1

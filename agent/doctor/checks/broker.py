@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from agent.doctor.checks.finding import Finding, fault, ok, unknown, warning
+from agent.model.quick_dataclass import dataclass
 
 DAYS_LEFT_WARNED = 30
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from agent.doctor.checks.finding import Finding, Verdict, fault, ok, unknown, warning
+from agent.model.quick_dataclass import dataclass
 
 _NAMES_MAX = 6
 """More missing messages than this are counted, not listed."""

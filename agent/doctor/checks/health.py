@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from agent.doctor.checks.finding import Finding, Verdict, unknown
 from agent.model.bus import BusHealth
+from agent.model.quick_dataclass import dataclass
 
 _WIRING = (
     "Look at the wiring (CAN-H and CAN-L exchanged or short, no ground), the termination (60 ohms between CAN-H and "

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from agent.doctor.checks.finding import Finding, fault, ok, unknown, warning
+from agent.model.quick_dataclass import dataclass
 from agent.policy.happenings import LOW_VOLTAGE
 
 # The journal of commands and SQLite's own files take less; below this an unlock may find no room for its intent.

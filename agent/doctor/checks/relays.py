@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from agent.doctor.checks.finding import Finding, fault, ok, warning
+from agent.model.quick_dataclass import dataclass
 
 OURS = "carshare-agent"
 """Whom the kernel names as the user of a line that the agent holds."""
