@@ -6,22 +6,24 @@ Paths stay text here; the edge reads them relative to the folder of the configur
 from __future__ import annotations
 
 import tomllib
-from typing import Annotated, Literal
-
-from pydantic import Field, StringConstraints, ValidationError
-from pydantic_core import ErrorDetails
+from dataclasses import field
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from agent.config_table import PowerTable, RelayTable
-from agent.config_table import Table as _Table
 from agent.faults import Fault, shown, syntax_fault, toml_line
 from agent.model.command import Action
+from agent.model.quick_dataclass import dataclass
+from agent.model.table import Table, Within, believed, checked
 from agent.model.use import Pace, VehicleUse
 from agent.profiles.findings import Findings, expected_of
 from agent.profiles.schema import Profile
 
-HexCar = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
-HexKid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}$")]
-HexKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+HexCar = Annotated[str, Within(pattern=r"^[0-9a-f]{16}$")]
+HexKid = Annotated[str, Within(pattern=r"^[0-9a-f]{8}$")]
+HexKey = Annotated[str, Within(pattern=r"^[0-9a-f]{64}$")]
 ActionWord = Literal["unlock", "lock", "enable_drive", "disable_drive", "locate", "report", "check_return"]
 
 ConditionWord = Literal[
@@ -41,112 +43,125 @@ ConditionWord = Literal[
 ACTIONS = {action.name.lower(): action for action in Action}
 
 
-class CarTable(_Table):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarTable(Table):
     """Who this car is. `id` is the random 8-byte id from provisioning, never the VIN."""
 
     id: HexCar
-    profile: str = Field(min_length=1)
-    key_file: str = Field(min_length=1)
+    profile: Annotated[str, Within(min_length=1)]
+    key_file: Annotated[str, Within(min_length=1)]
 
 
-class BusTable(_Table):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusTable(Table):
     """The CAN interface behind one of the profile's buses, in python-can's words, and who looks at its frames first.
 
     `listen_only` says that the link may not send: systemd-networkd sets the controller up so, and the agent, which may
     not ask the kernel (no netlink in its unit), could not tell a frame that was never sent from one nobody answered.
     """
 
-    interface: str = Field(default="socketcan", min_length=1)
-    channel: str = Field(min_length=1)
+    interface: Annotated[str, Within(min_length=1)] = "socketcan"
+    channel: Annotated[str, Within(min_length=1)]
     reception: Literal["kernel", "frames"] = "kernel"
     listen_only: bool = False
 
 
-class BrokerTable(_Table):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerTable(Table):
     """The MQTT broker. Without `ca_file` the connection is plain.
 
     That only one to a loopback address may be, unless `allow_unencrypted_network` says in plain words that it may.
     """
 
-    host: str = Field(min_length=1)
-    port: int = Field(default=8883, ge=1, le=65535)
+    host: Annotated[str, Within(min_length=1)]
+    port: Annotated[int, Within(ge=1, le=65535)] = 8883
     ca_file: str | None = None
     certificate_file: str | None = None
     key_file: str | None = None
-    keep_alive_s: int = Field(default=330, ge=5, le=1200)
+    keep_alive_s: Annotated[int, Within(ge=5, le=1200)] = 330
     allow_unencrypted_network: bool = False
 
 
-class CommandKeyTable(_Table):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandKeyTable(Table):
     """One key that may sign commands; `id` is the first 4 bytes of SHA-256 of the public key."""
 
     id: HexKid
     public_key: HexKey
-    actions: list[ActionWord] = Field(min_length=1)
-    not_before_unix_s: int = Field(default=0, ge=0)
-    not_after_unix_s: int | None = Field(default=None, ge=0)
+    actions: Annotated[list[ActionWord], Within(min_length=1)]
+    not_before_unix_s: Annotated[int, Within(ge=0)] = 0
+    not_after_unix_s: Annotated[int, Within(ge=0)] | None = None
 
 
-class OperatorTable(_Table):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorTable(Table):
     """An operator and its keys; eight at most, because a `hello` has room for the counters of eight."""
 
-    number: int = Field(ge=1, le=2**31 - 1)
+    number: Annotated[int, Within(ge=1, le=2**31 - 1)]
     name: str = ""
-    command_keys: list[CommandKeyTable] = Field(min_length=1, max_length=8)
+    command_keys: Annotated[list[CommandKeyTable], Within(min_length=1, max_length=8)]
 
 
-class TrustTable(_Table):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustTable(Table):
     """Where root installed the bundle this car begins with; later ones come by the broker and are kept in the store."""
 
-    bundle_file: str = Field(min_length=1)
+    bundle_file: Annotated[str, Within(min_length=1)]
 
 
-class StoreTable(_Table):
-    directory: str = Field(default="/var/lib/carshare-agent", min_length=1)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreTable(Table):
+    directory: Annotated[str, Within(min_length=1)] = "/var/lib/carshare-agent"
 
 
-class PaceTable(_Table):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaceTable(Table):
     """One way the car is used: seconds between two tellings of a value that changes, after which one that does not is
     told again (0: not), and after which the snapshot is sent though nothing changed."""
 
-    interval_s: float = Field(ge=0.0, le=86400.0)
-    repeat_s: float = Field(ge=0.0, le=86400.0)
-    heartbeat_s: float = Field(ge=5.0, le=86400.0)
+    interval_s: Annotated[float, Within(ge=0.0, le=86400.0)]
+    repeat_s: Annotated[float, Within(ge=0.0, le=86400.0)]
+    heartbeat_s: Annotated[float, Within(ge=5.0, le=86400.0)]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DrivingTable(PaceTable):
-    interval_s: float = Field(default=30.0, ge=0.0, le=86400.0)
-    repeat_s: float = Field(default=0.0, ge=0.0, le=86400.0)
-    heartbeat_s: float = Field(default=1800.0, ge=5.0, le=86400.0)
+    interval_s: Annotated[float, Within(ge=0.0, le=86400.0)] = 30.0
+    repeat_s: Annotated[float, Within(ge=0.0, le=86400.0)] = 0.0
+    heartbeat_s: Annotated[float, Within(ge=5.0, le=86400.0)] = 1800.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChargingTable(PaceTable):
-    interval_s: float = Field(default=300.0, ge=0.0, le=86400.0)
-    repeat_s: float = Field(default=0.0, ge=0.0, le=86400.0)
-    heartbeat_s: float = Field(default=3600.0, ge=5.0, le=86400.0)
+    interval_s: Annotated[float, Within(ge=0.0, le=86400.0)] = 300.0
+    repeat_s: Annotated[float, Within(ge=0.0, le=86400.0)] = 0.0
+    heartbeat_s: Annotated[float, Within(ge=5.0, le=86400.0)] = 3600.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AwakeTable(PaceTable):
-    interval_s: float = Field(default=60.0, ge=0.0, le=86400.0)
-    repeat_s: float = Field(default=0.0, ge=0.0, le=86400.0)
-    heartbeat_s: float = Field(default=1800.0, ge=5.0, le=86400.0)
+    interval_s: Annotated[float, Within(ge=0.0, le=86400.0)] = 60.0
+    repeat_s: Annotated[float, Within(ge=0.0, le=86400.0)] = 0.0
+    heartbeat_s: Annotated[float, Within(ge=5.0, le=86400.0)] = 1800.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AsleepTable(PaceTable):
-    interval_s: float = Field(default=600.0, ge=0.0, le=86400.0)
-    repeat_s: float = Field(default=0.0, ge=0.0, le=86400.0)
-    heartbeat_s: float = Field(default=3600.0, ge=5.0, le=86400.0)
+    interval_s: Annotated[float, Within(ge=0.0, le=86400.0)] = 600.0
+    repeat_s: Annotated[float, Within(ge=0.0, le=86400.0)] = 0.0
+    heartbeat_s: Annotated[float, Within(ge=5.0, le=86400.0)] = 3600.0
 
 
-class ReportingTable(_Table):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportingTable(Table):
     """How much is told. The operator named gets the telemetry; commands are answered to whoever asked."""
 
     operator: int | None = None
-    batch_s: float = Field(default=5.0, ge=0.1, le=5.0)
-    state_interval_s: float = Field(default=1800.0, ge=0.5, le=3600.0)
-    outbox_records_max: int = Field(default=10_000, ge=100, le=10_000)
-    outbox_bytes_max: int = Field(default=64 * 2**20, ge=64 * 1024, le=64 * 2**20)
-    outbox_age_s_max: int = Field(default=7 * 86_400, ge=3600, le=30 * 86_400)
+    batch_s: Annotated[float, Within(ge=0.1, le=5.0)] = 5.0
+    state_interval_s: Annotated[float, Within(ge=0.5, le=3600.0)] = 1800.0
+    outbox_records_max: Annotated[int, Within(ge=100, le=10_000)] = 10_000
+    outbox_bytes_max: Annotated[int, Within(ge=64 * 1024, le=64 * 2**20)] = 64 * 2**20
+    outbox_age_s_max: Annotated[int, Within(ge=3600, le=30 * 86_400)] = 7 * 86_400
     driving: DrivingTable = DrivingTable()
     charging: ChargingTable = ChargingTable()
     awake: AwakeTable = AwakeTable()
@@ -166,30 +181,33 @@ class ReportingTable(_Table):
         }[use]
 
 
-class EndOfRentalTable(_Table):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndOfRentalTable(Table):
     """What one operator asks of the car at the end of a rental, in place of all that the profile can tell."""
 
-    operator: int = Field(ge=1, le=2**31 - 1)
-    conditions: list[ConditionWord] | None = Field(default=None, min_length=1, max_length=11)
-    energy_percent_min: float | None = Field(default=None, ge=0.0, le=100.0)
+    operator: Annotated[int, Within(ge=1, le=2**31 - 1)]
+    conditions: Annotated[list[ConditionWord], Within(min_length=1, max_length=11)] | None = None
+    energy_percent_min: Annotated[float, Within(ge=0.0, le=100.0)] | None = None
 
 
-class StatusTable(_Table):
-    socket: str = Field(default="/run/carshare-agent/status.sock", min_length=1)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusTable(Table):
+    socket: Annotated[str, Within(min_length=1)] = "/run/carshare-agent/status.sock"
 
 
-class Config(_Table):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config(Table):
     """The whole of `agent.toml`. Every key with its default, unit and reason: `systemd/agent.toml`."""
 
     car: CarTable
-    buses: dict[str, BusTable] = Field(min_length=1)
-    relays: dict[str, RelayTable] = Field(default={}, max_length=16)
+    buses: Annotated[dict[str, BusTable], Within(min_length=1)]
+    relays: Annotated[dict[str, RelayTable], Within(max_length=16)] = field(default_factory=dict)
     broker: BrokerTable
     trust: TrustTable | None = None
-    operators: list[OperatorTable] = Field(default=[], max_length=16)
+    operators: Annotated[list[OperatorTable], Within(max_length=16)] = field(default_factory=list)
     store: StoreTable = StoreTable()
     reporting: ReportingTable = ReportingTable()
-    end_of_rental: list[EndOfRentalTable] = Field(default=[], max_length=16)
+    end_of_rental: Annotated[list[EndOfRentalTable], Within(max_length=16)] = field(default_factory=list)
     power: PowerTable = PowerTable()
     status: StatusTable = StatusTable()
 
@@ -201,14 +219,25 @@ def parse_config(text: str, *, source: str) -> Config | list[Fault]:
     except (ValueError, RecursionError) as error:
         return [syntax_fault(source, error)]
     findings = Findings(text, source)
+    from pydantic import ValidationError
+
     try:
-        config = Config.model_validate(document)
+        config = checked(Config, document)
     except ValidationError as error:
         for detail in error.errors(include_url=False, include_context=False):
             _add(findings, detail)
         return findings.listed()
     _cross_checks(config, findings)
     return findings.listed() or config
+
+
+def believe_config(text: str) -> Config | None:
+    """What a text says that `parse_config` took before; None if it cannot be read so. Of any other text it may be
+    anything: whoever asks finds out whether the text is the same."""
+    try:
+        return believed(Config, tomllib.loads(text))
+    except Exception:  # noqa: BLE001 - such a text is read by `parse_config`, which tells what is wrong with it
+        return None
 
 
 def check_against_profile(config: Config, profile: Profile, text: str, *, source: str) -> list[Fault]:
@@ -311,7 +340,7 @@ def _check_end_of_rental(config: Config, findings: Findings) -> None:
 
 def _add(findings: Findings, detail: ErrorDetails) -> None:
     path, kind = detail["loc"], detail["type"]
-    if kind == "extra_forbidden":
+    if kind == "unexpected_keyword_argument":
         findings.add(path, "unknown key", "a key of the sample configuration")
     elif kind == "missing":
         findings.add(path, "missing", "a value; there is no default")

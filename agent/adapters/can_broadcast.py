@@ -13,7 +13,6 @@ import errno
 import os
 import select
 import socket
-import struct
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from pathlib import Path
 from agent.adapters.bcm_message import MESSAGE_BYTES_MAX, Watched, parse, parse_statistics, rx_setup
 from agent.adapters.can_edge import arrival_s
 from agent.adapters.can_port import bus_error, lost_messages
+from agent.adapters.can_raw import ANCILLARY_BYTES, SO_TIMESTAMPNS, timestamp_s
 from agent.adapters.can_source import FrameCounts
 from agent.adapters.clock import boot_s, wall_offset_s
 from agent.errors import BusError
@@ -38,9 +38,6 @@ _SEEN_SHARE = 0.25
 # Boot time runs on in a suspend and monotonic time does not; read one after the other they differ by less than this.
 _SUSPENDED_S = 0.05
 
-_ANCILLARY_BYTES = socket.CMSG_SPACE(16) if hasattr(socket, "CMSG_SPACE") else 0
-_SO_TIMESTAMPNS = 35
-_TIMESPEC = struct.Struct("@ll")
 
 # The interface is not there, or down: the bus has failed. Whatever else the kernel says, it cannot watch for us.
 _INTERFACE_FAILED = frozenset({errno.ENODEV, errno.ENXIO, errno.ENETDOWN})
@@ -105,7 +102,7 @@ class Broadcast:
         now_s, offset_s = boot_s(), wall_offset_s(self._offset_s)
         for _ in range(messages_max):
             try:
-                packet, ancillary, _, _ = self._socket.recvmsg(MESSAGE_BYTES_MAX, _ANCILLARY_BYTES)
+                packet, ancillary, _, _ = self._socket.recvmsg(MESSAGE_BYTES_MAX, ANCILLARY_BYTES)
             except BlockingIOError:
                 self._empty_at_s, self._offset_s = now_s, offset_s
                 return
@@ -167,7 +164,7 @@ class Broadcast:
         try:
             opened.setblocking(False)
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
-            opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+            opened.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
             opened.connect((channel,))
             for watch in self._watches.values():
                 opened.send(rx_setup(watch))
@@ -195,7 +192,7 @@ class Broadcast:
             self._live.discard(message)
             return
         self._arrived_at_s = arrival_s(
-            _timestamp_s(ancillary),
+            timestamp_s(ancillary),
             offset_s=offset_s,
             offset_before_s=self._offset_s,
             # A change held back by the throttle has the time of a frame that may have come before we looked last.
@@ -216,15 +213,6 @@ class Broadcast:
     def _refresh(self) -> None:
         self.watch_afresh([each for each in self._watches if self._watches[each].refresh_s])
         self._refresh_later()
-
-
-def _timestamp_s(ancillary: list[tuple[int, int, bytes]]) -> float:
-    """The wall time at which the kernel took the frame in; not a number if it does not say."""
-    for level, kind, data in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS) and len(data) == _TIMESPEC.size:
-            seconds, nanos = _TIMESPEC.unpack(data)
-            return float(seconds + nanos * 1e-9)
-    return float("nan")
 
 
 def suspended_s() -> float:

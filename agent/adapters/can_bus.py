@@ -7,21 +7,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 
-import can
-
 from agent.adapters.bcm_message import Watched
 from agent.adapters.can_conflation import Conflation
 from agent.adapters.can_controller import INTERFACES, Controller
 from agent.adapters.can_echo import Echoes
 from agent.adapters.can_edge import SendList, next_back_off_s
-from agent.adapters.can_port import bus_error, open_bus, receive_buffer_bytes, shut_down, shut_down_late
+from agent.adapters.can_port import bus_error, driver_errors, open_bus, receive_buffer_bytes, shut_down, shut_down_late
+from agent.adapters.can_raw import Message, Port, RawSocket
 from agent.adapters.can_reception import Reception, Watching
 from agent.adapters.can_sending import (
     SEND_RETRY_S,
     SEND_TRIES_MAX,
     FrameRefused,
     hand_over,
-    message_of,
     refusal_of,
 )
 from agent.adapters.can_source import FrameCounts, Source, source_of
@@ -100,7 +98,7 @@ class CanBus:
         folder = INTERFACES / channel if interface == "socketcan" else None
         self._controller = Controller(folder, sent=lambda: self.counts.sent, on_state=on_state, on_look=on_look)
         self._back_off_s = 0.0
-        self._bus: can.BusABC | None = None
+        self._bus: Port | None = None
         self._source: Source | None = None
         self._failed: asyncio.Future[None] | None = None
         self._sent_at_s: deque[float] = deque(maxlen=FRAMES_PER_S_MAX)
@@ -166,7 +164,7 @@ class CanBus:
             counts=self.counts,
         )
         try:
-            if self._reception is not None:
+            if self._reception is not None and isinstance(bus, RawSocket):
                 self._reception.begin(bus, self._channel, self._take_changes)
             # An interface that is down can be opened; reading from it tells.
             self._take(FRAMES_PER_WAKE)
@@ -198,7 +196,7 @@ class CanBus:
             raise
         self._sent_at_s.append(at_s)
         self.counts.sent += 1
-        self.echoes.sent(message_of(frame), on_echo)
+        self.echoes.sent(frame, on_echo)
         return at_s
 
     def close(self) -> None:
@@ -213,7 +211,7 @@ class CanBus:
         if self._reception is not None:
             try:
                 self._reception.attend(messages, FRAMES_BEFORE_SEND)
-            except (BusError, can.CanError, OSError) as error:
+            except (BusError, OSError) as error:
                 self._fail(bus_error(self._name, error))
 
     def watch_afresh(self, message: MessageId) -> None:
@@ -234,7 +232,6 @@ class CanBus:
     def _send(self, frame: Frame, not_after_s: float, may_leave: Callable[[], bool]) -> float:
         if frame not in self._send_list:
             raise FrameRefused(Reason.INTERNAL, f"{self._name}: {frame.arbitration_id:#x} is not on the send list")
-        message = message_of(frame)
         for _ in range(SEND_TRIES_MAX):
             try:
                 self._take(FRAMES_BEFORE_SEND)
@@ -251,16 +248,16 @@ class CanBus:
                 raise FrameRefused(Reason.EXPIRED, f"{self._name}: {FRAMES_PER_S_MAX} frames were sent this second")
             if not may_leave():
                 raise FrameRefused(Reason.EXPIRED, f"{self._name}: the frame is not wanted or not permitted any more")
-            if self._hand_over(self._bus, message):
+            if self._hand_over(self._bus, frame):
                 return boot_s()
             time.sleep(SEND_RETRY_S)
         raise FrameRefused(Reason.TIMEOUT, f"{self._name}: no room in the send queue")
 
-    def _hand_over(self, bus: can.BusABC, message: can.Message) -> bool:
-        """Give a message to the driver; False if its queue is full just now."""
+    def _hand_over(self, bus: Port, frame: Frame) -> bool:
+        """Give a frame to the driver; False if its queue is full just now."""
         try:
-            return hand_over(bus, message, is_socketcan=self._interface == "socketcan")
-        except (can.CanError, OSError) as error:
+            return hand_over(bus, frame)
+        except driver_errors() as error:
             self._fail(bus_error(self._name, error))
             raise refusal_of(self._name, error) from error
 
@@ -289,7 +286,7 @@ class CanBus:
         if self._reception is not None:
             self._reception.take(frames_max)
 
-    def _accept(self, message: can.Message, at_s: float) -> None:
+    def _accept(self, message: Message, at_s: float) -> None:
         if message.is_error_frame:
             self._controller.error_frame(message.arbitration_id, bytes(message.data))
             return

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-import can
-
+from agent.adapters.can_raw import Message
 from agent.errors import BusError
 
 MessageKey = tuple[int, bool]
@@ -35,12 +34,12 @@ class Conflation:
         # By one number, which is told from another at half the price of a pair.
         self._conflatable = {_number(*key): key for key in conflatable}
 
-    def newest(self, waiting: Iterable[tuple[can.Message, float]]) -> Iterator[tuple[can.Message, float]]:
+    def newest(self, waiting: Iterable[tuple[Message, float]]) -> Iterator[tuple[Message, float]]:
         """What is left of messages in order of arrival, in the order of those that are left.
 
         Error and remote frames, and frames cut short, stand in nobody's place.
         """
-        messages: list[tuple[can.Message, float]] = []
+        messages: list[tuple[Message, float]] = []
         failure: BusError | None = None
         try:
             messages += waiting
@@ -50,11 +49,11 @@ class Conflation:
         if failure is not None:
             raise failure
 
-    def _newest(self, messages: Sequence[tuple[can.Message, float]]) -> Sequence[tuple[can.Message, float]]:
+    def _newest(self, messages: Sequence[tuple[Message, float]]) -> Sequence[tuple[Message, float]]:
         if len(messages) < 2 or not self._conflatable:
             return messages
         conflatable = self._conflatable
-        left: list[tuple[can.Message, float]] = []
+        left: list[tuple[Message, float]] = []
         overtaken: dict[int, int] = {}
         for waiting in reversed(messages):
             message = waiting[0]

@@ -1,4 +1,7 @@
-"""Opening and closing python-can's buses, and their failures in words."""
+"""Opening and closing buses, and their failures in words: SocketCAN by a raw socket, all else by python-can.
+
+python-can is imported when a bus wants it: an agent on SocketCAN does without, which a tenth of its start went into.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,11 @@ import errno
 import math
 import socket
 import struct
+import sys
 from collections.abc import Collection
-from typing import Any
+from typing import Any, cast
 
-import can
-
+from agent.adapters.can_raw import Port, RawSocket
 from agent.errors import BusError, ConfigurationError
 from agent.model.frame import BusState
 
@@ -27,9 +30,6 @@ _KERNEL_FRAME_BYTES = 768
 _FRAME_BITS = 111
 _FD_SPEED = 8
 
-# Kernel limit (CAN_RAW_FILTER_MAX); with more ids than this frames are picked by the agent.
-KERNEL_FILTERS_MAX = 512
-
 # linux/sock_diag.h: the last of nine numbers about a socket's memory is what was dropped (since Linux 4.12).
 _SO_MEMINFO = 55
 _MEMINFO = struct.Struct("=9I")
@@ -39,15 +39,26 @@ _GONE = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOENT, errno.EIO, errno.EAF
 
 def open_bus(
     interface: str, channel: str, *, bitrate_bps: int, is_fd: bool, wanted_ids: Collection[tuple[int, bool]]
-) -> can.BusABC:
+) -> Port:
     """Open a bus; may block for seconds. BusError if it is not there, ConfigurationError if it cannot exist.
 
     SocketCAN links get their bit rate from systemd-networkd (the agent may not set it); other adapters get it here.
     """
-    options: dict[str, Any]
     if interface == "socketcan":
-        options = {"fd": is_fd, "receive_own_messages": False, "can_filters": kernel_filters(wanted_ids)}
-    elif interface == "virtual":
+        # The default holds some 280 frames, 70 ms of a bus of which all are wanted.
+        buffer_bytes = receive_buffer_bytes(bitrate_bps, is_fd=is_fd)
+        try:
+            return RawSocket(channel, is_fd=is_fd, wanted_ids=wanted_ids, buffer_bytes=buffer_bytes)
+        except OSError as error:
+            raise bus_error(f"{interface} {channel}", error) from error
+    return _opened_by_library(interface, channel, bitrate_bps=bitrate_bps, is_fd=is_fd)
+
+
+def _opened_by_library(interface: str, channel: str, *, bitrate_bps: int, is_fd: bool) -> Port:
+    import can
+
+    options: dict[str, Any]
+    if interface == "virtual":
         options = {"receive_own_messages": False}
     else:
         options = {"bitrate": bitrate_bps} | ({"fd": True} if is_fd else {})
@@ -58,15 +69,11 @@ def open_bus(
         raise ConfigurationError(f"python-can cannot open {interface!r} on {channel!r}: {error}") from error
     except (can.CanError, OSError) as error:
         raise bus_error(f"{interface} {channel}", error) from error
-    if interface == "socketcan":
-        # The default holds some 280 frames, 70 ms of a bus of which all are wanted.
-        size_bytes = receive_buffer_bytes(bitrate_bps, is_fd=is_fd)
-        bus.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size_bytes)  # type: ignore[attr-defined]
     if (port := _serial_port(bus)) is not None:
         # Waiting for the last byte to leave (tcdrain) has no time limit, and a hung adapter would hang the agent.
         port.flush = lambda: None
         port.write_timeout = WRITE_WAIT_S
-    return bus
+    return cast(Port, bus)
 
 
 def receive_buffer_bytes(bitrate_bps: int, *, is_fd: bool) -> int:
@@ -75,32 +82,20 @@ def receive_buffer_bytes(bitrate_bps: int, *, is_fd: bool) -> int:
     return frames * _KERNEL_FRAME_BYTES
 
 
-def shut_down(bus: can.BusABC) -> None:
+def shut_down(bus: Port) -> None:
     """Close a bus, also one whose adapter has gone."""
     try:
         bus.shutdown()
-    except (can.CanError, OSError):
+    except driver_errors():
         # slcan says goodbye to its adapter first, and leaves the port open if that is not there to hear it.
         if (port := _serial_port(bus)) is not None:
             port.close()
 
 
-def shut_down_late(opening: asyncio.Future[can.BusABC]) -> None:
+def shut_down_late(opening: asyncio.Future[Port]) -> None:
     """Close a bus that was opened for somebody who did not wait for it."""
     if not opening.cancelled() and opening.exception() is None:
         shut_down(opening.result())
-
-
-def kernel_filters(wanted_ids: Collection[tuple[int, bool]]) -> list[dict[str, int | bool]] | None:
-    """python-can filters for exactly these `(id, is extended)`; None, which is every frame, if they are too many."""
-    if len(wanted_ids) > KERNEL_FILTERS_MAX:
-        return None
-    filters: list[dict[str, int | bool]] = [
-        {"can_id": arbitration_id, "can_mask": 0x1FFF_FFFF if is_extended_id else 0x7FF, "extended": is_extended_id}
-        for arbitration_id, is_extended_id in sorted(wanted_ids)
-    ]
-    # An empty list would mean every frame too.
-    return filters or [{"can_id": 0, "can_mask": 0x7FF, "extended": False}]
 
 
 def lost_messages(receiver: socket.socket) -> int:
@@ -110,6 +105,11 @@ def lost_messages(receiver: socket.socket) -> int:
     except OSError:
         return 0
     return int(_MEMINFO.unpack(told)[-1]) if len(told) == _MEMINFO.size else 0
+
+
+def driver_errors() -> tuple[type[Exception], ...]:
+    """What a driver raises when it fails; python-can's own only where it has been loaded."""
+    return OSError, getattr(sys.modules.get("can"), "CanError", OSError)
 
 
 def bus_error(place: str, error: Exception) -> BusError:
@@ -122,7 +122,7 @@ def bus_error(place: str, error: Exception) -> BusError:
 def errno_of(error: BaseException | None) -> int | None:
     """The system's number for a failure, looked for along its causes; None if there is none."""
     while error is not None:
-        number = error.error_code if isinstance(error, can.CanError) else getattr(error, "errno", None)
+        number = getattr(error, "error_code", None) or getattr(error, "errno", None)
         if isinstance(number, int):
             return number
         error = error.__cause__
@@ -134,5 +134,5 @@ def state_after(error: BusError) -> BusState:
     return BusState.GONE if errno_of(error) in _GONE else BusState.DOWN
 
 
-def _serial_port(bus: can.BusABC) -> Any:
+def _serial_port(bus: object) -> Any:
     return getattr(bus, "serialPortOrig", None)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-import can
-
 from agent.adapters.bcm_message import Watched
 from agent.adapters.can_broadcast import Broadcast, NotWatched
 from agent.adapters.can_echo import Echoes, Ids
-from agent.adapters.can_port import kernel_filters, lost_messages
+from agent.adapters.can_port import lost_messages
+from agent.adapters.can_raw import RawSocket
 from agent.adapters.can_source import FrameCounts
 from agent.adapters.journal import write_log
 from agent.model.effects import Level, Log
@@ -47,7 +46,7 @@ class Reception:
         self._is_attending = False
         self._buffer_bytes = buffer_bytes
         self._attended: frozenset[MessageId] = frozenset()
-        self._bus: can.BusABC | None = None
+        self._bus: RawSocket | None = None
         self._broadcast: Broadcast | None = None
         self._lost_before = (0, 0)
         self._statistics_before: dict[tuple[int, bool], Watched] = {}
@@ -58,12 +57,12 @@ class Reception:
         watched = {watch.message for watch in self._watching.watches} - self._attended
         return self._with_echoes(self._wanted - {(each.arbitration_id, each.is_extended_id) for each in watched})
 
-    def begin(self, bus: can.BusABC, channel: str, on_ready: Callable[[], None]) -> None:
+    def begin(self, bus: RawSocket, channel: str, on_ready: Callable[[], None]) -> None:
         """Have the kernel watch beside `bus`, which was opened with `raw_ids`; BusError if the interface failed."""
         self._bus, self._lost_before = bus, (0, 0)
         self._echoes.begin(bus, channel)
         if not self._watching.watches:
-            _filter(bus, self._with_echoes(self._wanted))
+            bus.let_in(self._with_echoes(self._wanted))
             return
         try:
             self._broadcast = Broadcast(
@@ -78,10 +77,10 @@ class Reception:
             if self._counts.unwatched == 0:
                 write_log(Log(Level.WARNING, "kernel_does_not_watch", {"bus": self._name, "detail": str(refusal)}))
             self._counts.unwatched += 1
-            _filter(bus, self._with_echoes(self._wanted))
+            bus.let_in(self._with_echoes(self._wanted))
             return
         # A command may have begun while the bus was being opened.
-        _filter(bus, self.raw_ids)
+        bus.let_in(self.raw_ids)
         self._broadcast.attend(self._attended)
 
     def end(self) -> None:
@@ -108,7 +107,7 @@ class Reception:
             return
         broadcast = self._broadcast
         # In this order no frame falls between the two: for a moment both give it.
-        _filter(self._bus, self._with_echoes(self._wanted) if broadcast is None else self.raw_ids)
+        self._bus.let_in(self._with_echoes(self._wanted) if broadcast is None else self.raw_ids)
         if broadcast is not None:
             broadcast.take(messages_max)
             broadcast.attend(self._attended)
@@ -137,7 +136,7 @@ class Reception:
         """How much the kernel had no room for since this was asked last."""
         if self._bus is None:
             return 0
-        frames = lost_messages(self._bus.socket)  # type: ignore[attr-defined]
+        frames = lost_messages(self._bus.socket)
         changes = 0 if self._broadcast is None else self._broadcast.lost
         before, self._lost_before = self._lost_before, (frames, changes)
         self._counts.lost_changes += changes - before[1]
@@ -155,7 +154,3 @@ class Reception:
 
 
 _NOTHING = Watched(0, 0)
-
-
-def _filter(bus: can.BusABC, ids: Ids) -> None:
-    bus.set_filters(kernel_filters(ids))  # type: ignore[arg-type]

@@ -1,13 +1,12 @@
-"""Giving frames to a driver: the message, the refusals, and what a driver says when it does not take one."""
+"""Giving frames to a driver: the refusals, and what a driver says when it does not take one."""
 
 from __future__ import annotations
 
 import errno
+from typing import Any
 
-import can
-import serial
-
-from agent.adapters.can_port import WRITE_WAIT_S, errno_of
+from agent.adapters.can_port import WRITE_WAIT_S, driver_errors, errno_of
+from agent.adapters.can_raw import Port, RawSocket
 from agent.errors import BusError
 from agent.model.command import Reason
 from agent.model.frame import Frame
@@ -25,31 +24,36 @@ class FrameRefused(BusError):  # noqa: N818 - a refusal, not an error, in the wo
         self.reason = reason
 
 
-def message_of(frame: Frame) -> can.Message:
-    """The frame in python-can's form."""
-    return can.Message(
+def hand_over(bus: Port, frame: Frame) -> bool:
+    """Give a frame to the driver; False if its queue is full just now, one of `driver_errors` if it has failed."""
+    try:
+        if isinstance(bus, RawSocket):
+            bus.send(frame)
+        else:
+            _hand_to_library(bus, frame)
+    except driver_errors() as error:
+        if errno_of(error) in (errno.ENOBUFS, errno.EAGAIN):
+            return False
+        raise
+    return True
+
+
+def _hand_to_library(bus: Any, frame: Frame) -> None:
+    import can  # loaded long since: it opened the bus
+
+    message = can.Message(
         arbitration_id=frame.arbitration_id,
         data=frame.data,
         is_extended_id=frame.is_extended_id,
         is_fd=frame.is_fd,
         bitrate_switch=frame.is_fd,
     )
-
-
-def hand_over(bus: can.BusABC, message: can.Message, *, is_socketcan: bool) -> bool:
-    """Give a message to the driver; False if its queue is full just now, CanError or OSError if it has failed."""
-    try:
-        bus.send(message, timeout=0 if is_socketcan else WRITE_WAIT_S)
-    except (can.CanError, OSError) as error:
-        number = errno_of(error)
-        # On SocketCAN an error without a number is python-can's own: the socket is not writable.
-        if number in (errno.ENOBUFS, errno.EAGAIN) or (number is None and is_socketcan):
-            return False
-        raise
-    return True
+    bus.send(message, timeout=WRITE_WAIT_S)
 
 
 def refusal_of(place: str, error: Exception) -> FrameRefused:
     """What a failure means for the frame: a serial adapter that hangs may have got it, one that is gone not."""
-    is_hanging = isinstance(error.__cause__, serial.SerialTimeoutException)
+    from serial import SerialTimeoutException
+
+    is_hanging = isinstance(error.__cause__, SerialTimeoutException)
     return FrameRefused(Reason.TIMEOUT if is_hanging else Reason.CAN_DOWN, f"{place}: {error}")

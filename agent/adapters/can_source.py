@@ -13,10 +13,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-import can
-
 from agent.adapters.can_edge import CLOCK_STEP_S, arrival_s
-from agent.adapters.can_port import bus_error
+from agent.adapters.can_port import bus_error, driver_errors
+from agent.adapters.can_raw import Message, Port
 from agent.adapters.clock import boot_s, wall_offset_s
 from agent.errors import BusError
 from agent.model.quick_dataclass import dataclass
@@ -72,14 +71,14 @@ class Source(Protocol):
 
     gathered_max: int
 
-    def drain(self, messages_max: int) -> Iterator[tuple[can.Message, float]]:
+    def drain(self, messages_max: int) -> Iterator[tuple[Message, float]]:
         """What has arrived, with boot times, oldest first; BusError once the interface has failed."""
 
     def close(self) -> None:
         """Stop listening; the bus itself stays open."""
 
 
-def source_of(bus: can.BusABC, *, has_wall_times: bool, on_ready: Callable[[], None], counts: FrameCounts) -> Source:
+def source_of(bus: Port, *, has_wall_times: bool, on_ready: Callable[[], None], counts: FrameCounts) -> Source:
     """The source that suits `bus`; `on_ready` is called in the event loop when there is something to drain.
 
     `has_wall_times`: the messages' time stamps are wall time, not some clock of the adapter's own.
@@ -100,7 +99,7 @@ class DescriptorSource:
 
     def __init__(
         self,
-        bus: can.BusABC,
+        bus: Port,
         descriptor: int,
         *,
         has_wall_times: bool,
@@ -118,7 +117,7 @@ class DescriptorSource:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(descriptor, on_ready)
 
-    def drain(self, messages_max: int) -> Iterator[tuple[can.Message, float]]:
+    def drain(self, messages_max: int) -> Iterator[tuple[Message, float]]:
         now_s = boot_s()
         if not self._poll.poll(0) and now_s - self._offset_at_s < OFFSET_KEPT_S:
             # Nothing has come, and the wall clock is known well enough for what will.
@@ -138,14 +137,14 @@ class DescriptorSource:
     def close(self) -> None:
         self._loop.remove_reader(self._descriptor)
 
-    def _receive(self) -> can.Message | None:
+    def _receive(self) -> Message | None:
         try:
             message = self._bus.recv(0)
         except (ValueError, IndexError):
             # slcan: a line that is no frame.
             self._counts.garbled += 1
             return None
-        except (can.CanError, OSError) as error:
+        except driver_errors() as error:
             if not isinstance(error.__cause__, UnicodeDecodeError):
                 raise bus_error(self._bus.channel_info, error) from error
             # slcan keeps what it could not decode, and would trip over it for ever.
@@ -161,10 +160,10 @@ class DescriptorSource:
         if callable(flush := getattr(self._bus, "flush", None)):
             try:
                 flush()
-            except can.CanError as error:
+            except driver_errors() as error:
                 raise bus_error(self._bus.channel_info, error) from error
 
-    def _arrival_s(self, message: can.Message, offset_s: float, now_s: float) -> float:
+    def _arrival_s(self, message: Message, offset_s: float, now_s: float) -> float:
         if not self._has_wall_times:
             # It woke us just now, and every send drains first: whatever comes after a send is newer than it.
             return now_s
@@ -183,22 +182,20 @@ class ThreadSource:
 
     gathered_max = _GATHERED_MAX
 
-    def __init__(
-        self, bus: can.BusABC, *, has_wall_times: bool, on_ready: Callable[[], None], counts: FrameCounts
-    ) -> None:
+    def __init__(self, bus: Port, *, has_wall_times: bool, on_ready: Callable[[], None], counts: FrameCounts) -> None:
         self._bus = bus
         self._counts = counts
         self._has_wall_times = has_wall_times
         self._on_ready = on_ready
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[tuple[can.Message, float]] = deque(maxlen=WAITING_MAX)
+        self._waiting: deque[tuple[Message, float]] = deque(maxlen=WAITING_MAX)
         self._failure: BusError | None = None
         self._is_told = False
         self._is_ending = threading.Event()
         self._thread = threading.Thread(target=self._read, name=f"can-{bus.channel_info}", daemon=True)
         self._thread.start()
 
-    def drain(self, messages_max: int) -> Iterator[tuple[can.Message, float]]:
+    def drain(self, messages_max: int) -> Iterator[tuple[Message, float]]:
         # First, so that a message handed over while this runs wakes the loop again.
         self._is_told = False
         waiting = self._waiting

@@ -19,15 +19,15 @@ else:
     from operator import attrgetter
     from reprlib import recursive_repr
 
-    def dataclass(kind=None, /, *, frozen=False, slots=False, **further):
+    def dataclass(kind=None, /, *, frozen=False, slots=False, kw_only=False, **further):
         """As `dataclasses.dataclass`; what it does not know itself (no slots, inherited fields) it leaves to that."""
         if kind is None:
-            return lambda decorated: dataclass(decorated, frozen=frozen, slots=slots, **further)
+            return lambda decorated: dataclass(decorated, frozen=frozen, slots=slots, kw_only=kw_only, **further)
         if not slots or further or any(map(dataclasses.is_dataclass, kind.__mro__)):
-            return dataclasses.dataclass(kind, frozen=frozen, slots=slots, **further)
+            return dataclasses.dataclass(kind, frozen=frozen, slots=slots, kw_only=kw_only, **further)
         if not kind.__doc__:
             kind.__doc__ = kind.__name__  # otherwise the signature, which is dear to find out
-        fields = dataclasses.fields(dataclasses.dataclass(kind, init=False, repr=False, eq=False))
+        fields = dataclasses.fields(dataclasses.dataclass(kind, init=False, repr=False, eq=False, kw_only=kw_only))
         names = tuple(field.name for field in fields)
         # With slots the fields are descriptors in the place of defaults: the class is made a second time.
         space = {name: given for name, given in vars(kind).items() if name not in (*names, "__dict__", "__weakref__")}
@@ -58,7 +58,8 @@ else:
     def _init(made, fields):
         """The one function that is compiled: a generic one would be slow at every event."""
         names: dict[str, Any] = {}
-        parameters, lines = [], []
+        # All of them, or none.
+        parameters, lines = ["*"] if fields and fields[0].kw_only else [], []
         for number, field in enumerate(fields):
             names[f"_set{number}"] = vars(made)[field.name].__set__
             value = field.name
@@ -74,7 +75,7 @@ else:
             lines.append(f" _set{number}(self, {value})")
         if hasattr(made, "__post_init__"):
             lines.append(" self.__post_init__()")
-        text = f"def __init__(self, {', '.join(parameters)}):\n" + ("\n".join(lines) or " pass")
+        text = f"def __init__({', '.join(['self', *parameters])}):\n" + ("\n".join(lines) or " pass")
         exec(compile(text, "<quick dataclass>", "exec"), names)  # noqa: S102 - as the standard library does
         init = names["__init__"]
         init.__qualname__ = f"{made.__qualname__}.__init__"

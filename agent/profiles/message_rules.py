@@ -131,7 +131,7 @@ def _algorithm(table: ChecksumTable, signal: SignalSpec | None, lookup: Lookup, 
         told.add((*place, "algorithm"), "algorithm and poly stand for one another", "one of them")
         return None
     if table.algorithm is not None:
-        for key in sorted(_CRC_KEYS & table.model_fields_set):
+        for key in sorted(key for key in _CRC_KEYS if getattr(table, key) is not None):
             told.add((*place, key), f"has no meaning beside an algorithm: {table.algorithm} has its own", "no such key")
         if table.algorithm not in ALGORITHMS:
             expected = expected_of(ALGORITHMS, table.algorithm)
@@ -143,12 +143,13 @@ def _algorithm(table: ChecksumTable, signal: SignalSpec | None, lookup: Lookup, 
     if bits not in CRC_BITS:
         told.add((*place, "signal"), f"{signal.name} has {bits} bits", "8, 16 or 32 for a CRC")
         return None
-    too_wide = [key for key in ("poly", "init", "xorout") if getattr(table, key) >> bits]
+    too_wide = [key for key in ("poly", "init", "xorout") if (getattr(table, key) or 0) >> bits]
     for key in too_wide:
         told.add((*place, key), f"{getattr(table, key):#x} has more than {bits} bits", f"at most {(1 << bits) - 1:#x}")
     if too_wide:
         return None
-    return crc(f"crc{bits}", bits, table.poly or 0, table.init, table.xorout, is_reflected=table.reflected)
+    parameters = (table.poly or 0, table.init or 0, table.xorout or 0)
+    return crc(f"crc{bits}", bits, *parameters, is_reflected=bool(table.reflected))
 
 
 _CRC_KEYS = {"init", "xorout", "reflected"}

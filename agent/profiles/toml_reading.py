@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import PurePosixPath, PureWindowsPath
 from types import NoneType
-from typing import Any, get_args, get_origin
-
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from agent.faults import Fault
+from agent.model.table import checked
 from agent.profiles import vss
 from agent.profiles.findings import Findings, expected_of
 from agent.profiles.toml_model import DATABASE_FILES_MAX, ProfileTable
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 TEXT_CHARACTERS_MAX = 1 << 20  # a profile of a thousand signals has a tenth of that
 
@@ -49,9 +51,11 @@ def read_tables(text: str, findings: Findings, source: str) -> ProfileTable | No
     except (ValueError, RecursionError) as error:  # not only TOMLDecodeError: also numbers and nesting without end
         findings.add_fault(Fault(source, "", _line_in(str(error)), f"not valid TOML: {error}"))
         return None
+    from pydantic import ValidationError
+
     for round_number in range(_ROUNDS_MAX):
         try:
-            return ProfileTable.model_validate(document)
+            return checked(ProfileTable, document)
         except ValidationError as error:
             details = error.errors(include_url=False, include_context=False)
             if round_number == 0:
@@ -85,9 +89,9 @@ def is_plain_name(name: str) -> bool:
 
 def _tell(findings: Findings, details: Iterable[ErrorDetails], document: Any) -> None:
     told: list[_Path] = []
-    for detail in sorted(details, key=lambda detail: detail["type"] != "extra_forbidden"):
+    for detail in sorted(details, key=lambda detail: detail["type"] != "unexpected_keyword_argument"):
         path, given = _existing(detail["loc"], document)
-        if detail["type"] == "extra_forbidden":
+        if detail["type"] == "unexpected_keyword_argument":
             known = _keys_at(path[:-1])
             findings.add(path, "unknown key", expected_of(known, str(path[-1])))
             told += [(*path[:-1], key) for key in get_close_matches(str(path[-1]), known)]  # which is meant by it
@@ -111,7 +115,7 @@ def _leave_out(detail: ErrorDetails, document: Any) -> None:
     path, _ = _existing(detail["loc"], document)
     if detail["type"] == "missing":
         path = (*path, str(detail["loc"][-1]))
-    elif detail["type"] != "extra_forbidden":
+    elif detail["type"] != "unexpected_keyword_argument":
         path = path[:3]
     holder: Any = document
     for part in path[:-1]:
@@ -156,13 +160,10 @@ def _keys_at(path: Sequence[str | int]) -> list[str]:
     """The keys of the table at `path`."""
     kind: object = ProfileTable
     for part in path:
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            kind = kind.model_fields[str(part)].annotation
-        else:
-            kind = get_args(kind)[-1]
+        kind = get_type_hints(kind)[str(part)] if is_dataclass(kind) else get_args(kind)[-1]
         if get_origin(kind) is not None and NoneType in get_args(kind):
             kind = next(member for member in get_args(kind) if member is not NoneType)
-    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+    return [field.name for field in fields(kind)] if is_dataclass(kind) else []
 
 
 _SHOWN_BITS_MAX = 128  # Python refuses to write out integers of some thousand digits

@@ -25,7 +25,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -186,7 +186,7 @@ def shipped_config(site: Site, port: int) -> Config:
         host="127.0.0.1", port=port, ca_file=ca_file, certificate_file=certificate_file, key_file=key_file
     )
     store = StoreTable(directory=str(site.store))
-    return config.model_copy(update={"broker": broker, "reporting": ReportingTable(), "store": store})
+    return replace(config, broker=broker, reporting=ReportingTable(), store=store)
 
 
 async def live_day(site: Site, plan: Plan, clock: DayClock, card: Card | None) -> DayCount:

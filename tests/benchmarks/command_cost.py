@@ -22,7 +22,7 @@ import secrets
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -163,7 +163,7 @@ async def running_agent(
     try:
         files = make_folder(folder, profile=demo_folder(), can=can, broker_host=broker.host, broker_port=broker.port)
         config, _ = load_config(files.agent_toml)
-        config = config.model_copy(update={"store": config.store.model_copy(update={"directory": str(store)})})
+        config = replace(config, store=replace(config.store, directory=str(store)))
         operator = Operator(bytes.fromhex(config.car.id), commands)
         car = CarOnBus(
             VirtualCar(profile, database, now_s=CarOnBus.now_s(), is_asleep=False, sleep_after_s=1e9),

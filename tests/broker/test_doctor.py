@@ -22,6 +22,7 @@ from agent.doctor.connection import broker_facts, certificate_facts
 from agent.doctor.examination import _expected
 from agent.doctor.system import key_facts
 from agent.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError
+from agent.model.table import checked
 from agent.policy.happenings import LOW_VOLTAGE
 from tests.support.installation import install
 from tests.support.live_car import live_car, soon
@@ -44,7 +45,7 @@ def secured(tmp_path: Path, authority: Authority) -> Iterator[Mosquitto]:
 
 
 def table(port: int, **changes: object) -> BrokerTable:
-    return BrokerTable.model_validate({"host": "127.0.0.1", "port": port, "ca_file": "ca.pem"} | changes)
+    return checked(BrokerTable, {"host": "127.0.0.1", "port": port, "ca_file": "ca.pem"} | changes)
 
 
 def test_broker_with_tls_is_reached_and_its_certificate_read(tmp_path: Path, secured: Mosquitto) -> None:

@@ -356,7 +356,7 @@ def test_operator_says_in_the_configuration_what_it_asks_for() -> None:
     """What this car cannot tell is not known to hold, and the rental does not end."""
     pair = awake()
     own = EndOfRentalTable(operator=1, conditions=["locked", "energy"], energy_percent_min=5.0)
-    energy = own.model_copy(update={"conditions": ["energy"]})
+    energy = replace(own, conditions=["energy"])
 
     def ask(table: EndOfRentalTable) -> Result:
         pair.end_of_rental = [table]
@@ -368,8 +368,8 @@ def test_operator_says_in_the_configuration_what_it_asks_for() -> None:
     assert said(result) == (Stage.REJECTED, Reason.RETURN_CONDITION, Executed.NO)
     assert conditions(result) == {Condition.LOCKED: Answer.UNKNOWN, Condition.ENERGY: Answer.YES}
     assert said(ask(energy)) == DONE
-    assert conditions(ask(energy.model_copy(update={"energy_percent_min": 100.0}))) == {Condition.ENERGY: Answer.NO}
-    assert conditions(ask(own.model_copy(update={"operator": 2}))) == ALL_HOLD
+    assert conditions(ask(replace(energy, energy_percent_min=100.0))) == {Condition.ENERGY: Answer.NO}
+    assert conditions(ask(replace(own, operator=2))) == ALL_HOLD
 
 
 def test_profile_without_conditions_has_no_answer() -> None:

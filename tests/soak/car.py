@@ -13,6 +13,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -66,8 +67,8 @@ async def feed(app: App, control: Path, records: int) -> None:
 async def run(agent_toml: Path, ledger: Path, control: Path, records: int) -> None:
     config, _ = load_config(agent_toml)
     # A bus of this process alone, on which nothing is ever said.
-    buses = {name: table.model_copy(update={"channel": str(uuid.uuid4())}) for name, table in config.buses.items()}
-    config = config.model_copy(update={"buses": buses})
+    buses = {name: replace(table, channel=str(uuid.uuid4())) for name, table in config.buses.items()}
+    config = replace(config, buses=buses)
     folder = agent_toml.parent
     key = Ed25519PrivateKey.from_private_bytes(read_key_file(folder / config.car.key_file))
     profile = load_profile(folder / config.car.profile)

@@ -10,7 +10,7 @@ import copy
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -231,7 +231,7 @@ class Pair:
         plain = config(is_listen_only=self._is_listen_only) if trust is None else rooted_config()
         self.engine = Engine(
             self.profile,
-            plain.model_copy(update={"end_of_rental": self.end_of_rental, "relays": self.relays}),
+            replace(plain, end_of_rental=self.end_of_rental, relays=dict(self.relays)),
             recovered,
             sid=sha256(b"session %d" % self._session).digest()[:8],
             vehicle_key=VEHICLE_KEY,

@@ -34,9 +34,10 @@ def twin(kind: Any) -> Any:
             space[field.name] = field.default
         elif field.default_factory is not dataclasses.MISSING:
             space[field.name] = dataclasses.field(default_factory=field.default_factory)
+    is_by_name = any(field.kw_only for field in dataclasses.fields(kind))
     space |= {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__}
     bare = type(kind.__name__, (), space)
-    return dataclasses.dataclass(frozen=kind.__dataclass_params__.frozen, slots=True)(bare)
+    return dataclasses.dataclass(frozen=kind.__dataclass_params__.frozen, slots=True, kw_only=is_by_name)(bare)
 
 
 CLASSES = sorted(set(classes()), key=lambda kind: (kind.__module__, kind.__qualname__))
@@ -97,6 +98,11 @@ def made_by(decorate: Callable[..., Any]) -> dict[str, Any]:
     class Empty:
         pass
 
+    @decorate(frozen=True, slots=True, kw_only=True)
+    class Named:
+        first: int = 1
+        second: int
+
     @decorate(slots=True)
     class Mutable:
         counts: Counter[str] = dataclasses.field(default_factory=Counter)
@@ -113,7 +119,7 @@ def made_by(decorate: Callable[..., Any]) -> dict[str, Any]:
         def __repr__(self) -> str:
             return "its own"
 
-    return {kind.__name__: kind for kind in (Point, Single, Checked, Empty, Mutable, Ordered, Worded)}
+    return {kind.__name__: kind for kind in (Point, Single, Checked, Empty, Named, Mutable, Ordered, Worded)}
 
 
 def outcome(act: Callable[[dict[str, Any]], object], decorate: Callable[..., Any]) -> object:
@@ -147,6 +153,9 @@ NAN = float("nan")
 ACTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "made by place": lambda of: of["Point"](1, 3.0, ["a"]),
     "made by name": lambda of: of["Point"](y=3.0, x=1),
+    "by name alone": lambda of: of["Named"](second=2),
+    "by name alone, by place": lambda of: of["Named"](2),
+    "by name alone, matched": lambda of: matched(of["Named"](second=2), of["Named"]),
     "too few": lambda of: of["Point"](),
     "too many": lambda of: of["Single"](1, 2),
     "unknown name": lambda of: of["Single"](other=2),

@@ -37,9 +37,7 @@ async def test_without_relays_no_pulse_is_carried_out_sr_01() -> None:
 
 async def test_chip_that_is_not_there_keeps_nobody_from_starting_and_moves_nothing() -> None:
     """The adapter that a car has, as far as it gets without a chip."""
-    wired = config().model_copy(
-        update={"relays": {"fob_unlock": RelayTable(chip="/dev/gpiochip-of-nobody", offset=17)}}
-    )
+    wired = replace(config(), relays={"fob_unlock": RelayTable(chip="/dev/gpiochip-of-nobody", offset=17)})
     begun = relays(wired, replace(profile_of(), pulse_list=(PULSE,)))
     assert begun is not None
     asked = []
@@ -56,6 +54,6 @@ async def test_chip_that_is_not_there_keeps_nobody_from_starting_and_moves_nothi
 
 
 async def test_pulse_that_is_no_longer_wanted_is_not_carried_out() -> None:
-    wired = config().model_copy(update={"relays": {"fob_unlock": RelayTable(chip="/dev/null", offset=17)}})
+    wired = replace(config(), relays={"fob_unlock": RelayTable(chip="/dev/null", offset=17)})
     begun = relays(wired, replace(profile_of(), pulse_list=(PULSE,)))
     assert await pulse_relay(begun, EFFECT, lambda _token, _now_s: False) == FrameNotSent(7, Reason.EXPIRED)

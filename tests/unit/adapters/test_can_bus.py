@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import select
+import struct
 import tty
 import uuid
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ import can
 import pytest
 
 from agent.adapters.can_bus import FRAMES_PER_S_MAX, CanBus
-from agent.adapters.can_port import kernel_filters, receive_buffer_bytes
+from agent.adapters.can_port import receive_buffer_bytes
+from agent.adapters.can_raw import kernel_filters
 from agent.adapters.can_sending import FrameRefused
 from agent.adapters.clock import boot_s
 from agent.errors import ConfigurationError
@@ -253,12 +255,10 @@ async def test_an_interface_python_can_does_not_know_is_a_fault_of_the_configura
 
 
 def test_kernel_filters_name_each_wanted_id_and_nothing_else() -> None:
-    assert kernel_filters([(0x123, False), (0x18DAF110, True)]) == [
-        {"can_id": 0x123, "can_mask": 0x7FF, "extended": False},
-        {"can_id": 0x18DAF110, "can_mask": 0x1FFFFFFF, "extended": True},
-    ]
-    assert kernel_filters([]) == [{"can_id": 0, "can_mask": 0x7FF, "extended": False}]
-    assert kernel_filters([(number, False) for number in range(513)]) is None
+    standard, extended = (0x123, 0x8000_07FF), (0x98DA_F110, 0x9FFF_FFFF)
+    assert kernel_filters([(0x123, False), (0x18DAF110, True)]) == struct.pack("=4I", *standard, *extended)
+    assert kernel_filters([]) == b"", "which lets nothing in"
+    assert kernel_filters([(number, False) for number in range(513)]) == bytes(8), "which lets everything in"
 
 
 class SerialAdapter:
