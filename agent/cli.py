@@ -19,13 +19,13 @@ from agent.ability import as_wired
 from agent.adapters.files import read_text
 from agent.command.keys import load_public_key
 from agent.command.verify import KeyRecord
-from agent.config import ACTIONS, Config, check_against_profile, parse_config
+from agent.config import ACTIONS, Config, check_against_profile
 from agent.doctor.command import add_doctor_command
 from agent.doctor.configured import Configured
 from agent.enrolment import add_enrolment_commands
 from agent.errors import EXIT_DONE, EXIT_FAILED, AgentError, ConfigurationError
 from agent.faults import Fault, dotted, toml_line
-from agent.loading import listed, load_for_run, load_profile
+from agent.loading import checked_config, configured_for_run, listed, load_profile
 from agent.orders import add_order_commands
 from agent.profile_tools.command import add_profile_command
 from agent.profile_tools.decode_command import add_decode_command
@@ -66,10 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def load_config(path: Path) -> tuple[Config, str]:
     """The configuration and its text; raises ConfigurationError listing every fault."""
     text = read_text(path)
-    config = parse_config(text, source=str(path))
-    if isinstance(config, list):
-        raise ConfigurationError(listed(config))
-    return config, text
+    return checked_config(text, path), text
 
 
 async def run_agent(config_path: Path, stop: asyncio.Event) -> None:
@@ -89,17 +86,14 @@ def _started(config_path: Path) -> App:
     """The agent of a configuration, with its stores open; raises AgentError if it cannot start."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from agent.adapters.files import key_path, read_key_file
     from agent.adapters.journal import capture_libraries
     from agent.app import App
     from agent.wiring import new_identity
 
     capture_libraries()
-    config, text = load_config(config_path)
+    config, text, seed, loaded = configured_for_run(config_path)
     directory = config_path.parent
     keys = _key_records(config, text, source=str(config_path))
-    seed = read_key_file(key_path(directory, config.car.key_file))
-    loaded = load_for_run(directory / config.car.profile, directory / config.store.directory, seed)
     if faults := check_against_profile(config, loaded.profile, text, source=str(config_path)):
         raise ConfigurationError(listed(faults))
     profile = as_wired(loaded.profile, config)

@@ -9,12 +9,11 @@ import tomllib
 from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from agent.config_table import PowerTable, RelayTable
+from agent.config_table import PowerTable, RelayTable, ReportingTable
 from agent.faults import Fault, shown, syntax_fault, toml_line
 from agent.model.command import Action
 from agent.model.quick_dataclass import dataclass
 from agent.model.table import Table, Within, believed, checked
-from agent.model.use import Pace, VehicleUse
 from agent.profiles.findings import Findings, expected_of
 from agent.profiles.schema import Profile
 
@@ -115,73 +114,6 @@ class StoreTable(Table):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaceTable(Table):
-    """One way the car is used: seconds between two tellings of a value that changes, after which one that does not is
-    told again (0: not), and after which the snapshot is sent though nothing changed."""
-
-    interval_s: Annotated[float, Within(ge=0.0, le=86400.0)]
-    repeat_s: Annotated[float, Within(ge=0.0, le=86400.0)]
-    heartbeat_s: Annotated[float, Within(ge=5.0, le=86400.0)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DrivingTable(PaceTable):
-    interval_s: Annotated[float, Within(ge=0.0, le=86400.0)] = 30.0
-    repeat_s: Annotated[float, Within(ge=0.0, le=86400.0)] = 0.0
-    heartbeat_s: Annotated[float, Within(ge=5.0, le=86400.0)] = 1800.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChargingTable(PaceTable):
-    interval_s: Annotated[float, Within(ge=0.0, le=86400.0)] = 300.0
-    repeat_s: Annotated[float, Within(ge=0.0, le=86400.0)] = 0.0
-    heartbeat_s: Annotated[float, Within(ge=5.0, le=86400.0)] = 3600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AwakeTable(PaceTable):
-    interval_s: Annotated[float, Within(ge=0.0, le=86400.0)] = 60.0
-    repeat_s: Annotated[float, Within(ge=0.0, le=86400.0)] = 0.0
-    heartbeat_s: Annotated[float, Within(ge=5.0, le=86400.0)] = 1800.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AsleepTable(PaceTable):
-    interval_s: Annotated[float, Within(ge=0.0, le=86400.0)] = 600.0
-    repeat_s: Annotated[float, Within(ge=0.0, le=86400.0)] = 0.0
-    heartbeat_s: Annotated[float, Within(ge=5.0, le=86400.0)] = 3600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportingTable(Table):
-    """How much is told. The operator named gets the telemetry; commands are answered to whoever asked."""
-
-    operator: int | None = None
-    batch_s: Annotated[float, Within(ge=0.1, le=5.0)] = 5.0
-    state_interval_s: Annotated[float, Within(ge=0.5, le=3600.0)] = 1800.0
-    outbox_records_max: Annotated[int, Within(ge=100, le=10_000)] = 10_000
-    outbox_bytes_max: Annotated[int, Within(ge=64 * 1024, le=64 * 2**20)] = 64 * 2**20
-    outbox_age_s_max: Annotated[int, Within(ge=3600, le=30 * 86_400)] = 7 * 86_400
-    driving: DrivingTable = DrivingTable()
-    charging: ChargingTable = ChargingTable()
-    awake: AwakeTable = AwakeTable()
-    asleep: AsleepTable = AsleepTable()
-
-    def pace(self, use: VehicleUse) -> Pace:
-        """The general pace of a use, for signals whose profile has none of their own."""
-        table = self.table(use)
-        return Pace(table.interval_s, table.repeat_s or None)
-
-    def table(self, use: VehicleUse) -> PaceTable:
-        return {
-            VehicleUse.DRIVING: self.driving,
-            VehicleUse.CHARGING: self.charging,
-            VehicleUse.AWAKE: self.awake,
-            VehicleUse.ASLEEP: self.asleep,
-        }[use]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EndOfRentalTable(Table):
     """What one operator asks of the car at the end of a rental, in place of all that the profile can tell."""
 
@@ -232,11 +164,13 @@ def parse_config(text: str, *, source: str) -> Config | list[Fault]:
 
 
 def believe_config(text: str) -> Config | None:
-    """What a text says that `parse_config` took before; None if it cannot be read so. Of any other text it may be
-    anything: whoever asks finds out whether the text is the same."""
+    """What a text says that `parse_config` took before: whoever asks has to know that of it.
+
+    None if `parse_config` would not take it, as far as this can be told without looking at bounds.
+    """
     try:
         return believed(Config, tomllib.loads(text))
-    except Exception:  # noqa: BLE001 - such a text is read by `parse_config`, which tells what is wrong with it
+    except (ValueError, TypeError, RecursionError):
         return None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import takewhile
 
-from agent.config import ReportingTable
+from agent.config_table import ReportingTable
 from agent.model.effects import Level
 from agent.model.records import (
     OutboxFound,

@@ -7,6 +7,7 @@ written anew.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -14,8 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent import __version__
-from agent.adapters.files import PLAN_FILE, read_own, read_profile_texts, replace_file
+from agent.adapters.files import (
+    PLAN_FILE,
+    key_path,
+    read_key_file,
+    read_own,
+    read_profile_texts,
+    read_text,
+    replace_file,
+)
 from agent.adapters.journal import write_log
+from agent.config import Config, believe_config, parse_config
 from agent.errors import ConfigurationError
 from agent.model.effects import Level, Log
 from agent.model.quick_dataclass import dataclass
@@ -29,6 +39,9 @@ PLAN_BYTES_MAX = 4 << 20
 """A signal takes some 300 bytes; a profile's text has room for a few thousand."""
 
 _PLAN_MODE = 0o600
+
+_CHECKING = ("config.py", "config_table.py", "model/table.py")
+"""What finds a configuration sound, beside the code of profiles."""
 
 
 def load_profile(directory: Path) -> Profile:
@@ -65,15 +78,48 @@ class Loaded:
         write_log(Log(Level.NOTICE, "plan_not_kept", {"file": str(self.plan), "reason": content}))
 
 
-def load_for_run(directory: Path, store: Path, secret: bytes) -> Loaded:
+def configured_for_run(path: Path) -> tuple[Config, str, bytes, Loaded]:
+    """The configuration, its text, the car's own key, and the profile; ConfigurationError listing every fault.
+
+    A text that was found sound before, as the plan kept says, is believed: only who has the key can have sealed it.
+    """
+    text, directory = read_text(path), path.parent
+    if (config := believe_config(text)) is not None:
+        # Nothing of it is used for more than to find the key and the plan until that has spoken for it.
+        with contextlib.suppress(ConfigurationError):  # told below, after the faults of the configuration
+            seed = read_key_file(key_path(directory, config.car.key_file))
+            found = _recalled(directory / config.car.profile, directory / config.store.directory, seed, text)
+            if isinstance(found, Loaded):
+                return config, text, seed, found
+    config = checked_config(text, path)
+    seed = read_key_file(key_path(directory, config.car.key_file))
+    # One that would be believed to say something else is looked at at each start.
+    vouched = text if believe_config(text) == config else ""
+    loaded = load_for_run(directory / config.car.profile, directory / config.store.directory, seed, vouched)
+    return config, text, seed, loaded
+
+
+def load_for_run(directory: Path, store: Path, secret: bytes, config_text: str = "") -> Loaded:
     """The profile in a folder, from the plan kept in `store` if that fits; ConfigurationError listing every fault.
 
-    `secret` is the car's own key: only who has it can have written a plan that fits.
+    `secret` is the car's own key: only who has it can have written a plan that fits. `config_text` was found sound.
     """
+    found = _recalled(directory, store, secret, config_text)
+    if isinstance(found, Loaded):
+        return found
+    reason, plan, sources, program = found
+    write_log(Log(Level.INFO, "profile_compiled", {"plan": str(plan), "reason": reason}))
+    return Loaded(_compiled(sources.profile_text, sources.files, directory), plan, sources, program, is_recalled=False)
+
+
+def _recalled(
+    directory: Path, store: Path, secret: bytes, config_text: str
+) -> Loaded | tuple[str, Path, Sources, Program]:
+    """What is kept, if it is of these very texts; otherwise why not, and what there is to make it anew."""
     # Not for `status` and other commands that load no profile.
     from agent.profiles.recall import Program, Sources, recalled
 
-    sources = Sources(*read_profile_texts(directory))
+    sources = Sources(*read_profile_texts(directory), config_text)
     plan, program = store / PLAN_FILE, Program(_program(), secret)
     try:
         found: Profile | str = recalled(read_own(plan, PLAN_BYTES_MAX), sources, program)
@@ -81,10 +127,17 @@ def load_for_run(directory: Path, store: Path, secret: bytes) -> Loaded:
         found = "there is none yet"
     except OSError as error:
         found = str(error)
-    if not isinstance(found, str):
-        return Loaded(found, plan, sources, program, is_recalled=True)
-    write_log(Log(Level.INFO, "profile_compiled", {"plan": str(plan), "reason": found}))
-    return Loaded(_compiled(sources.profile_text, sources.files, directory), plan, sources, program, is_recalled=False)
+    if isinstance(found, str):
+        return found, plan, sources, program
+    return Loaded(found, plan, sources, program, is_recalled=True)
+
+
+def checked_config(text: str, path: Path) -> Config:
+    """The configuration in a text read from `path`; raises ConfigurationError listing every fault."""
+    config = parse_config(text, source=str(path))
+    if isinstance(config, list):
+        raise ConfigurationError(listed(config))
+    return config
 
 
 def listed(faults: Sequence[Fault]) -> str:
@@ -103,8 +156,9 @@ def _compiled(text: str, files: Mapping[str, bytes], directory: Path) -> Profile
 
 
 def _program() -> str:
-    """Version, interpreter, and the code that compiles: a checkout is changed without a new version."""
+    """Version, interpreter, and the code that checks and compiles: a checkout is changed without a new version."""
     code = sha256()
-    for path in sorted((Path(__file__).parent / "profiles").glob("*.py")):
+    folder = Path(__file__).parent
+    for path in sorted([*(folder / "profiles").glob("*.py"), *(folder / name for name in _CHECKING)]):
         code.update(path.name.encode() + b"\0" + path.read_bytes())
     return f"{__version__} {sys.version} {code.hexdigest()}"

@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from agent.adapters.journal import write_log
-from agent.adapters.power_supervisor import PowerSupervisor
 from agent.adapters.supervisor import Supervisor
 from agent.errors import SupervisorError
 from agent.model.effects import Level, Log, RequestPowerOff
 from agent.model.power import SupervisorNews
+
+if TYPE_CHECKING:
+    from agent.adapters.power_supervisor import PowerSupervisor
 
 # After the time agreed on the power may stay on for so long until it counts as not cut: a relay drops, a capacitor
 # empties.
@@ -37,7 +40,7 @@ class PowerOff:
         systemd: Supervisor,
         on_progress: Callable[[float], None],
     ) -> None:
-        self._port = None if device is None else PowerSupervisor(device, on_news, on_progress)
+        self._port = None if device is None else _supervisor(device, on_news, on_progress)
         self._systemd = systemd
         self._wanted = asyncio.Event()
         self._request: RequestPowerOff | None = None
@@ -92,3 +95,12 @@ class PowerOff:
                     await stop.wait()
         if not stop.is_set():
             write_log(Log(Level.ERROR, "power_not_cut", fields))
+
+
+def _supervisor(
+    device: str, on_news: Callable[[SupervisorNews], None], on_progress: Callable[[float], None]
+) -> PowerSupervisor:
+    """Most cars have none, and need no library for serial ports."""
+    from agent.adapters.power_supervisor import PowerSupervisor
+
+    return PowerSupervisor(device, on_news, on_progress)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 from agent.adapters.bcm_message import Watched
 from agent.adapters.can_conflation import Conflation
@@ -139,22 +140,16 @@ class CanBus:
 
     async def open(self) -> None:
         """Open the interface; BusError if it is not there or down, ConfigurationError if it cannot exist."""
-        # In a thread: serial adapters are given two seconds to boot, and drivers may block.
-        opening = asyncio.ensure_future(
-            asyncio.to_thread(
-                open_bus,
-                self._interface,
-                self._channel,
-                bitrate_bps=self._bitrate_bps,
-                is_fd=self._is_fd,
-                wanted_ids=self._wanted if self._reception is None else self._reception.raw_ids,
-            )
+        open_it = partial(
+            open_bus,
+            self._interface,
+            self._channel,
+            bitrate_bps=self._bitrate_bps,
+            is_fd=self._is_fd,
+            wanted_ids=self._wanted if self._reception is None else self._reception.raw_ids,
         )
-        try:
-            bus = await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            opening.add_done_callback(shut_down_late)
-            raise
+        # The kernel's sockets are there at once; serial adapters are given two seconds to boot, and drivers may block.
+        bus = open_it() if self._interface == "socketcan" else await self._opened_in_thread(open_it)
         self._bus = bus
         self._failed = asyncio.get_running_loop().create_future()
         self._source = source_of(
@@ -174,6 +169,14 @@ class CanBus:
         self._controller.opened()
         self.has_worked.set()
         self.has_begun.set()
+
+    async def _opened_in_thread(self, open_it: Callable[[], Port]) -> Port:
+        opening = asyncio.ensure_future(asyncio.to_thread(open_it))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(shut_down_late)
+            raise
 
     def send(
         self,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from functools import cache
-from types import UnionType
+from functools import cache, partial
+from types import NoneType, UnionType
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -89,33 +89,68 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def believed(kind: type[_T], document: object) -> _T:
-    """The table that a document is which `checked` took before. Of any other it makes, and raises, what it will."""
+    """The table that a document is which `checked` took before.
+
+    Of another one too, if all in it is of its type: bounds are not looked at. TypeError otherwise.
+    """
     return cast(_T, _placing(cast(Any, kind))(document))
-
-
-def _as_it_is(given: Any) -> Any:
-    return given
 
 
 @cache
 def _placing(kind: Any) -> Callable[[Any], Any]:
-    """How a value of this type is put in place."""
+    """How a value of this type is put in place; TypeError if it is of another."""
     origin, members = get_origin(kind), get_args(kind)
     if is_dataclass(kind):
         return _placing_table(cast(type, kind))
     if kind is float:
-        return float  # a whole number is one too
-    if origin is list and (each := _placing(members[0])) is not _as_it_is:
-        return lambda given: [each(one) for one in given]
-    if origin is dict and (each := _placing(members[1])) is not _as_it_is:
-        return lambda given: {name: each(one) for name, one in given.items()}
-    if origin in (Union, UnionType) and len(further := [member for member in members if member is not type(None)]) == 1:
+        return _number
+    if kind in (str, int, bool):
+        return partial(_exactly, kind)
+    if origin is list:
+        return partial(_placed_list, _placing(members[0]))
+    if origin is dict:
+        return partial(_placed_dict, _placing(members[1]))
+    if origin in (Union, UnionType) and len(further := [member for member in members if member is not NoneType]) == 1:
         inner = _placing(further[0])
-        return inner if inner is _as_it_is else lambda given: None if given is None else inner(given)
-    return _as_it_is
+        return lambda given: None if given is None else inner(given)
+    if origin in (Union, UnionType):
+        return _scalar
+    return partial(_exactly, (str, int))  # one of a few words or numbers
 
 
 def _placing_table(kind: type) -> Callable[[Any], Any]:
     hints = get_type_hints(kind)
     ways = {field.name: _placing(hints[field.name]) for field in fields(kind)}
-    return lambda given: kind(**{name: ways[name](one) for name, one in given.items()})
+
+    def placed(given: Any) -> Any:
+        if unknown := _exactly(dict, given).keys() - ways.keys():
+            raise TypeError(f"unknown keys {sorted(unknown)}")
+        return kind(**{name: ways[name](one) for name, one in given.items()})
+
+    return placed
+
+
+def _exactly(kind: type | tuple[type, ...], given: Any) -> Any:
+    if not isinstance(given, kind) or (kind is int and isinstance(given, bool)):
+        raise TypeError(f"{given!r:.60} is of another type")
+    return given
+
+
+def _scalar(given: Any) -> Any:
+    """One of several types as it is, but for a whole number that no signal can hold: pydantic finds a float in it."""
+    if isinstance(given, int) and not -(1 << 63) <= given < 1 << 64:
+        return float(given)
+    return _exactly((str, int, float, NoneType), given)
+
+
+def _number(given: Any) -> float:
+    """A whole number is one too."""
+    return float(given) if type(given) is int else cast(float, _exactly(float, given))
+
+
+def _placed_list(each: Callable[[Any], Any], given: Any) -> list[Any]:
+    return [each(one) for one in _exactly(list, given)]
+
+
+def _placed_dict(each: Callable[[Any], Any], given: Any) -> dict[str, Any]:
+    return {name: each(one) for name, one in _exactly(dict, given).items()}

@@ -25,7 +25,7 @@ from agent.profiles.plan_text import as_json, from_json, text_of
 from agent.profiles.schema import MessagePlan, Profile
 from agent.profiles.toml_model import ProfileTable
 
-FORMAT = 2
+FORMAT = 3
 
 _HEAD = f"carshare-agent plan {FORMAT} ".encode()
 _SEAL_CHARS = 64
@@ -34,14 +34,19 @@ _KEY_LABEL = b"carshare-agent plan cache"
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a profile is compiled from: `profile.toml` and the files beside it (content by name)."""
+    """What a profile is compiled from: `profile.toml` and the files beside it (content by name).
+
+    And the text of `agent.toml`, which is no part of it: that it was found sound is sealed in the same place.
+    """
 
     profile_text: str
     files: Mapping[str, bytes]
+    config_text: str = ""
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of each, in hexadecimal digits."""
-        profile = {"profile.toml": sha256(self.profile_text.encode()).hexdigest()}
+        texts = {"profile.toml": self.profile_text, "agent.toml": self.config_text}
+        profile = {name: sha256(text.encode()).hexdigest() for name, text in texts.items()}
         return profile | {f"file {name}": sha256(content).hexdigest() for name, content in self.files.items()}
 
 
@@ -84,7 +89,7 @@ def recalled(content: bytes, sources: Sources, program: Program) -> Profile | st
         if document["program"] != program.name:
             return "another version of the program wrote it"
         if document["inputs"] != sources.digests():
-            return "the profile's files have changed"
+            return "the profile's files have changed, or agent.toml"
         profile = _assembled(sources, from_json(document["messages"]))
     except (ValueError, TypeError, KeyError) as error:
         return f"it holds what it should not: {error}"
@@ -96,7 +101,7 @@ def _assembled(sources: Sources, messages: Sequence[MessagePlan]) -> Profile | N
     try:
         # That it is sound the seal says: by its digest it is the text that was compiled.
         tables = believed(ProfileTable, tomllib.loads(sources.profile_text))
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, RecursionError):
         return None
     findings = Findings(sources.profile_text, "")
     lookup = Lookup(tables.buses, sources.files, findings, PlainMessages.load)

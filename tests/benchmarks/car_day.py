@@ -40,7 +40,8 @@ from agent.bench.choices import CanChoice, mosquitto_program
 from agent.bench.setup import CAR_NAME, BenchFolder, make_folder
 from agent.bench.vehicle import demo_folder, load_vehicle
 from agent.cli import _key_records, load_config
-from agent.config import BrokerTable, Config, ReportingTable, StoreTable
+from agent.config import BrokerTable, Config, StoreTable
+from agent.config_table import ReportingTable
 from agent.errors import EXIT_DONE, EXIT_FAILED, AgentError
 from agent.model.command import Action
 from agent.model.events import BusChanged

@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "faults": set(),
     "model": set(),
     "profiles": NOUNS,
-    "config_table": set(),
+    "config_table": {"model"},
     "config": NOUNS | {"profiles", "config_table"},
     "ability": NOUNS | {"profiles", "config"},
     **dict.fromkeys(STAGES, SHAPES),

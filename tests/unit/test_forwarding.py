@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.config import ReportingTable
+from agent.config_table import ReportingTable
 from agent.forwarding import STORE_RETRY_S, Forwarding
 from agent.model.effects import Persist, Publish
 from agent.model.records import OutboxFound, OutboxStored, SequenceReserved

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.config import ReportingTable
+from agent.config_table import ReportingTable
 from agent.link_watch import ECHO_IDLE_S
 from tests.vcan.night import STRIDE_S
 
