@@ -20,18 +20,13 @@ from agent.adapters.files import read_text
 from agent.command.keys import load_public_key
 from agent.command.verify import KeyRecord
 from agent.config import ACTIONS, Config, check_against_profile
-from agent.doctor.command import add_doctor_command
-from agent.doctor.configured import Configured
-from agent.enrolment import add_enrolment_commands
 from agent.errors import EXIT_DONE, EXIT_FAILED, AgentError, ConfigurationError
 from agent.faults import Fault, dotted, toml_line
 from agent.loading import checked_config, configured_for_run, listed, load_profile
-from agent.orders import add_order_commands
-from agent.profile_tools.command import add_profile_command
-from agent.profile_tools.decode_command import add_decode_command
 
 if TYPE_CHECKING:
     from agent.app import App
+    from agent.doctor.configured import Configured
 
 __all__ = ["load_config", "load_profile", "main", "run_agent"]
 
@@ -48,7 +43,8 @@ _EXAMPLES = """examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status (0 done, 1 failed, 2 wrong use or bad configuration)."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser(is_for_run=given[:1] == ["run"]).parse_args(given)
     try:
         status: int = options.work(options)
     except AgentError as error:
@@ -191,6 +187,8 @@ def _configured(path: Path, is_elsewhere: Callable[[Path], bool] = lambda key: F
             raise ConfigurationError(listed(faults))
     except ConfigurationError as error:
         problems.append(str(error))
+    from agent.doctor.configured import Configured
+
     return Configured(path, config, profile, tuple(problems))
 
 
@@ -244,7 +242,8 @@ def _status(options: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(*, is_for_run: bool = False) -> argparse.ArgumentParser:
+    """Of every command; of `run` alone, an agent that starts need not load the others."""
     parser = argparse.ArgumentParser(
         prog="carshare-agent",
         description="In-car agent for shared vehicles: CAN to state, signed commands to verified locks.",
@@ -269,6 +268,14 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--config", type=Path, default=Path(CONFIG_DEFAULT), metavar="FILE", help=f"default: {CONFIG_DEFAULT}"
     )
+    if is_for_run:
+        return parser
+
+    from agent.doctor.command import add_doctor_command
+    from agent.enrolment import add_enrolment_commands
+    from agent.orders import add_order_commands
+    from agent.profile_tools.command import add_profile_command
+    from agent.profile_tools.decode_command import add_decode_command
 
     check = add(
         "check", _check, "Check profiles and the configuration; list every fault.", "carshare-agent check dbc/*/"

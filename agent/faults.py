@@ -67,14 +67,14 @@ def toml_line(text: str, path: Sequence[str | int]) -> int:
 
 _NAME = r"""(?:[A-Za-z0-9_-]+|"(?:\\.|[^"\\\n])*"|'[^'\n]*')"""
 _NAMES = rf"{_NAME}(?:[ \t]*\.[ \t]*{_NAME})*"
-_HEADER = re.compile(rf"[ \t]*(\[\[?)[ \t]*({_NAMES})[ \t]*\]\]?")
-_KEY = re.compile(rf"[ \t]*({_NAMES})[ \t]*=")
+# Compiled when a fault is to be told: most starts have none.
+_HEADER = rf"[ \t]*(\[\[?)[ \t]*({_NAMES})[ \t]*\]\]?"
+_KEY = rf"[ \t]*({_NAMES})[ \t]*="
 
 # Strings and comments may hold brackets and line ends that mean nothing.
-_TOKEN = re.compile(
-    r'''(?P<quoted>#[^\n]*|"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|'[^'\n]*')'''
-    r"""|(?P<open>[\[{])|(?P<close>[\]}])|\n""",
-    re.DOTALL,
+_STRING_OR_BRACKET = (
+    r'''(?s)(?P<quoted>#[^\n]*|"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|'[^'\n]*')'''
+    r"""|(?P<open>[\[{])|(?P<close>[\]}])|\n"""
 )
 
 
@@ -85,7 +85,7 @@ def _lines(text: str) -> Mapping[tuple[str | int, ...], int]:
     last_index: dict[tuple[str | int, ...], int] = {}
     table: list[str | int] = []
     for number, statement in _statements(text):
-        if header := _HEADER.match(statement):
+        if header := re.match(_HEADER, statement):
             table = []
             for name in _names(header[2]):
                 table.append(name)
@@ -97,7 +97,7 @@ def _lines(text: str) -> Mapping[tuple[str | int, ...], int]:
                 last_index[tuple(table)] = index = last_index.get(tuple(table), -1) + 1
                 table.append(index)
             here = table
-        elif key := _KEY.match(statement):
+        elif key := re.match(_KEY, statement):
             here = [*table, *_names(key[1])]
         else:
             continue
@@ -114,7 +114,7 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
     """Each header and each `key = value` with its line; a value of several lines stays with its key."""
     number = begin_number = 1
     begin = depth = 0
-    for token in _TOKEN.finditer(text):
+    for token in re.finditer(_STRING_OR_BRACKET, text):
         if token["open"]:
             depth += 1
         elif token["close"]:

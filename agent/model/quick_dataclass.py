@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from dataclasses import dataclass as dataclass
 else:
     import dataclasses
+    import inspect
+    from functools import cache
     from operator import attrgetter
     from reprlib import recursive_repr
+    from types import FunctionType
 
     def dataclass(kind=None, /, *, frozen=False, slots=False, kw_only=False, **further):
         """As `dataclasses.dataclass`; what it does not know itself (no slots, inherited fields) it leaves to that."""
@@ -27,7 +30,7 @@ else:
             return dataclasses.dataclass(kind, frozen=frozen, slots=slots, kw_only=kw_only, **further)
         if not kind.__doc__:
             kind.__doc__ = kind.__name__  # otherwise the signature, which is dear to find out
-        fields = dataclasses.fields(dataclasses.dataclass(kind, init=False, repr=False, eq=False, kw_only=kw_only))
+        fields = _fields_of(kind, kw_only=kw_only)
         names = tuple(field.name for field in fields)
         # With slots the fields are descriptors in the place of defaults: the class is made a second time.
         space = {name: given for name, given in vars(kind).items() if name not in (*names, "__dict__", "__weakref__")}
@@ -40,6 +43,20 @@ else:
         parameters.init = parameters.repr = parameters.eq = True
         parameters.frozen = frozen
         return made
+
+    def _fields_of(kind, *, kw_only):
+        """As the standard library finds them. It looks long at each type that is text, for the few words it knows."""
+        types = inspect.get_annotations(kind)
+        words = " ".join(map(str, types.values()))
+        is_plain = not any(word in words for word in ("ClassVar", "InitVar", "KW_ONLY"))
+        if is_plain:
+            kind.__annotations__ = dict.fromkeys(types, object)
+        fields = dataclasses.fields(dataclasses.dataclass(kind, init=False, repr=False, eq=False, kw_only=kw_only))
+        if is_plain:
+            kind.__annotations__ = types
+            for field in fields:
+                field.type = types[field.name]
+        return fields
 
     def _methods(made, fields, *, frozen):
         names = tuple(field.name for field in fields)
@@ -56,32 +73,41 @@ else:
         return methods
 
     def _init(made, fields):
-        """The one function that is compiled: a generic one would be slow at every event."""
-        names: dict[str, Any] = {}
-        # All of them, or none.
-        parameters, lines = ["*"] if fields and fields[0].kw_only else [], []
-        for number, field in enumerate(fields):
-            names[f"_set{number}"] = vars(made)[field.name].__set__
-            value = field.name
-            if field.default is not dataclasses.MISSING:
-                names[f"_default{number}"] = field.default
-                parameters.append(f"{field.name}=_default{number}")
-            elif field.default_factory is not dataclasses.MISSING:
-                names[f"_default{number}"], names["_missing"] = field.default_factory, dataclasses.MISSING
-                parameters.append(f"{field.name}=_missing")
-                value = f"_default{number}() if {field.name} is _missing else {field.name}"
-            else:
-                parameters.append(field.name)
-            lines.append(f" _set{number}(self, {value})")
-        if hasattr(made, "__post_init__"):
-            lines.append(" self.__post_init__()")
-        text = f"def __init__({', '.join(['self', *parameters])}):\n" + ("\n".join(lines) or " pass")
-        exec(compile(text, "<quick dataclass>", "exec"), names)  # noqa: S102 - as the standard library does
-        init = names["__init__"]
+        """The one function that is compiled, as a generic one were slow at every event: once for each
+        number of fields. Its parameters are named after the fields afterwards.
+        """
+        missing, is_by_name = dataclasses.MISSING, bool(fields) and fields[0].kw_only  # all of them, or none
+        is_made = tuple(field.default_factory is not missing for field in fields)
+        code = _init_code(is_made, is_by_name, hasattr(made, "__post_init__"))
+        code = code.replace(co_varnames=("self", *(field.name for field in fields)))
+        names: dict[str, Any] = {f"set{number}": vars(made)[field.name].__set__ for number, field in enumerate(fields)}
+        names |= {f"make{number}": field.default_factory for number, field in enumerate(fields) if is_made[number]}
+        init = FunctionType(code, names | {"MISSING": missing}, "__init__")
+        has_default = [field.default is not missing or field.default_factory is not missing for field in fields]
+        defaults = {field.name: field.default for field, has in zip(fields, has_default, strict=True) if has}
+        if is_by_name:
+            init.__kwdefaults__ = defaults
+        elif sorted(has_default) != has_default:
+            raise TypeError(f"{made.__name__}: a field without a default follows one that has one")
+        else:
+            init.__defaults__ = tuple(defaults.values())
         init.__qualname__ = f"{made.__qualname__}.__init__"
         init.__module__ = made.__module__
         init.__annotations__ = {field.name: field.type for field in fields} | {"return": None}
         return init
+
+    @cache
+    def _init_code(is_made, is_by_name, is_checked):
+        """The code that sets so many fields, those that `is_made` by a function to what that gives unless given."""
+        parameters = ["self", *(["*"] if is_by_name else []), *(f"value{number}" for number in range(len(is_made)))]
+        lines = [f"def __init__({', '.join(parameters)}):"]
+        for number, made in enumerate(is_made):
+            value = f"make{number}() if value{number} is MISSING else value{number}" if made else f"value{number}"
+            lines.append(f" set{number}(self, {value})")
+        lines.append(" self.__post_init__()" if is_checked else " return None")
+        names: dict[str, Any] = {}
+        exec(compile("\n".join(lines), "<quick dataclass>", "exec"), names)  # noqa: S102 - as the standard library does
+        return names["__init__"].__code__
 
     def _eq(values):
         def __eq__(self, other):  # noqa: N807 - becomes the method

@@ -15,11 +15,12 @@ from agent.faults import Fault
 MESSAGE_BYTES_MAX = 1785  # J1939 transport; anything on the wire is 64 at most, which is asked of the messages used
 MULTIPLEXER_VALUES_MAX = 1 << 16
 
-_MESSAGE = re.compile(r"\bBO_\s+(\d+)\s+(\w+)\s*:\s*(\w+)")
-_SIGNAL = re.compile(r"\bSG_\s+(\w+)(?:\s+(m\d+M?|M))?\s*:\s*(\d+)\s*\|\s*(\d+)\s*@")
-_VALUES = re.compile(r"\bSG_MUL_VAL_\s+(\d+)\s+(\w+)\s+(\w+)\s+([^;]*);")
-_RANGE = re.compile(r"(\d+)\s*-\s*(\d+)")
-_DEFINITION = re.compile(_MESSAGE.pattern + "|" + _SIGNAL.pattern)
+# Compiled when cantools has read the file: a profile recalled does without both.
+_MESSAGE = r"\bBO_\s+(\d+)\s+(\w+)\s*:\s*(\w+)"
+_SIGNAL = r"\bSG_\s+(\w+)(?:\s+(m\d+M?|M))?\s*:\s*(\d+)\s*\|\s*(\d+)\s*@"
+_VALUES = r"\bSG_MUL_VAL_\s+(\d+)\s+(\w+)\s+(\w+)\s+([^;]*);"
+_RANGE = r"(\d+)\s*-\s*(\d+)"
+_DEFINITION = _MESSAGE + "|" + _SIGNAL
 
 
 def faults_in_text(text: str, source: str) -> list[Fault]:
@@ -37,11 +38,11 @@ def decoded(content: bytes) -> str:
 
 def line_of(text: str, message: str, signal: str | None = None) -> int:
     """Line (from 1) on which a message or one of its signals is defined; 0 if it is not found."""
-    for found in _MESSAGE.finditer(text):
+    for found in re.finditer(_MESSAGE, text):
         if found[2] != message:
             continue
         if signal is not None:
-            end = next((match.start() for match in _MESSAGE.finditer(text, found.end())), len(text))
+            end = next((match.start() for match in re.compile(_MESSAGE).finditer(text, found.end())), len(text))
             within = re.compile(rf"\bSG_\s+{re.escape(signal)}\b").search(text, found.end(), end)
             return _line(text, within or found)
         return _line(text, found)
@@ -49,20 +50,20 @@ def line_of(text: str, message: str, signal: str | None = None) -> int:
 
 
 def _faults_of_size(text: str, source: str) -> Iterator[Fault]:
-    for found in _MESSAGE.finditer(text):
+    for found in re.finditer(_MESSAGE, text):
         if not found[3].isdecimal() or _is_above(found[3], MESSAGE_BYTES_MAX):
             yield Fault(
                 source, found[2], _line(text, found), f"a message of {found[3]:.20} bytes",
                 f"a number up to {MESSAGE_BYTES_MAX}",
             )  # fmt: skip
-    for found in _SIGNAL.finditer(text):
+    for found in re.finditer(_SIGNAL, text):
         if _is_above(found[3], MESSAGE_BYTES_MAX * 8) or _is_above(found[4], MESSAGE_BYTES_MAX * 8):
             yield Fault(
                 source, found[1], _line(text, found), f"a signal at {found[3]:.20}|{found[4]:.20}",
                 f"start and length up to {MESSAGE_BYTES_MAX * 8}",
             )  # fmt: skip
-    for found in _VALUES.finditer(text):
-        if any(_is_too_wide(first, last) for first, last in _RANGE.findall(found[4])):
+    for found in re.finditer(_VALUES, text):
+        if any(_is_too_wide(first, last) for first, last in re.findall(_RANGE, found[4])):
             yield Fault(
                 source, found[2], _line(text, found), f"present for multiplexer values {found[4].strip():.60}",
                 f"ranges of at most {MULTIPLEXER_VALUES_MAX} values",
@@ -71,7 +72,7 @@ def _faults_of_size(text: str, source: str) -> Iterator[Fault]:
 
 def _faults_of_multiplexing(text: str, source: str) -> Iterator[Fault]:
     """Signals marked as multiplexed in a message without exactly one plain multiplexer need a `SG_MUL_VAL_` line."""
-    told = {(found[1], found[2]) for found in _VALUES.finditer(text)}
+    told = {(found[1], found[2]) for found in re.finditer(_VALUES, text)}
     frame_id, message = "", ""
     multiplexers: list[str] = []
     marked: list[re.Match[str]] = []
@@ -87,7 +88,7 @@ def _faults_of_multiplexing(text: str, source: str) -> Iterator[Fault]:
                     f"one signal marked M, or SG_MUL_VAL_ {frame_id} {found[4]} <multiplexer> <values>;",
                 )  # fmt: skip
 
-    for found in _DEFINITION.finditer(text):
+    for found in re.finditer(_DEFINITION, text):
         if found[1] is not None:
             yield from faults()
             frame_id, message, multiplexers, marked = found[1], found[2], [], []

@@ -10,7 +10,7 @@ import pickle
 import pkgutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -113,13 +113,18 @@ def made_by(decorate: Callable[..., Any]) -> dict[str, Any]:
         number: int
 
     @decorate(frozen=True, slots=True)
+    class Told:
+        counted: ClassVar[int] = 5
+        number: int
+
+    @decorate(frozen=True, slots=True)
     class Worded:
         word: str
 
         def __repr__(self) -> str:
             return "its own"
 
-    return {kind.__name__: kind for kind in (Point, Single, Checked, Empty, Named, Mutable, Ordered, Worded)}
+    return {kind.__name__: kind for kind in (Point, Single, Checked, Empty, Named, Mutable, Ordered, Told, Worded)}
 
 
 def outcome(act: Callable[[dict[str, Any]], object], decorate: Callable[..., Any]) -> object:
@@ -185,6 +190,7 @@ ACTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "matched": lambda of: matched(of["Point"](1), of["Point"]),
     "empty": lambda of: (of["Empty"](), of["Empty"]() == of["Empty"](), hash(of["Empty"]()) == hash(())),
     "ordered": lambda of: sorted([of["Ordered"](2), of["Ordered"](1)]),
+    "of the class": lambda of: (of["Told"](1), of["Told"].counted, dataclasses.fields(of["Told"])),
     "its own words": lambda of: of["Worded"]("a"),
     "its own place": lambda of: (of["Point"].__qualname__, of["Point"].__module__, of["Point"].__init__.__qualname__),
 }
@@ -199,6 +205,13 @@ def test_another_name_is_refused_as_a_field_is() -> None:
     """The standard library's fails there over the class it made a second time, with a TypeError about that."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         assigned(made_by(dataclass)["Point"](1), "z")
+
+
+def test_a_field_without_a_default_after_one_with_is_refused() -> None:
+    for decorate in (dataclass, dataclasses.dataclass):
+        wrong = type("Wrong", (), {"__annotations__": {"first": int, "second": int}, "first": 1})
+        with pytest.raises(TypeError, match="default"):
+            decorate(frozen=True, slots=True)(wrong)
 
 
 def test_an_instance_that_holds_itself_can_be_told() -> None:
