@@ -1,9 +1,10 @@
 """`dataclass` for this package: the standard library's, made in a third of the time.
 
 The standard one compiles six functions for each frozen class with slots, one by one, and an agent has nearly two
-hundred such classes before its first value: a quarter of its start.  Here one is compiled, `__init__`; the others are
-the same few functions for all.  Fields, `replace`, `asdict`, `match`, copying, pickling and what a failure is remain
-the standard library's; `tests/unit/test_quick_dataclass.py` compares the two on every class of the agent.
+hundred such classes before its first value: a quarter of its start.  Here one is compiled, `__init__`, and that once
+for each number of fields; the others are the same few functions for all.  Fields, `replace`, `asdict`, `match`,
+copying, pickling and what a failure is remain the standard library's; `tests/unit/test_quick_dataclass.py` compares
+the two on every class of the agent.
 
 To a type checker this is the standard `dataclass`.
 """
@@ -20,7 +21,7 @@ else:
     from functools import cache
     from operator import attrgetter
     from reprlib import recursive_repr
-    from types import FunctionType
+    from types import CodeType, FunctionType
 
     def dataclass(kind=None, /, *, frozen=False, slots=False, kw_only=False, **further):
         """As `dataclasses.dataclass`; what it does not know itself (no slots, inherited fields) it leaves to that."""
@@ -73,8 +74,9 @@ else:
         return methods
 
     def _init(made, fields):
-        """The one function that is compiled, as a generic one were slow at every event: once for each
-        number of fields. Its parameters are named after the fields afterwards.
+        """The one function that is compiled, because a generic one would be slow at every event.
+
+        It is compiled once for each number of fields; its parameters are named after them afterwards.
         """
         missing, is_by_name = dataclasses.MISSING, bool(fields) and fields[0].kw_only  # all of them, or none
         is_made = tuple(field.default_factory is not missing for field in fields)
@@ -105,9 +107,8 @@ else:
             value = f"make{number}() if value{number} is MISSING else value{number}" if made else f"value{number}"
             lines.append(f" set{number}(self, {value})")
         lines.append(" self.__post_init__()" if is_checked else " return None")
-        names: dict[str, Any] = {}
-        exec(compile("\n".join(lines), "<quick dataclass>", "exec"), names)  # noqa: S102 - as the standard library does
-        return names["__init__"].__code__
+        module = compile("\n".join(lines), "<quick dataclass>", "exec")
+        return next(code for code in module.co_consts if isinstance(code, CodeType))
 
     def _eq(values):
         def __eq__(self, other):  # noqa: N807 - becomes the method

@@ -7,10 +7,11 @@ its validators took a quarter of an ordinary start.  Both give equal tables (`te
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from functools import cache, partial
-from types import NoneType, UnionType
+from types import NoneType, SimpleNamespace, UnionType
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -119,13 +120,20 @@ def _placing(kind: Any) -> Callable[[Any], Any]:
 
 
 def _placing_table(kind: type) -> Callable[[Any], Any]:
-    hints = get_type_hints(kind)
-    ways = {field.name: _placing(hints[field.name]) for field in fields(kind)}
+    types = {field.name: field.type for field in fields(kind)}
+    words = vars(sys.modules[kind.__module__])
+    ways: dict[str, Callable[[Any], Any]] = {}
+
+    def way(name: str) -> Callable[[Any], Any]:
+        """Found out when it is first wanted: most keys of most tables are at their defaults."""
+        if name not in ways:
+            ways[name] = _placing(get_type_hints(SimpleNamespace(__annotations__={name: types[name]}), words)[name])
+        return ways[name]
 
     def placed(given: Any) -> Any:
-        if unknown := _exactly(dict, given).keys() - ways.keys():
+        if unknown := _exactly(dict, given).keys() - types.keys():
             raise TypeError(f"unknown keys {sorted(unknown)}")
-        return kind(**{name: ways[name](one) for name, one in given.items()})
+        return kind(**{name: way(name)(one) for name, one in given.items()})
 
     return placed
 

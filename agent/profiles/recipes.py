@@ -28,7 +28,7 @@ from agent.profiles.toml_model import (
     WakeTable,
 )
 
-# 6 and 7 are the agent's own: no recipe can be written for them.
+# 6 and 7 are the agent's own, without a recipe.
 ACTIONS: Mapping[str, Action] = {
     action.name.lower(): action for action in Action if action not in (Action.REPORT, Action.CHECK_RETURN)
 }
@@ -46,8 +46,7 @@ _CONDITION_OF = {
     Reason.DOOR_OPEN: Condition.DOORS_CLOSED,
 }
 
-# The bus adapter sends no more; a recipe that asks for more would run slower than it says.
-FRAMES_PER_S_MAX = 50
+FRAMES_PER_S_MAX = 50  # the bus adapter sends no more; a recipe that asks for more would run slower than it says
 
 
 @dataclass(frozen=True, slots=True)
