@@ -132,9 +132,10 @@ class Bench:
 
     @contextmanager
     def background_load(self) -> Iterator[None]:
-        """The bus is full meanwhile, for an hour at most."""
+        """The bus is full meanwhile, for an hour at most. It waits for nobody: a program that starts is busy long."""
         words = self._bus_words(WAYS["agent"], 3600.0)
-        with subprocess.Popen(words, stdout=subprocess.DEVNULL, env=self.places.bus_environ) as load:
+        environ = self.places.bus_environ | {"BUS_SLEEPS": "1"}
+        with subprocess.Popen(words, stdout=subprocess.DEVNULL, env=environ) as load:
             try:
                 yield
             finally:
