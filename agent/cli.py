@@ -1,38 +1,28 @@
-"""The command line of the car: run, check, decode, status, doctor, profile, provision, decommission, clock-reset."""
+"""The command line of the car: run, check, decode, status, doctor, profile, provision, decommission, clock-reset.
+
+What a command does is loaded when it is asked for: an agent that starts waits for nothing of the others, and is not
+looked through for garbage while it is loaded.
+"""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import gc
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent import __version__
-from agent.ability import as_wired
-from agent.adapters.files import read_text
-from agent.command.keys import load_public_key
-from agent.command.verify import KeyRecord
-from agent.config import ACTIONS, Config, check_against_profile
 from agent.errors import EXIT_DONE, EXIT_FAILED, AgentError, ConfigurationError
-from agent.faults import Fault, dotted, toml_line
-from agent.loading import checked_config, configured_for_run, listed, load_profile
 
 if TYPE_CHECKING:
-    from agent.app import App
+    from agent.config import Config
     from agent.doctor.configured import Configured
 
-__all__ = ["load_config", "load_profile", "main", "run_agent"]
-
 CONFIG_DEFAULT = "/etc/carshare-agent/agent.toml"
-
-_NO_END_UNIX_S = 2**53
 
 _EXAMPLES = """examples:
   carshare-agent check dbc/demo_hatchback
@@ -59,97 +49,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def load_config(path: Path) -> tuple[Config, str]:
-    """The configuration and its text; raises ConfigurationError listing every fault."""
-    text = read_text(path)
-    return checked_config(text, path), text
-
-
-async def run_agent(config_path: Path, stop: asyncio.Event) -> None:
-    """Run the agent in this event loop until `stop` is set; raises AgentError if it cannot start or go on."""
-    # Nothing that is made at start is garbage: looking through it again and again takes a tenth of the time, and what
-    # stays for good need never be looked through.
-    gc.disable()
-    try:
-        app = _started(config_path)
-    finally:
-        gc.enable()
-    gc.freeze()
-    await app.run(stop)
-
-
-def _started(config_path: Path) -> App:
-    """The agent of a configuration, with its stores open; raises AgentError if it cannot start."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    from agent.adapters.journal import capture_libraries
-    from agent.app import App
-    from agent.wiring import new_identity
-
-    capture_libraries()
-    config, text, seed, loaded = configured_for_run(config_path)
-    directory = config_path.parent
-    keys = _key_records(config, text, source=str(config_path))
-    if faults := check_against_profile(config, loaded.profile, text, source=str(config_path)):
-        raise ConfigurationError(listed(faults))
-    profile = as_wired(loaded.profile, config)
-    vehicle_key = Ed25519PrivateKey.from_private_bytes(seed)
-    app = App(config, profile, new_identity(vehicle_key), keys, directory=directory, environ=dict(os.environ))
-    loaded.keep()
-    return app
-
-
-def _key_records(config: Config, text: str, *, source: str) -> dict[bytes, KeyRecord]:
-    """The operators' keys by id; raises ConfigurationError for weak keys and ids that are not their key's."""
-    records: dict[bytes, KeyRecord] = {}
-    faults: list[Fault] = []
-    for index, operator in enumerate(config.operators):
-        for position, table in enumerate(operator.command_keys):
-            where = ("operators", index, "command_keys", position)
-            raw = bytes.fromhex(table.public_key)
-            public_key = load_public_key(raw)
-            if public_key is None:
-                path = (*where, "public_key")
-                problem = "is not a proper Ed25519 public key"
-                faults.append(Fault(source, dotted(path), toml_line(text, path), problem, "what keys show prints"))
-                continue
-            if sha256(raw).digest()[:4].hex() != table.id:
-                path = (*where, "id")
-                wanted = sha256(raw).digest()[:4].hex()
-                faults.append(Fault(source, dotted(path), toml_line(text, path), "is not this key's id", wanted))
-                continue
-            no_end = table.not_after_unix_s is None
-            records[bytes.fromhex(table.id)] = KeyRecord(
-                kid=bytes.fromhex(table.id),
-                operator=operator.number,
-                public_key=public_key,
-                actions=frozenset(ACTIONS[word] for word in table.actions),
-                not_before_unix_s=table.not_before_unix_s,
-                not_after_unix_s=_NO_END_UNIX_S if no_end else int(table.not_after_unix_s or 0),
-            )
-    if faults:
-        raise ConfigurationError(listed(faults))
-    return records
-
-
 def _run(options: argparse.Namespace) -> int:
-    async def until_signalled() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await run_agent(options.config, stop)
+    # Nothing that is made at start is garbage: looking through it again and again takes a tenth of the time.
+    # `run_agent` looks again once it has started.
+    gc.disable()
+    from agent.starting import run_until_signalled
 
-    try:
-        asyncio.run(until_signalled())
-    except* AgentError as group:
-        first: BaseException = group
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        raise first from None
-    return EXIT_DONE
+    return run_until_signalled(options.config)
 
 
 def _check(options: argparse.Namespace) -> int:
+    from agent.loading import load_profile
+
     if options.config is None and not options.profiles:
         raise ConfigurationError("nothing to check: name profile folders, or --config FILE")
     problems = []
@@ -176,13 +87,16 @@ def _configured(path: Path, is_elsewhere: Callable[[Path], bool] = lambda key: F
 
     Keys for which `is_elsewhere` says so are not asked for.
     """
+    from agent.config import check_against_profile
+    from agent.loading import key_records, listed, load_config, load_profile
+
     config = profile = None
     problems: list[str] = []
     try:
         config, text = load_config(path)
         problems += _file_problems(config, path.parent, is_elsewhere)
         profile = load_profile(path.parent / config.car.profile)
-        _key_records(config, text, source=str(path))
+        key_records(config, text, source=str(path))
         if faults := check_against_profile(config, profile, text, source=str(path)):
             raise ConfigurationError(listed(faults))
     except ConfigurationError as error:
@@ -233,6 +147,7 @@ def _file_problems(config: Config, directory: Path, is_elsewhere: Callable[[Path
 
 def _status(options: argparse.Namespace) -> int:
     from agent.adapters.status_socket import read_status
+    from agent.loading import load_config
 
     socket = options.socket
     if socket is None:
@@ -273,6 +188,7 @@ def _parser(*, is_for_run: bool = False) -> argparse.ArgumentParser:
 
     from agent.doctor.command import add_doctor_command
     from agent.enrolment import add_enrolment_commands
+    from agent.loading import load_config, load_profile
     from agent.orders import add_order_commands
     from agent.profile_tools.command import add_profile_command
     from agent.profile_tools.decode_command import add_decode_command

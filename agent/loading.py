@@ -25,13 +25,15 @@ from agent.adapters.files import (
     replace_file,
 )
 from agent.adapters.journal import write_log
-from agent.config import Config, believe_config, parse_config
+from agent.command.keys import load_public_key
+from agent.command.verify import KeyRecord
+from agent.config import ACTIONS, Config, believe_config, parse_config
 from agent.errors import ConfigurationError
+from agent.faults import Fault, dotted, toml_line
 from agent.model.effects import Level, Log
 from agent.model.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
-    from agent.faults import Fault
     from agent.profiles.recall import Program, Sources
     from agent.profiles.schema import Profile
 
@@ -39,6 +41,8 @@ PLAN_BYTES_MAX = 4 << 20
 """A signal takes some 300 bytes; a profile's text has room for a few thousand."""
 
 _PLAN_MODE = 0o600
+
+_NO_END_UNIX_S = 2**53
 
 _CHECKING = ("config.py", "config_table.py", "model/table.py")
 """What finds a configuration sound, beside the code of profiles."""
@@ -132,6 +136,12 @@ def _recalled(
     return Loaded(found, plan, sources, program, is_recalled=True)
 
 
+def load_config(path: Path) -> tuple[Config, str]:
+    """The configuration and its text; raises ConfigurationError listing every fault."""
+    text = read_text(path)
+    return checked_config(text, path), text
+
+
 def checked_config(text: str, path: Path) -> Config:
     """The configuration in a text read from `path`; raises ConfigurationError listing every fault."""
     config = parse_config(text, source=str(path))
@@ -162,3 +172,36 @@ def _program() -> str:
     for path in sorted([*(folder / "profiles").glob("*.py"), *(folder / name for name in _CHECKING)]):
         code.update(path.name.encode() + b"\0" + path.read_bytes())
     return f"{__version__} {sys.version} {code.hexdigest()}"
+
+
+def key_records(config: Config, text: str, *, source: str) -> dict[bytes, KeyRecord]:
+    """The operators' keys by id; raises ConfigurationError for weak keys and ids that are not their key's."""
+    records: dict[bytes, KeyRecord] = {}
+    faults: list[Fault] = []
+    for index, operator in enumerate(config.operators):
+        for position, table in enumerate(operator.command_keys):
+            where = ("operators", index, "command_keys", position)
+            raw = bytes.fromhex(table.public_key)
+            public_key = load_public_key(raw)
+            if public_key is None:
+                path = (*where, "public_key")
+                problem = "is not a proper Ed25519 public key"
+                faults.append(Fault(source, dotted(path), toml_line(text, path), problem, "what keys show prints"))
+                continue
+            if sha256(raw).digest()[:4].hex() != table.id:
+                path = (*where, "id")
+                wanted = sha256(raw).digest()[:4].hex()
+                faults.append(Fault(source, dotted(path), toml_line(text, path), "is not this key's id", wanted))
+                continue
+            no_end = table.not_after_unix_s is None
+            records[bytes.fromhex(table.id)] = KeyRecord(
+                kid=bytes.fromhex(table.id),
+                operator=operator.number,
+                public_key=public_key,
+                actions=frozenset(ACTIONS[word] for word in table.actions),
+                not_before_unix_s=table.not_before_unix_s,
+                not_after_unix_s=_NO_END_UNIX_S if no_end else int(table.not_after_unix_s or 0),
+            )
+    if faults:
+        raise ConfigurationError(listed(faults))
+    return records

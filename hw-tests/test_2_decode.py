@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import can
 
-from agent.cli import load_profile
+from agent.loading import load_profile
 from agent.model.frame import Frame
 from agent.replay import Replay
 from tests.profiles import candump

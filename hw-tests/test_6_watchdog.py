@@ -12,8 +12,8 @@ from contextlib import aclosing, contextmanager
 from agent.backend.client import Backend
 from agent.backend.watching import ResultReport
 from agent.bench.setup import CAR_NAME
-from agent.cli import load_profile
 from agent.command.envelope import Result
+from agent.loading import load_profile
 from agent.model.command import Action, Executed, Stage
 from tests.support.process import until
 

@@ -17,9 +17,9 @@ from agent.bench.choices import CanChoice, choose_can, mosquitto_program
 from agent.bench.reported import Reported
 from agent.bench.setup import CAR_NAME, BenchFolder, make_folder
 from agent.bench.vehicle import load_vehicle
-from agent.cli import run_agent
 from agent.errors import ConfigurationError
 from agent.model.quick_dataclass import dataclass
+from agent.starting import run_agent
 
 TIME_COMPRESSION = 20.0  # two kilometres of town in under 8 s
 STOP_TIMEOUT_S = 12.0  # the agent gives a running command 8 s to end

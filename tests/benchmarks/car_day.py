@@ -39,10 +39,10 @@ from agent.bench.car import VirtualCar
 from agent.bench.choices import CanChoice, mosquitto_program
 from agent.bench.setup import CAR_NAME, BenchFolder, make_folder
 from agent.bench.vehicle import demo_folder, load_vehicle
-from agent.cli import _key_records, load_config
 from agent.config import BrokerTable, Config, StoreTable
 from agent.config_table import ReportingTable
 from agent.errors import EXIT_DONE, EXIT_FAILED, AgentError
+from agent.loading import key_records, load_config
 from agent.model.command import Action
 from agent.model.events import BusChanged
 from agent.model.frame import Frame
@@ -202,7 +202,7 @@ async def live_day(site: Site, plan: Plan, clock: DayClock, card: Card | None) -
             config,
             profile,
             new_identity(vehicle_key),
-            _key_records(config, "", source=""),
+            key_records(config, "", source=""),
             directory=directory,
             environ={},
         )

@@ -38,10 +38,10 @@ from agent.bench.car_can import CarOnBus
 from agent.bench.choices import CanChoice, choose_can, mosquitto_program
 from agent.bench.setup import OPERATOR, make_folder
 from agent.bench.vehicle import demo_folder, load_vehicle
-from agent.cli import load_config
 from agent.command.envelope import CommandPayload, MessageKind, encode_command, seal
 from agent.command.verify import KeyRecord
 from agent.errors import EXIT_DONE, EXIT_FAILED, AgentError
+from agent.loading import load_config
 from agent.model.command import Action
 from agent.model.effects import Effect, Persist
 from agent.model.events import Delivery, FrameSent, LinkEvent, Stored

@@ -11,8 +11,8 @@ import cantools.database
 import pytest
 from cantools.database.can import Database
 
-from agent.cli import load_profile
 from agent.decode.decoder import Decoder
+from agent.loading import load_profile
 from agent.model.frame import Frame
 from tests.benchmarks import bus_profile, bus_report, decoding, full_bus, receiving, start_up
 from tests.benchmarks.bus_report import Cost

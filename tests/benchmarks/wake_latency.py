@@ -34,8 +34,8 @@ from agent.bench.car_can import CarOnBus
 from agent.bench.choices import CanChoice, choose_can
 from agent.bench.setup import make_folder
 from agent.bench.vehicle import demo_folder, load_vehicle
-from agent.cli import load_config
 from agent.errors import EXIT_DONE, EXIT_FAILED, AgentError
+from agent.loading import load_config
 from agent.model.command import Action
 from agent.model.frame import Frame
 from agent.policy.permits import permit

@@ -15,13 +15,14 @@ import pytest
 
 from agent.bench.broker import BenchBroker
 from agent.bench.vehicle import demo_folder
-from agent.cli import load_profile, main
+from agent.cli import main
 from agent.config import BrokerTable
 from agent.doctor import examination
 from agent.doctor.connection import broker_facts, certificate_facts
 from agent.doctor.examination import _expected
 from agent.doctor.system import key_facts
 from agent.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError
+from agent.loading import load_profile
 from agent.model.table import checked
 from agent.policy.happenings import LOW_VOLTAGE
 from tests.support.installation import install

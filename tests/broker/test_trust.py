@@ -14,7 +14,6 @@ import pytest
 
 from agent.adapters.status_socket import read_status
 from agent.app import App
-from agent.cli import load_config, load_profile
 from agent.command.envelope import (
     Hello,
     MessageKind,
@@ -27,6 +26,7 @@ from agent.command.envelope import (
 )
 from agent.command.trust import KeyEntry, OperatorEntry
 from agent.errors import AgentError, ConfigurationError
+from agent.loading import load_config, load_profile
 from agent.wiring import new_identity
 from tests.support.mosquitto import mosquitto
 from tests.support.mqtt_wire import WireClient

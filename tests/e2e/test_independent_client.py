@@ -25,7 +25,7 @@ from agent.bench.car_can import CarOnBus
 from agent.bench.choices import choose_can
 from agent.bench.setup import BenchFolder, make_folder
 from agent.bench.vehicle import demo_folder, load_vehicle
-from agent.cli import run_agent
+from agent.starting import run_agent
 from tests.e2e import independent_client
 from tests.e2e.independent_client import ACTIONS, Backend
 

@@ -32,6 +32,7 @@ CAR = BELOW_THE_EDGE | {
     "supervision",
     "wiring",
     "loading",
+    "starting",
     "power_off",
     "app",
     "orders",
@@ -61,6 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "enrolment": BELOW_THE_EDGE | {"acceptance", "orders", "provisioning"},
     "wiring": BELOW_THE_EDGE | {"adapters"},
     "loading": BELOW_THE_EDGE | {"adapters"},
+    "starting": BELOW_THE_EDGE | {"adapters", "app", "loading", "wiring"},
     "supervision": {"model", "health", "adapters"},
     "power_off": {"model", "errors", "adapters"},
     "app": BELOW_THE_EDGE | {"adapters", "power_off", "supervision", "wiring"},
@@ -70,7 +72,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": CAR,
     "__main__": CAR,
     "backend": BELOW_THE_EDGE | {"cli"},
-    "bench": BELOW_THE_EDGE | {"cli", "backend"},
+    "bench": BELOW_THE_EDGE | {"cli", "starting", "backend"},
 }
 """Part of `agent/` (folder, or file without `.py`) → parts it may import besides itself. A new part is added here."""
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.adapters.clock import boot_s
 from agent.adapters.files import read_key_file
 from agent.app import App
-from agent.cli import load_config, load_profile
+from agent.loading import load_config, load_profile
 from agent.model.records import Record
 from agent.wiring import new_identity
 from tests.soak.ledger import LedgerWriter

@@ -25,7 +25,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from agent.adapters.can_bus import CanBus
-from agent.cli import load_profile
+from agent.loading import load_profile
 from agent.model.reception import MessageId, Watch
 from agent.profiles.watches import watches
 from tests.benchmarks.bus_profile import FIRST_ID, IDS, WANTED, write_profile

@@ -34,7 +34,7 @@ from agent.bench.car import VirtualCar
 from agent.bench.choices import mosquitto_program
 from agent.bench.setup import CAR_NAME
 from agent.bench.vehicle import demo_folder, load_vehicle
-from agent.cli import _key_records
+from agent.loading import key_records
 from agent.model.command import Action
 from agent.model.events import BusChanged
 from agent.model.frame import BusState
@@ -96,7 +96,7 @@ class Week:
             config = shipped_config(self._site, proxy.port)
             directory = self._site.files.agent_toml.parent
             key = Ed25519PrivateKey.from_private_bytes(read_key_file(directory / config.car.key_file))
-            keys = _key_records(config, "", source="")
+            keys = key_records(config, "", source="")
             app = AgentOfTheWeek(config, profile, new_identity(key), keys, directory=directory, environ={})
             sleep_after_s = self._plan.sleep_after_s
             car = VirtualCar(profile, database, now_s=boot_s(), is_drive_enabled=False, sleep_after_s=sleep_after_s)

@@ -22,7 +22,7 @@ from agent.bench.car import VirtualCar
 from agent.bench.car_can import CarOnBus
 from agent.bench.vehicle import demo_folder, load_vehicle
 from agent.cli import main as agent_main
-from agent.cli import run_agent
+from agent.starting import run_agent
 from tests.support.fleets import Said
 from tests.support.mosquitto import free_port
 from tests.support.process import Process, until

@@ -10,7 +10,7 @@ from pathlib import Path
 from agent.bench.choices import CanChoice
 from agent.bench.setup import CAR_NAME, OPERATOR, BenchFolder, make_folder
 from agent.bench.vehicle import demo_folder
-from agent.cli import load_profile
+from agent.loading import load_profile
 from tests.support.process import Process
 
 

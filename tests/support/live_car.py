@@ -23,8 +23,8 @@ from agent.bench.car import VirtualCar
 from agent.bench.car_can import CarOnBus
 from agent.bench.setup import CAR_NAME
 from agent.bench.vehicle import demo_folder, load_vehicle
-from agent.cli import _key_records, load_config
 from agent.command.envelope import CommandPayload, MessageKind, encode_command, seal
+from agent.loading import key_records, load_config
 from agent.model.command import Action
 from agent.model.reading import Quality
 from agent.wiring import new_identity
@@ -97,7 +97,7 @@ async def live_car(
     config, text = load_config(path)
     profile, database = load_vehicle(demo_folder())
     key = Ed25519PrivateKey.from_private_bytes(read_key_file(path.parent / config.car.key_file))
-    keys = _key_records(config, text, source=str(path))
+    keys = key_records(config, text, source=str(path))
     app = App(config, profile, new_identity(key), keys, directory=path.parent, environ={})
     app._broker._jitter = lambda: 0.02
     virtual = VirtualCar(profile, database, now_s=CarOnBus.now_s(), is_asleep=False, sleep_after_s=1e9)

@@ -25,10 +25,10 @@ from agent.bench.car_can import CarOnBus
 from agent.bench.choices import CanChoice
 from agent.bench.setup import CAR_NAME, make_folder
 from agent.bench.vehicle import load_vehicle
-from agent.cli import run_agent
 from agent.model.frame import Frame
 from agent.profiles.database import MessageDatabase
 from agent.profiles.schema import Profile
+from agent.starting import run_agent
 from tests.profiles.shipped import folder as shipped_folder
 
 POLL_PERIOD_S = 1.0

@@ -30,9 +30,9 @@ from agent.app import App
 from agent.backend.connection import Connection
 from agent.backend.settings import BrokerAddress
 from agent.bench.broker import BenchBroker
-from agent.cli import load_config, load_profile
 from agent.config import Config
 from agent.errors import AgentError, BusError
+from agent.loading import load_config, load_profile
 from agent.model.command import Reason
 from agent.model.effects import PulseRelay, Stop
 from agent.model.events import FrameNotSent, FrameSent, LinkEvent

@@ -10,9 +10,9 @@ from typing import get_args
 import pytest
 
 from agent.ability import as_allowed, as_wired
-from agent.cli import load_profile
 from agent.config import ACTIONS, ActionWord, ConditionWord, Config, check_against_profile, parse_config
 from agent.faults import Fault
+from agent.loading import load_profile
 from agent.model.command import Condition
 from agent.model.pulse import Pulse
 from agent.model.use import VehicleUse

@@ -17,7 +17,7 @@ from agent.adapters import power_supervisor
 from agent.adapters.files import read_key_file
 from agent.app import App
 from agent.bench.broker import BenchBroker
-from agent.cli import load_config, load_profile
+from agent.loading import load_config, load_profile
 from agent.model.effects import RequestPowerOff
 from agent.wiring import new_identity
 from tests.support.installation import Installation, install

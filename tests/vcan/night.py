@@ -32,7 +32,7 @@ from agent.bench.car_can import CarOnBus
 from agent.bench.choices import CanChoice
 from agent.bench.setup import CAR_NAME
 from agent.bench.vehicle import demo_folder, load_vehicle
-from agent.cli import _key_records
+from agent.loading import key_records
 from agent.model.command import Action
 from agent.model.effects import Effect, Persist, Publish
 from agent.model.records import Intent, Record
@@ -112,7 +112,7 @@ async def live_night(site: Site, clock: DayClock, hours: float) -> dict[str, obj
     config = shipped_config(site, site.cars_port)
     directory = site.files.agent_toml.parent
     key = Ed25519PrivateKey.from_private_bytes(read_key_file(directory / config.car.key_file))
-    keys = _key_records(config, "", source="")
+    keys = key_records(config, "", source="")
     app = AgentAtNight(config, profile, new_identity(key), keys, directory=directory, environ={})
     virtual = VirtualCar(profile, database, now_s=CarOnBus.now_s())
     events: list[str] = []

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.adapters.can_bus import CanBus
-from agent.cli import load_profile
 from agent.decode.decoder import Decoder
+from agent.loading import load_profile
 from agent.model.frame import Frame
 from agent.model.reading import Reading
 from agent.model.reception import MessageId

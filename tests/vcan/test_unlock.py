@@ -13,7 +13,7 @@ import pytest
 from agent.adapters.can_broadcast import KERNEL_STATISTICS
 from agent.adapters.can_echo import gives_echoes
 from agent.bench.vehicle import demo_folder
-from agent.cli import load_profile
+from agent.loading import load_profile
 from agent.model.command import Action
 from tests.support.installation import Installation, install
 from tests.support.mqtt_tap import MqttTap

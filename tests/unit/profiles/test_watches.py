@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.cli import load_profile
+from agent.loading import load_profile
 from agent.model.command import Action, Reason
 from agent.model.frame import BitField, SendRule
 from agent.model.reception import MessageId
