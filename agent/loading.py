@@ -96,6 +96,7 @@ def configured_for_run(path: Path) -> tuple[Config, str, bytes, Loaded]:
             if isinstance(found, Loaded):
                 return config, text, seed, found
     config = checked_config(text, path)
+    key_records(config, text, source=str(path))
     seed = read_key_file(key_path(directory, config.car.key_file))
     # One that would be believed to say something else is looked at at each start.
     vouched = text if believe_config(text) == config else ""

@@ -61,8 +61,7 @@ class Message(Protocol):
 class Port(Protocol):
     """An open bus: what python-can's `BusABC` and `RawSocket` have in common."""
 
-    @property
-    def channel_info(self) -> str: ...
+    def __str__(self) -> str: ...
     def fileno(self) -> int: ...
     def recv(self, timeout: float | None = None) -> Message | None: ...
     def shutdown(self) -> None: ...
@@ -89,7 +88,7 @@ class RawSocket:
     def __init__(
         self, channel: str, *, is_fd: bool, wanted_ids: Collection[tuple[int, bool]], buffer_bytes: int
     ) -> None:
-        self.channel_info = f"socketcan {channel}"
+        self._channel = channel
         self.socket = socket.socket(socket.AF_CAN, socket.SOCK_RAW, socket.CAN_RAW)
         try:
             self.socket.setblocking(False)
@@ -104,6 +103,9 @@ class RawSocket:
         except BaseException:
             self.socket.close()
             raise
+
+    def __str__(self) -> str:
+        return f"socketcan {self._channel}"
 
     def fileno(self) -> int:
         return self.socket.fileno()

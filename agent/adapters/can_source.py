@@ -146,7 +146,7 @@ class DescriptorSource:
             return None
         except driver_errors() as error:
             if not isinstance(error.__cause__, UnicodeDecodeError):
-                raise bus_error(self._bus.channel_info, error) from error
+                raise bus_error(str(self._bus), error) from error
             # slcan keeps what it could not decode, and would trip over it for ever.
             self._start_afresh()
             return None
@@ -161,7 +161,7 @@ class DescriptorSource:
             try:
                 flush()
             except driver_errors() as error:
-                raise bus_error(self._bus.channel_info, error) from error
+                raise bus_error(str(self._bus), error) from error
 
     def _arrival_s(self, message: Message, offset_s: float, now_s: float) -> float:
         if not self._has_wall_times:
@@ -192,7 +192,7 @@ class ThreadSource:
         self._failure: BusError | None = None
         self._is_told = False
         self._is_ending = threading.Event()
-        self._thread = threading.Thread(target=self._read, name=f"can-{bus.channel_info}", daemon=True)
+        self._thread = threading.Thread(target=self._read, name=f"can-{bus}", daemon=True)
         self._thread.start()
 
     def drain(self, messages_max: int) -> Iterator[tuple[Message, float]]:
@@ -217,7 +217,7 @@ class ThreadSource:
         try:
             self._read_on()
         except Exception as error:  # noqa: BLE001 - the thread's outermost frame; drivers raise what they like
-            self._failure = bus_error(self._bus.channel_info, error)
+            self._failure = bus_error(str(self._bus), error)
             self._tell_loop()
 
     def _read_on(self) -> None:

@@ -41,9 +41,9 @@ class Table:
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(cls, source: Any, make: GetCoreSchemaHandler) -> CoreSchema:
         """Strict in all it holds; itself it is made of a table, not only of an instance."""
-        schema = handler(source)
+        schema = make(source)
         cast("dict[str, object]", schema)["strict"] = False
         return schema
 
@@ -59,11 +59,11 @@ class Within(NamedTuple):
     max_length: int | None = None
     pattern: str | None = None
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, make: GetCoreSchemaHandler) -> CoreSchema:
         from pydantic import Field
 
         bounds: dict[str, Any] = {name: bound for name, bound in self._asdict().items() if bound is not None}
-        return handler(Annotated[source, Field(**bounds)])
+        return make(Annotated[source, Field(**bounds)])
 
 
 class Judged(NamedTuple):
