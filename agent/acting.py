@@ -44,11 +44,7 @@ READBACK_S = 1.5
 # next round asks them again, for the car may have driven off (SR-06).
 SEND_WITHIN_S = 0.5
 
-_BUS_FAILURES = {
-    BusState.BUS_OFF: Reason.BUS_OFF,
-    BusState.DOWN: Reason.CAN_DOWN,
-    BusState.GONE: Reason.CAN_DOWN,
-}
+_BUS_FAILURES = {BusState.BUS_OFF: Reason.BUS_OFF, BusState.DOWN: Reason.CAN_DOWN, BusState.GONE: Reason.CAN_DOWN}
 
 
 @dataclass(slots=True)

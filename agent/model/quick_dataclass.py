@@ -24,10 +24,11 @@ else:
     from types import CodeType, FunctionType
 
     def dataclass(kind=None, /, *, frozen=False, slots=False, kw_only=False, **further):
-        """As `dataclasses.dataclass`; what it does not know itself (no slots, inherited fields) it leaves to that."""
+        """As `dataclasses.dataclass`; what it does not know itself (no slots, inherited or special fields) it leaves to that."""
         if kind is None:
             return lambda decorated: dataclass(decorated, frozen=frozen, slots=slots, kw_only=kw_only, **further)
-        if not slots or further or any(map(dataclasses.is_dataclass, kind.__mro__)):
+        inherits = any(map(dataclasses.is_dataclass, kind.__mro__))
+        if not slots or further or inherits or any(map(_is_special, vars(kind).values())):
             return dataclasses.dataclass(kind, frozen=frozen, slots=slots, kw_only=kw_only, **further)
         if not kind.__doc__:
             kind.__doc__ = kind.__name__  # otherwise the signature, which is dear to find out
@@ -44,6 +45,12 @@ else:
         parameters.init = parameters.repr = parameters.eq = True
         parameters.frozen = frozen
         return made
+
+    def _is_special(given):
+        """A field that is not like all others: left out of a comparison, the words or the parameters."""
+        if not isinstance(given, dataclasses.Field):
+            return False
+        return not (given.init and given.repr and given.compare and given.hash is None)
 
     def _fields_of(kind, *, kw_only):
         """As the standard library finds them. It looks long at each type that is text, for the few words it knows."""

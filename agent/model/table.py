@@ -72,9 +72,9 @@ class Judged(NamedTuple):
     judge: Callable[[Any], Any]
 
     def __get_pydantic_core_schema__(self, source: Any, make: GetCoreSchemaHandler) -> CoreSchema:
-        from pydantic import AfterValidator
+        from pydantic_core.core_schema import no_info_after_validator_function
 
-        return make(Annotated[source, AfterValidator(self.judge)])
+        return no_info_after_validator_function(self.judge, make(source))
 
 
 def checked(kind: type[_T], document: object) -> _T:

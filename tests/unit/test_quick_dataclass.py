@@ -113,6 +113,12 @@ def made_by(decorate: Callable[..., Any]) -> dict[str, Any]:
         number: int
 
     @decorate(frozen=True, slots=True)
+    class Partly:
+        number: int
+        beside: int = dataclasses.field(default=0, compare=False, repr=False)
+        made: int = dataclasses.field(default=1, init=False)
+
+    @decorate(frozen=True, slots=True)
     class Told:
         counted: ClassVar[int] = 5
         number: int
@@ -124,7 +130,9 @@ def made_by(decorate: Callable[..., Any]) -> dict[str, Any]:
         def __repr__(self) -> str:
             return "its own"
 
-    return {kind.__name__: kind for kind in (Point, Single, Checked, Empty, Named, Mutable, Ordered, Told, Worded)}
+    return {
+        kind.__name__: kind for kind in (Point, Single, Checked, Empty, Named, Mutable, Ordered, Partly, Told, Worded)
+    }
 
 
 def outcome(act: Callable[[dict[str, Any]], object], decorate: Callable[..., Any]) -> object:
@@ -191,6 +199,7 @@ ACTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "empty": lambda of: (of["Empty"](), of["Empty"]() == of["Empty"](), hash(of["Empty"]()) == hash(())),
     "ordered": lambda of: sorted([of["Ordered"](2), of["Ordered"](1)]),
     "of the class": lambda of: (of["Told"](1), of["Told"].counted, dataclasses.fields(of["Told"])),
+    "partly compared": lambda of: (of["Partly"](1, 2) == of["Partly"](1, 3), hash(of["Partly"](1, 2)), of["Partly"](1)),
     "its own words": lambda of: of["Worded"]("a"),
     "its own place": lambda of: (of["Point"].__qualname__, of["Point"].__module__, of["Point"].__init__.__qualname__),
 }
