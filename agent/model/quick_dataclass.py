@@ -24,7 +24,7 @@ else:
     from types import CodeType, FunctionType
 
     def dataclass(kind=None, /, *, frozen=False, slots=False, kw_only=False, **further):
-        """As `dataclasses.dataclass`; what it does not know itself (no slots, inherited or special fields) it leaves to that."""
+        """As `dataclasses.dataclass`, to which it leaves what has no slots, and inherited and special fields."""
         if kind is None:
             return lambda decorated: dataclass(decorated, frozen=frozen, slots=slots, kw_only=kw_only, **further)
         inherits = any(map(dataclasses.is_dataclass, kind.__mro__))
