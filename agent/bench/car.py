@@ -20,7 +20,7 @@ from agent.bench.car_faults import CarFault, muted_endings
 from agent.bench.car_messages import CarMessages
 from agent.bench.car_rhythm import Rhythm
 from agent.bench.car_truth import truth, word
-from agent.bench.car_units import CarUnits, Diagnostics
+from agent.bench.car_units import CarUnits
 from agent.model.frame import Frame
 from agent.model.quick_dataclass import dataclass
 from agent.model.reading import Value
@@ -68,7 +68,7 @@ class VirtualCar:
     ) -> None:
         self.body = CarBody()
         self.shown: dict[str, Value] = {}
-        self.diagnostics: Diagnostics | None = CarDiagnostics(profile, self.value_of) if profile.polls else None
+        self.diagnostics = CarDiagnostics(profile, self.value_of)
         self.time_compression = time_compression
         self.wake_frames_seen = 0
         self.frames_sent = 0
@@ -129,7 +129,7 @@ class VirtualCar:
     def next_step_at(self) -> float | None:
         """When `step` has something to do, if nothing is received and nobody touches the car; None: never."""
         next_s = self._rhythm.next_s
-        answers_at_s = None if self.diagnostics is None else self.diagnostics.next_step_at()
+        answers_at_s = self.diagnostics.next_step_at()
         for time_s in (self._wakes_at_s, answers_at_s, *self._units.times_s):
             if time_s is not None and time_s < next_s:
                 next_s = time_s
@@ -153,8 +153,7 @@ class VirtualCar:
             self._active_at_s = now_s
             if (note := self._units.hear(heard, now_s)) is not None:
                 self._note(note[0], **note[1])
-        if self.diagnostics is not None:
-            self.diagnostics.receive(frame, now_s)
+        self.diagnostics.receive(frame, now_s)
 
     # --- what people do with the car ----------------------------------------------------------------------------
 
@@ -297,17 +296,15 @@ class VirtualCar:
             self._note("slept")
         self._awake_since_s = self._wakes_at_s = None
         self._rhythm.stop()
-        if self.diagnostics is not None:
-            self.diagnostics.fall_asleep()
+        self.diagnostics.fall_asleep()
 
     def _send_due(self) -> list[Frame]:
         frames: list[Frame] = []
         for name in self._rhythm.take_due(self._now_s):
             if CarFault.BUS_SILENT not in self._faults and name not in self._muted:
                 frames += self._frames(name)
-        if self.diagnostics is not None:
-            answers = self.diagnostics.step(self._now_s)
-            frames += answers if CarFault.BUS_SILENT not in self._faults else ()
+        answers = self.diagnostics.step(self._now_s)
+        frames += answers if CarFault.BUS_SILENT not in self._faults else ()
         self.frames_sent += len(frames)
         return frames
 

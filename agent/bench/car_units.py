@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from typing import Protocol
 
 from agent.bench.car_ear import Heard
 from agent.bench.car_faults import CarFault
@@ -13,22 +12,9 @@ from agent.bench.car_lamps import LampUnit
 from agent.bench.car_lock import LockUnit
 from agent.bench.car_requests import HeardAs
 from agent.model.command import Action
-from agent.model.frame import Frame
 
 Note = tuple[str, dict[str, object]]
 """Name and fields of something to be told."""
-
-
-class Diagnostics(Protocol):
-    """Control units that answer when they are asked, on the buses of the car and while it is awake."""
-
-    def receive(self, frame: Frame, now_s: float) -> None: ...
-
-    def step(self, now_s: float) -> list[Frame]: ...
-
-    def next_step_at(self) -> float | None: ...
-
-    def fall_asleep(self) -> None: ...
 
 
 class CarUnits:

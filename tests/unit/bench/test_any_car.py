@@ -23,8 +23,9 @@ from agent.decode.meaning import Meaning, meaning_of, meanings_by_unit
 from agent.model.reading import Quality, Reading, Value
 from agent.profiles.database import MessageDatabase
 from agent.profiles.message_spec import raw_range
+from agent.profiles.parse import parse_profile
 from agent.profiles.schema import Profile, SignalPlan
-from tests.profiles.shipped import VEHICLES, folder
+from tests.profiles.shipped import VEHICLES, files, folder, profile_text
 
 SEEN_AFTER_S = 24.0
 """Two of the slowest message, and what its values have to stand for."""
@@ -111,6 +112,28 @@ def test_every_value_a_profile_can_read_is_sent_as_that_value(name: str, seed: i
     car.shown.update(wanted)
     told = read_back(car, name)
     assert {path: told[path].value for path in wanted} == wanted
+
+
+def test_a_unit_of_another_zero_is_turned_back_too() -> None:
+    text = profile_text("demo_hatchback")
+    was = 'signal = "OutsideTemperature"\nunit = "celsius"'
+    assert was in text
+    parsed = parse_profile(text.replace(was, was.replace("celsius", "degF")), files("demo_hatchback"), source="")
+    assert isinstance(parsed, Profile), parsed
+    car = VirtualCar(parsed, vehicle("demo_hatchback")[1], is_asleep=False)
+    car.body.outside_temperature_c = -3.0  # 26.6 °F
+    decoder = Decoder(parsed)
+    told = [reading.value for frame in car.step(2.0) for reading in decoder.receive(frame) if "AirTemp" in reading.path]
+    assert told[-1] == pytest.approx(-3.0)
+
+
+def test_polls_are_answered_with_what_is_true() -> None:
+    for name in VEHICLES:
+        car = VirtualCar(*vehicle(name))
+        unknown = {
+            plan.path for poll in vehicle(name)[0].polls for plan in poll.signals if car.value_of(plan.path) is None
+        }
+        assert unknown == set()
 
 
 def truths(car: VirtualCar, name: str) -> dict[str, Value | None]:

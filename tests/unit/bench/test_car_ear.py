@@ -6,6 +6,7 @@ import pytest
 
 from agent.bench.car import WAKE_DELAY_S, VirtualCar
 from agent.bench.car_body import Opening
+from agent.bench.car_diagnostics import ANSWER_AFTER_S
 from agent.bench.car_ear import ROUND_S_MAX, CarEar, WakeHeard
 from agent.bench.vehicle import load_vehicle
 from agent.model.command import Action
@@ -102,39 +103,25 @@ def test_a_car_that_does_not_lock_itself_does_not() -> None:
     assert not car.lock.is_locked
 
 
-class Answering:
-    """A control unit that answers each frame a tenth of a second later."""
-
-    def __init__(self) -> None:
-        self.due: list[Frame] = []
-        self.heard = 0
-
-    def receive(self, frame: Frame, now_s: float) -> None:
-        self.heard += 1
-        self.due.append(Frame(frame.bus, 0x79A, b"\x01", now_s + 0.1))
-
-    def step(self, now_s: float) -> list[Frame]:
-        due = [frame for frame in self.due if frame.received_at_s <= now_s]
-        self.due = [frame for frame in self.due if frame.received_at_s > now_s]
-        return due
-
-    def next_step_at(self) -> float | None:
-        return min((frame.received_at_s for frame in self.due), default=None)
-
-    def fall_asleep(self) -> None:
-        self.due.clear()
-
-
 def test_control_units_hear_and_answer_while_the_car_is_awake() -> None:
-    car, unit = VirtualCar(*load_vehicle(folder(TWO_FRAMES)), is_asleep=False, sleep_after_s=1e9), Answering()
-    car.diagnostics = unit
-    car.receive(Frame("ev", 0x797, b"\x03\x22\x12\x34"), 1.0)
-    assert [frame.received_at_s for frame in car.step(2.0) if frame.arbitration_id == 0x79A] == [1.1]
-    car.receive(Frame("ev", 0x797, b"\x03\x22\x12\x34"), 2.0)
-    car.sleep(2.05)
+    car = VirtualCar(*load_vehicle(folder(TWO_FRAMES)), is_asleep=False, sleep_after_s=1e9)
+    car.step(0.99)
+    poll = next(poll for poll in profile(TWO_FRAMES).polls if len(poll.answers) == 1 and max(poll.answers) == 1)
+    asked = Frame(poll.bus, poll.request_id, poll.request, 0.0, poll.is_extended_id)
+
+    def answers(frames: list[Frame]) -> list[float]:
+        return [
+            frame.received_at_s for frame in frames if (frame.bus, frame.arbitration_id) == (poll.bus, poll.response_id)
+        ]
+
+    car.receive(asked, 1.0)
+    assert answers(car.step(2.0)) == [1.0 + ANSWER_AFTER_S]
+    car.receive(asked, 2.0)
+    car.sleep(2.01)
     assert car.step(3.0) == []
-    car.receive(Frame("ev", 0x797, b"\x03\x22\x12\x34"), 3.0)
-    assert (unit.heard, car.step(4.0)) == (2, [])
+    car.receive(asked, 3.0)
+    assert car.step(4.0) == []
+    assert car.diagnostics.requests_seen[poll.name] == 2
 
 
 def test_a_leisurely_car_sends_no_message_more_often_than_its_freshness_needs() -> None:

@@ -85,7 +85,7 @@ def test_channels_are_those_asked_for(buses: list[str], asked: list[str], channe
 
 
 @pytest.mark.parametrize(
-    "asked", [["can0"], ["ev=can0"], ["ev=can0", "ev=can1"], ["ev=can0", "can1"], ["ev=", "car=c"]]
+    "asked", [["can0"], ["ev=can0"], ["ev=can0", "ev=can1"], ["ev=can0", "can1"], ["ev=", "car=c"], ["ev=a", "x=b"]]
 )
 def test_channels_that_leave_a_bus_without_one_are_refused_with_what_is_expected(asked: list[str]) -> None:
     with pytest.raises(ConfigurationError, match="expected --channel ev=vcan0 --channel car=vcan1"):
