@@ -140,16 +140,17 @@ async def _trial(
     trial.locate = _end(await backend.locate(CAR_NAME, timeout_s=COMMAND_S))
     on_bus.do(f"close {Opening.DRIVER_DOOR}")
 
-    requests = {(poll.bus, poll.request_id, poll.is_extended_id) for poll in profile.polls}
+    asked = [poll for poll in profile.polls if not poll.is_silent]
+    requests = {(poll.bus, poll.request_id, poll.is_extended_id) for poll in asked}
 
     def polls() -> int:
         return sum((frame.bus, frame.arbitration_id, frame.is_extended_id) in requests for frame in car.heard)
 
-    if profile.polls:
+    if asked:
         await _soon(polls, WAIT_S)
     on_bus.do("sleep")
     trial.polls_awake = polls()
-    if profile.polls:
+    if asked:
         await asyncio.sleep(max(bus.silent_after_s for bus in profile.buses))
         before = polls()
         await asyncio.sleep(2.5 * POLL_PERIOD_S)
