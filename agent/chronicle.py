@@ -72,7 +72,8 @@ class Chronicle:
 
     def command_ended(self, fields: Mapping[str, object], now_s: float) -> None:
         """The end of any command, for the operator who watches the car; it names the number of the signed result."""
-        self._locks.command_ended(now_s)
+        is_unlocked = fields.get("command") == "unlock" and fields.get("executed") == "yes"
+        self._locks.command_ended(now_s, is_unlocked=is_unlocked)
         self.tell("command", fields, now_s)
 
     def bus(self, kind: str, bus: str, fields: Mapping[str, object], now_s: float) -> None:

@@ -82,16 +82,22 @@ class LockWatch:
         self._asked: Asked | None = None
         self._asked_until_s = float("inf")
         self._unlocked_at_s: float | None = None
+        self._has_somebody_come = False
 
     def command_begun(self, asked: Asked) -> None:
         self._asked, self._asked_until_s = asked, float("inf")
+        self._has_somebody_come = False
 
-    def command_ended(self, now_s: float) -> None:
+    def command_ended(self, now_s: float, *, is_unlocked: bool = False) -> None:
+        """`is_unlocked`: it was an unlock, and done. A car that slept may show its lock too late to tell a change."""
         self._asked_until_s = min(self._asked_until_s, now_s + COMMAND_ECHO_S)
+        if is_unlocked and not self._has_somebody_come:
+            self._unlocked_at_s = now_s
 
     def note(self, word: str, now_s: float) -> dict[str, object]:
         """Further fields of an event with this word: `by`, and of a command its operator and id."""
         if word == "door_opened":
+            self._has_somebody_come = True
             self._unlocked_at_s = None  # somebody came: a car that locks now was locked by them
         if word not in _LOCKED and word not in _UNLOCKED:
             return {}

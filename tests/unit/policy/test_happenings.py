@@ -106,6 +106,22 @@ def test_relock_is_noticed_however_the_car_tells_its_locks(unlocked: str, locked
     assert watch.note(locked, 22.0) == {"by": "key"}
 
 
+def test_relock_is_noticed_after_an_unlock_of_which_no_change_was_seen() -> None:
+    watch = LockWatch()
+    watch.command_begun(UNLOCK)
+    watch.command_ended(10.0, is_unlocked=True)
+    assert watch.note("locked", 20.0) == {"by": "relock"}
+    watch = LockWatch()
+    watch.command_begun(UNLOCK)
+    watch.note("door_opened", 9.0)
+    watch.command_ended(10.0, is_unlocked=True)
+    assert watch.note("locked", 20.0) == {"by": "key"}
+    watch = LockWatch()
+    watch.command_begun(UNLOCK)
+    watch.command_ended(10.0)
+    assert watch.note("locked", 20.0) == {"by": "key"}
+
+
 def test_lock_long_after_an_unlock_or_after_a_door_was_somebodys() -> None:
     watch = LockWatch()
     watch.note("unlocked", 10.0)
