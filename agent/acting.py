@@ -8,7 +8,6 @@ durable before it is told.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable
 from dataclasses import field, replace
 
@@ -83,7 +82,7 @@ class Acting:
         self._running: Running | None = None
         self._frame_tokens = itertools.count(1)
         self._open_ends = OpenEnds()
-        self._free_at_s: Callable[[str], float] = lambda _bus: -math.inf
+        self._free_at_s: Callable[[str], float] = lambda _bus: float("-inf")
         self._interrupted = list(ledger.unfinished())
         self._readback_at_s = now_s + READBACK_S
 
@@ -176,7 +175,7 @@ class Acting:
     def asks_until_s(self, bus: str) -> float:
         """Until when nobody else may ask on a bus: while a command does, and as long as it may still be answered."""
         running = self._running
-        own_s = running.lifecycle.asks_until_s if running is not None and running.bus == bus else -math.inf
+        own_s = running.lifecycle.asks_until_s if running is not None and running.bus == bus else float("-inf")
         return max(own_s, self._open_ends.late_until_s(bus))
 
     def frame_refused(self, message: str) -> None:
