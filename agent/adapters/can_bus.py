@@ -283,8 +283,8 @@ class CanBus:
         if (source := self._source) is None:
             return
         is_gathered = self._may_conflate()
-        waiting = source.drain(max(frames_max, source.gathered_max) if is_gathered else frames_max)
-        for message, at_s in self.conflation.newest(waiting) if is_gathered else waiting:
+        came = source.drain(max(frames_max, source.gathered_max) if is_gathered else frames_max)
+        for message, at_s in self.conflation.newest(came) if is_gathered else came:
             self._accept(message, at_s)
         if self._reception is not None:
             self._reception.take(frames_max)
@@ -296,19 +296,18 @@ class CanBus:
         if not message.is_rx and self.echoes.are_due:
             self.echoes.take(message, at_s)
             return
-        arbitration_id, is_extended_id = message.arbitration_id, message.is_extended_id
-        if message.is_remote_frame or (arbitration_id, is_extended_id) not in self._wanted:
+        number, is_extended_id = message.arbitration_id, message.is_extended_id
+        if message.is_remote_frame or (number, is_extended_id) not in self._wanted:
             self.counts.unwanted += 1
             return
         data = bytes(message.data)
         if len(data) != message.dlc:
-            # A serial line cut short: the rest of the frame is missing.
-            self.counts.garbled += 1
+            self.counts.garbled += 1  # a serial line cut short: the rest of the frame is missing
             return
         if self._controller.state is BusState.BUS_OFF:
             self._controller.heard()
         self.counts.received += 1
-        self._on_frame(_tuple(Frame, (self._name, arbitration_id, data, at_s, is_extended_id, message.is_fd)))
+        self._on_frame(_tuple(Frame, (self._name, number, data, at_s, is_extended_id, message.is_fd)))
 
     def _fail(self, error: Exception) -> None:
         """Close at once (a descriptor that failed stays readable and would spin) and let `run` know why."""
