@@ -114,13 +114,13 @@ class _Mapped:
             if self._spec.field.is_float and not isinstance(truth, str | None):
                 return _clamped(plan, float(truth), self._inverses[plan.path])
         wanted = [(plan, shown[plan.path][0]) for plan in self._plans]
-        common = [self._inverses[plan.path].raws(truth) for plan, truth in wanted if truth is not None]
-        return _named(self._spec, self._agreed(common))
+        candidates = [self._inverses[plan.path].raws(truth) for plan, truth in wanted if truth is not None]
+        return _named(self._spec, self._agreed(candidates))
 
-    def _agreed(self, common: Sequence[Sequence[int]]) -> int:
+    def _agreed(self, candidates: Sequence[Sequence[int]]) -> int:
         """A raw value that all readings agree on; what they do not agree on the first of them says."""
-        for count in range(len(common), 0, -1):
-            first, *others = common[:count]
+        for count in range(len(candidates), 0, -1):
+            first, *others = candidates[:count]
             if (agreed := next((raw for raw in first if all(raw in other for other in others)), None)) is not None:
                 return agreed
         return self._silent
