@@ -122,7 +122,7 @@ class BusInProcess:
         self.counts = FrameCounts()
         self.conflation = Conflation(())
         self.echoes = Echoes((), self.counts)
-        self.has_begun = asyncio.Event()
+        self.has_begun, self.has_worked = asyncio.Event(), asyncio.Event()
         self._car = car
         self._traffic = traffic
         self._on_frame = on_frame
@@ -131,6 +131,7 @@ class BusInProcess:
     async def run(self) -> None:
         self._on_state(BusState.UP, BusSign.LINK_UP)
         self.has_begun.set()
+        self.has_worked.set()
         while True:
             self._step()
             await asyncio.sleep(IDLE_STEP_S if self._car.is_asleep else CAR_STEP_S)

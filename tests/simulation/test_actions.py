@@ -14,7 +14,7 @@ from agent.model.command import Action, Answer, Condition, Executed, Reason, Sta
 from agent.model.events import BusChanged
 from agent.model.frame import BusState
 from agent.model.reading import Quality
-from tests.support.pair import Pair
+from tests.support.pair import OPENINGS, Pair
 
 DRIVE_ENABLED = "Vehicle.Carshare.IsDriveEnabled"
 SPEED = "Vehicle.Speed"
@@ -252,7 +252,7 @@ def test_car_that_stands_switched_off_and_closed_may_be_given_back() -> None:
     assert pair.disk.journal == {}
 
 
-@pytest.mark.parametrize("opening", Opening)
+@pytest.mark.parametrize("opening", OPENINGS)
 def test_car_with_a_door_open_may_not(opening: Opening) -> None:
     pair = awake()
     pair.car.set_opening(opening, pair.now_s, is_open=True)

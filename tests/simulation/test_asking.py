@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from agent.bench.car_diagnostics import DiagnosticFault
 from agent.model.command import Action, Stage
 from agent.model.effects import Effect, SendFrame
 from agent.model.reading import Quality
@@ -18,6 +19,8 @@ class Asked:
         self.unit: ControlUnit | None = ControlUnit(4711)
         self.heard = 0
         self.pair = Pair(profile=asked_car(), is_asleep=is_asleep)
+        # The virtual car's own control unit leaves the answers to the one beside it.
+        self.pair.car.diagnostics.faults |= {poll.name: DiagnosticFault.SILENT for poll in asked_car().polls}
 
     def run(self, seconds: float) -> None:
         for _ in range(round(seconds / 0.05)):

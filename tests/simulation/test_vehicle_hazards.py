@@ -13,7 +13,7 @@ from agent.model.command import Action, Executed, Reason, Stage
 from agent.model.frame import Frame
 from agent.model.reading import Quality
 from tests.support.attacked import MEMORY_GROWTH_BYTES_MAX
-from tests.support.pair import STEP_S, Pair
+from tests.support.pair import OPENINGS, STEP_S, Pair
 
 VERIFIED = (Stage.VERIFIED, Reason.OK, Executed.YES)
 SPEED = "Vehicle.Speed"
@@ -108,7 +108,7 @@ def test_driving_is_not_disabled_on_a_speed_600_ms_old(age_s: float, is_refused:
 
 
 @pytest.mark.hazard("H102")
-@pytest.mark.parametrize("opening", Opening)
+@pytest.mark.parametrize("opening", OPENINGS)
 def test_lock_is_refused_while_anything_is_open(opening: Opening) -> None:
     pair = awake(is_locked=False)
     pair.car.set_opening(opening, pair.now_s, is_open=True)

@@ -19,6 +19,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.bench.car import VirtualCar
+from agent.bench.car_body import Opening
 from agent.bench.vehicle import load_vehicle
 from agent.command.envelope import (
     CommandPayload,
@@ -61,6 +62,9 @@ from tests.support.disk import Disk as Disk  # for those who build computers of 
 
 FOLDER = Path(__file__).parents[2] / "dbc" / "demo_hatchback"
 CAR = bytes.fromhex("5ca1ab1e0ddba115")
+
+OPENINGS = tuple(opening for opening in Opening if opening is not Opening.HOOD)
+"""What the demo car has a contact for."""
 VEHICLE_KEY = Ed25519PrivateKey.from_private_bytes(sha256(b"vehicle key of the tests").digest())
 COMMAND_KEY = Ed25519PrivateKey.from_private_bytes(sha256(b"command key of the tests").digest())
 KID = sha256(COMMAND_KEY.public_key().public_bytes_raw()).digest()[:4]

@@ -32,7 +32,13 @@ pytestmark = pytest.mark.vcan
 
 DBC = Path(__file__).resolve().parents[2] / "dbc"
 PROFILES = [load_profile(folder) for folder in sorted(DBC.iterdir()) if (folder / "profile.toml").exists()]
-BUSES = [(profile, plan.name) for profile in PROFILES for plan in profile.buses]
+# On some buses the car only answers: nothing is broadcast there.
+BUSES = [
+    (profile, plan.name)
+    for profile in PROFILES
+    for plan in profile.buses
+    if any(message.bus == plan.name for message in profile.messages)
+]
 
 
 class Receiver:

@@ -16,8 +16,8 @@ import pytest
 from agent.model.command import Action, Reason
 from agent.profiles.schema import Profile
 from tests.profiles.shipped import VEHICLES, profile
-from tests.support.profile_trial import Trial, live_trial
 from tests.support.wire import ip
+from tests.vcan.profile_trial import Trial, live_trial
 
 pytestmark = [pytest.mark.vcan, pytest.mark.broker, pytest.mark.timeout(400)]
 
