@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import lzma
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from agent.cli import main
 from agent.decode.decoder import Decoder
 from agent.doctor.listening import mismatches_of
+from agent.errors import EXIT_FAILED
 from agent.model.frame import Frame
 from agent.profile_tools.coverage import Coverage
 from tests.profiles import candump
-from tests.profiles.shipped import profile
+from tests.profiles.shipped import folder, profile
 from tests.profiles.test_recorded_logs import LOGS, NEEDS_LOGS
 
 ZOES = ("renault_zoe_ph1", "renault_zoe_ph2")
@@ -51,6 +55,32 @@ def test_cell_voltages_on_the_wrong_bus_are_a_named_mismatch(vehicle: str, messa
     told = mismatches_of(coverage, "v")
     assert told
     assert all(each.startswith(f"0x5D7 {message}: ") for each in told)
+
+
+@pytest.mark.parametrize(
+    ("vehicle", "buses", "kind", "message"),
+    [(ZOES[0], [], "values", "Motion"), (ZOES[1], ["--bus", "v"], "bus", "CellVoltages")],
+)
+def test_coverage_as_it_is_typed_names_the_mismatch_and_has_no_value(
+    vehicle: str, buses: list[str], kind: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "cells.log"
+    log.write_text(
+        "".join(f"({1e9 + frame.received_at_s:.6f}) can0 5D7#{frame.data.hex().upper()}\n" for frame in frames())
+    )
+    command = ["profile", "coverage", str(folder(vehicle)), str(log), *buses]
+    assert main(command) == EXIT_FAILED
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("MISMATCH"))
+    assert line.startswith(f"MISMATCH ({kind}) v 0x5D7 {message}: ")
+    assert main([*command, "--json"]) == EXIT_FAILED
+    told = json.loads(capsys.readouterr().out)
+    assert told["frames"] == len(list(frames()))
+    assert [(each["bus"], each["id"], each["message"], each["kind"]) for each in told["mismatches"]] == [
+        ("v", "0x5D7", message, kind)
+    ]
+    ok = {each["path"]: each["ok"] for each in told["signals"]}
+    assert {"Vehicle.Speed", "Vehicle.TraveledDistance"} <= ok.keys()
+    assert set(ok.values()) == {0}
 
 
 def test_the_car_of_before_2019_drives_and_counts() -> None:

@@ -192,14 +192,16 @@ def _frames(bus: BusFacts) -> Finding:
 def _witnessed(bus: BusFacts) -> HeardFacts | None:
     """What both have heard; what the agent heard earlier counts only while the bus is heard now, if that can be known.
 
-    A message that comes now and is refused is this one bus's today, whatever was believed before.
+    A message that comes now and is refused is this one bus's today, whatever was believed before; and so is one whose
+    id means something else, of which an agent tells nothing.
     """
     heard, told = bus.heard, bus.told
     if heard is None or told is None or not heard.frames:
         return heard or told
     believed = heard.believed | (told.believed - heard.refused)
     refused = (heard.refused | told.refused) - believed
-    return HeardFacts(f"{heard.how}, and {told.how}", heard.frames, heard.errors, believed, refused)
+    how = f"{heard.how}, and {told.how}"
+    return HeardFacts(how, heard.frames, heard.errors, believed, refused, heard.mismatches)
 
 
 def _profile(bus: BusFacts, heard: HeardFacts | None) -> Finding:

@@ -124,6 +124,13 @@ def test_agent_is_the_second_witness_of_what_is_sent_seldom(
     assert findings(facts)["frames"].found == "812 frames, listened for 5 s"
 
 
+def test_mismatch_is_named_beside_a_running_agent_too() -> None:
+    """The agent believes what the profile says; whoever listens beside it sees that the id means something else."""
+    facts = replace(heard(mismatches=("0x101 MotionStatus: its odometer leaps",)), told=TOLD)
+    found = findings(facts)["profile"]
+    assert (found.verdict, found.found.split(",")[0]) == (FAULT, "mismatch: 0x101 MotionStatus: its odometer leaps")
+
+
 def test_what_the_agent_heard_before_says_nothing_of_a_bus_that_is_silent_now() -> None:
     facts = replace(heard(frames=0, believed=frozenset()), told=replace(TOLD, believed=frozenset(EXPECTED)))
     assert [findings(facts)[check].verdict for check in ("frames", "profile")] == [WARNING, UNKNOWN]
