@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
+from math import isclose
 from typing import Any
 
 import cantools.database
@@ -107,11 +108,12 @@ def test_every_vehicle_has_a_line_and_a_table_of_its_signals() -> None:
 
 
 _PLACE = re.compile(r"(?P<start>\d+)\|(?P<length>\d+)@(?P<order>[01])(?P<sign>[+-])")
+_FACTOR, _PART = re.compile(r"×(-?[\d.]+)"), re.compile(r"÷ ?([\d.]+)")
 
 
 @pytest.mark.parametrize("vehicle", VEHICLES)
 def test_the_bits_a_vehicles_table_tells_are_those_of_its_dbc(vehicle: str) -> None:
-    """Row by row: the identifier where the row has one, and start, length, byte order and sign."""
+    """Row by row: the identifier where the row has one, start, length, byte order and sign, and the factor."""
     rows = table_rows(vehicle)
     spoken = {name: cantools.database.load_string(files(vehicle)[name].decode(), "dbc") for name in files(vehicle)}
     tables = tomllib.loads((folder(vehicle) / "profile.toml").read_text())
@@ -129,6 +131,8 @@ def test_the_bits_a_vehicles_table_tells_are_those_of_its_dbc(vehicle: str) -> N
         order, sign = str(int(signal.byte_order == "little_endian")), "-" if signal.is_signed else "+"
         assert (str(signal.start), str(signal.length), order, sign) in told, (table["path"], row)
         assert f"0x{message.frame_id:03X}" in row, (table["path"], row)
+        factors = [float(factor) for factor in _FACTOR.findall(row)] + [1 / float(part) for part in _PART.findall(row)]
+        assert signal.choices or any(isclose(signal.scale, each, rel_tol=1e-5) for each in factors or [1.0]), row
 
 
 def table_rows(vehicle: str) -> list[str]:
