@@ -17,7 +17,7 @@ def test_shipped_profile_may_send_nothing_at_all_sr_01() -> None:
 
 def test_recipes_of_the_readme_are_sound_once_the_bus_may_be_spoken_on() -> None:
     (printed,) = re.findall(r"```toml\n(.*?)```", (folder("smart_453") / "README.md").read_text(), re.DOTALL)
-    text = re.sub(r"^(un)?lock = .*\n", "", profile_text("smart_453"), flags=re.MULTILINE)
+    text = re.sub(r"^((un)?lock|locate) = .*\n", "", profile_text("smart_453"), flags=re.MULTILINE)
     assert text.count("listen_only = true") == 1
     told = parse_profile(text + printed, files("smart_453"), source="profile.toml")
     assert not isinstance(told, Profile), "a bus that is listened to only is spoken on"
@@ -29,4 +29,6 @@ def test_recipes_of_the_readme_are_sound_once_the_bus_may_be_spoken_on() -> None
     assert {frame.arbitration_id for frames in sent.values() for frame in frames} == {0x745}
     assert [frame.data.hex() for frame in sent[Action.LOCK]] == ["0210c00000000000", *5 * ["0430010000000000"]]
     assert [frame.data.hex() for frame in sent[Action.UNLOCK]] == ["0210c00000000000", *5 * ["0430010001000000"]]
-    assert all(recipe.wake is None and recipe.feedback for recipe in changed.recipes.values())
+    assert [frame.data.hex() for frame in sent[Action.LOCATE]] == ["0210c00000000000", "0430082002000000"]
+    assert all(recipe.wake is None for recipe in changed.recipes.values())
+    assert [action for action, recipe in changed.recipes.items() if not recipe.feedback] == [Action.LOCATE]
