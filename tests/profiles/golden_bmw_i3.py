@@ -171,8 +171,8 @@ def _body_state() -> Sent:
         Signal(f"{_OURS}.Door.FrontA.IsOpen", Place(1, 0, 1), (0, 1, 1, 0), lambda raw, _: bool(raw)),
         Signal(
             "Vehicle.Body.Trunk.Rear.IsOpen",
-            Place(2, 0, 6),
-            (0, 1, 0x20, 0, 0x15, 0x2A),
+            Place(2, 0, 8),
+            (0, 1, 0x80, 0, 0x55, 0xAA),
             lambda raw, _: MEANINGLESS if raw else False,
         ),
     ]
