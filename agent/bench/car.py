@@ -149,11 +149,10 @@ class VirtualCar:
                 self._rouse()
         if self.is_asleep:
             return
-        for heard in self._ear.requests(frame, now_s):
+        for heard in (*self._ear.requests(frame, now_s), *self.diagnostics.receive(frame, now_s)):
             self._active_at_s = now_s
             if (note := self._units.hear(heard, now_s)) is not None:
                 self._note(note[0], **note[1])
-        self.diagnostics.receive(frame, now_s)
 
     # --- what people do with the car ----------------------------------------------------------------------------
 
@@ -241,6 +240,7 @@ class VirtualCar:
         self._advance(now_s)
         (self._faults.add if is_on else self._faults.discard)(fault)
         self._units.break_by(self._faults)
+        self.diagnostics.break_by(self._faults)
         self._muted = self._messages.with_path(*muted_endings(self._faults))
         self._note("fault" if is_on else "mended", fault=fault.value)
 

@@ -1,17 +1,23 @@
-"""The control units of the virtual car that answer when they are asked: a profile's polls, from the other side.
+"""The control units of the virtual car that answer when they are asked: a profile's polls and exchanges, from the other
+side.
 
 A pure model: frames go in through `receive` while the bus is awake and come out of `step` when they are due.  It
 answers each read request of the polls with what it is told stands under their paths, over ISO-TP as ISO 15765-2 has
-it, and everything else as ISO 14229-1 has it: with a negative response or not at all.
+it, each request of an exchange as `CarOrders` says, and everything else as ISO 14229-1 has it: with a negative response
+or not at all.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import field
 from enum import StrEnum
 
+from agent.bench.car_ear import Heard
+from agent.bench.car_faults import CarFault
+from agent.bench.car_orders import CarOrders
 from agent.bench.car_raw import raw_of
 from agent.model.frame import Frame
 from agent.model.quick_dataclass import dataclass
@@ -48,21 +54,21 @@ class DiagnosticFault(StrEnum):
 
 @dataclass(slots=True)
 class _Unit:
-    """One control unit: what it is asked by (service and identifier), and the rest of an answer that waits for flow
-    control from `waits_from_s` on."""
+    """One control unit: where it answers, by which address, what it is asked by (service and identifier) and told, and
+    the rest of an answer that waits for flow control from `waits_from_s` on."""
 
+    bus: str
+    response_id: int
+    is_extended_id: bool
+    address: bytes
     polls: dict[bytes, PollPlan] = field(default_factory=dict)
+    orders: CarOrders = field(default_factory=CarOrders)
     waiting: list[bytes] = field(default_factory=list)
     waits_from_s: float = 0.0
 
-    @property
-    def plan(self) -> PollPlan:
-        """Any of its polls: they have bus, identifiers and addresses in common."""
-        return next(iter(self.polls.values()))
-
 
 class CarDiagnostics:
-    """All control units that the polls of a profile ask, on all its buses.
+    """All control units that the polls and exchanges of a profile ask, on all its buses.
 
     `faults` and `requests_seen` are by name of the poll; `lengths` chooses by it which of its answers is given, where
     control units differ in that.
@@ -77,16 +83,31 @@ class CarDiagnostics:
         # By bus, request identifier, kind of it, and address.
         self._units: dict[tuple[str, int, bool, bytes], _Unit] = {}
         for plan in profile.polls:
-            key = (plan.bus, plan.request_id, plan.is_extended_id, plan.request[: len(plan.address)])
-            unit = self._units.setdefault(key, _Unit())
+            asked = Frame(plan.bus, plan.request_id, plan.request, is_extended_id=plan.is_extended_id)
+            unit = self._unit(asked, plan.response_id, plan.address)
             unit.polls[bytes([plan.echo[0] - _POSITIVE]) + plan.echo[1:]] = plan
+        for recipe in profile.recipes.values():
+            for request in recipe.requests[:1]:  # all of them ask the same unit
+                self._unit(request.frame, request.response_id, request.address).orders.add(recipe)
 
-    def receive(self, frame: Frame, now_s: float) -> None:
-        """A frame that somebody put on a bus that is awake."""
+    def _unit(self, asked: Frame, response_id: int, address: bytes) -> _Unit:
+        """The unit that a request is for, which precedes it by an address as long as that of the answer."""
+        key = (asked.bus, asked.arbitration_id, asked.is_extended_id, asked.data[: len(address)])
+        return self._units.setdefault(key, _Unit(asked.bus, response_id, asked.is_extended_id, address))
+
+    def receive(self, frame: Frame, now_s: float) -> list[Heard]:
+        """A frame that somebody put on a bus that is awake; what it tells the car's units to do."""
+        heard: list[Heard] = []
         for (*asked, address), unit in self._units.items():
             is_asked = [frame.bus, frame.arbitration_id, frame.is_extended_id] == asked and not frame.is_fd
             if is_asked and frame.data.startswith(address) and len(frame.data) > len(address):
-                self._hear(unit, frame.data[len(address) :], now_s)
+                heard += self._hear(unit, frame.data[len(address) :], now_s)
+        return heard
+
+    def break_by(self, faults: AbstractSet[CarFault]) -> None:
+        """From now on exactly these faults are there."""
+        for unit in self._units.values():
+            unit.orders.break_by(faults)
 
     def step(self, now_s: float) -> list[Frame]:
         """The frames that were due by `now_s`, in their order; `received_at_s` is when."""
@@ -104,35 +125,42 @@ class CarDiagnostics:
         for (of_bus, *_), unit in self._units.items():
             if bus is None or of_bus == bus:
                 unit.waiting = []
+                unit.orders.fall_asleep()
 
-    def _hear(self, unit: _Unit, data: bytes, now_s: float) -> None:
+    def _hear(self, unit: _Unit, data: bytes, now_s: float) -> list[Heard]:
         kind, low = data[0] >> 4, data[0] & 0xF
         if kind == 0x0 and 0 < low < len(data):
             unit.waiting = []  # whoever asks anew does not fetch the rest
-            self._answer(unit, data[1 : 1 + low], now_s)
-        elif kind == 0x3 and low == 0x0 and len(data) >= 3:
+            if (order := unit.orders.hear(data[1 : 1 + low], now_s)) is None:
+                self._answer(unit, data[1 : 1 + low], now_s)
+                return []
+            if order.payload is not None:
+                self._put(unit, _single(order.payload, unit.address), now_s + ANSWER_AFTER_S)
+            return [] if order.heard is None else [order.heard]
+        if kind == 0x3 and low == 0x0 and len(data) >= 3:
             if now_s <= unit.waits_from_s + FLOW_CONTROL_WAIT_S:
                 for number, frame in enumerate(unit.waiting):
-                    self._put(unit.plan, frame, now_s + number * _separation_s(data[2]))
+                    self._put(unit, frame, now_s + number * _separation_s(data[2]))
             unit.waiting = []
+        return []
 
     def _answer(self, unit: _Unit, request: bytes, now_s: float) -> None:
         at_s = now_s + ANSWER_AFTER_S
         plan = unit.polls.get(request)
         if plan is None:
             code = OUT_OF_RANGE if request[0] in _READING_SERVICES else SERVICE_NOT_SUPPORTED
-            self._put(unit.plan, _single(bytes([_NEGATIVE, request[0], code]), unit.plan.address), at_s)
+            self._refuse(unit, request[0], code, at_s)
             return
         self.requests_seen[plan.name] += 1
         match self.faults.get(plan.name):
             case DiagnosticFault.SILENT:
                 return
             case DiagnosticFault.REFUSES:
-                self._refuse(plan, OUT_OF_RANGE, at_s)
+                self._refuse(unit, request[0], OUT_OF_RANGE, at_s)
             case DiagnosticFault.BUSY:
-                self._refuse(plan, BUSY, at_s)
+                self._refuse(unit, request[0], BUSY, at_s)
             case DiagnosticFault.PENDING:
-                self._refuse(plan, PENDING, at_s)
+                self._refuse(unit, request[0], PENDING, at_s)
                 self._tell(unit, plan, at_s + PENDING_AFTER_S)
             case _:
                 self._tell(unit, plan, at_s)
@@ -144,21 +172,20 @@ class CarDiagnostics:
         for signal in plan.answers[length]:
             raw = raw_of(signal, self._value_of(signal.path))
             if raw is None:
-                self._refuse(plan, CONDITIONS_NOT_CORRECT, at_s)
+                self._refuse(unit, plan.echo[0] - _POSITIVE, CONDITIONS_NOT_CORRECT, at_s)
                 return
             data = signal.field.insert(data, raw)
-        first, *unit.waiting = _segmented(plan.echo + data, plan.address)
+        first, *unit.waiting = _segmented(plan.echo + data, unit.address)
         if self.faults.get(plan.name) is DiagnosticFault.LOSES_FRAME:
             del unit.waiting[:1]
         unit.waits_from_s = at_s
-        self._put(plan, first, at_s)
+        self._put(unit, first, at_s)
 
-    def _refuse(self, plan: PollPlan, code: int, at_s: float) -> None:
-        payload = bytes([_NEGATIVE, plan.echo[0] - _POSITIVE, code])
-        self._put(plan, _single(payload, plan.address), at_s)
+    def _refuse(self, unit: _Unit, asked: int, code: int, at_s: float) -> None:
+        self._put(unit, _single(bytes([_NEGATIVE, asked, code]), unit.address), at_s)
 
-    def _put(self, plan: PollPlan, data: bytes, at_s: float) -> None:
-        self._due.append(Frame(plan.bus, plan.response_id, data, at_s, plan.is_extended_id))
+    def _put(self, unit: _Unit, data: bytes, at_s: float) -> None:
+        self._due.append(Frame(unit.bus, unit.response_id, data, at_s, unit.is_extended_id))
         self._due.sort(key=lambda frame: frame.received_at_s)
 
 

@@ -85,10 +85,14 @@ class CarUnits:
     def break_by(self, faults: AbstractSet[CarFault]) -> None:
         """From now on exactly these faults are there."""
         lock, immobiliser = self.lock, self.immobiliser
-        lock.is_obeying = not faults & {CarFault.LOCK_IGNORES, CarFault.LOCK_DEAD}
+        lock.is_obeying = not faults & {CarFault.LOCK_IGNORES, CarFault.LOCK_DEAD, CarFault.LOCK_REFUSES}
         lock.is_blocked = CarFault.LOCK_BLOCKED in faults
         lock.is_slow = CarFault.LOCK_SLOW in faults
-        immobiliser.is_obeying = not faults & {CarFault.IMMOBILISER_IGNORES, CarFault.IMMOBILISER_DEAD}
+        immobiliser.is_obeying = not faults & {
+            CarFault.IMMOBILISER_IGNORES,
+            CarFault.IMMOBILISER_DEAD,
+            CarFault.IMMOBILISER_REFUSES,
+        }
         immobiliser.is_blocked = CarFault.IMMOBILISER_BLOCKED in faults
         immobiliser.is_slow = CarFault.IMMOBILISER_SLOW in faults
         self.lamps.is_dead = CarFault.LAMPS_DEAD in faults

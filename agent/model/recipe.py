@@ -102,10 +102,11 @@ class Recipe:
     def confirmed_s_min(self) -> float:
         """How long feedback has to show the asked state where several frames in a row are wanted.
 
-        Pulses are spaced so that it can do so before the button is pressed again: half of what a round leaves.
+        It can do so before a button is pressed again, or a talk begun anew, and these are far apart: half of what a
+        round leaves.
         """
         if not self.pulses:
-            return self.interval_s
+            return self.interval_s / 2 if self.requests else self.interval_s
         return max(0.0, self.interval_s - sum(pulse.pulse_s + pulse.pause_s for pulse in self.pulses)) / 2
 
     @property

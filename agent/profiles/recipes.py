@@ -108,6 +108,7 @@ def compile_actions(
             pulses=pulses,
             requests=requests,
         )
+        _check_window(recipes[action], ("actions", word), lookup)
     templates = [frame for wake in wake_ups.values() for frame in wake.frames]
     templates += [frame for recipe in recipes.values() for frame in recipe.frames]
     told = [request.send_rule for recipe in recipes.values() for request in recipe.requests]
@@ -249,6 +250,16 @@ def _check_action(
         told.add((*place, "wake"), problem, f"a wake-up of {bus}")
     if word == "disable_drive":
         _check_disable_drive(table, place, lookup)
+
+
+def _check_window(recipe: Recipe, place: Place, lookup: Lookup) -> None:
+    """Feedback that cannot stand for long enough before the window ends would never verify anything."""
+    if recipe.confirmed_s_min < recipe.feedback_window_s or all(row.confirmations == 1 for row in recipe.feedback):
+        return
+    problem = f"too short for feedback with confirmations, which has to stand for {recipe.confirmed_s_min:g} s of it"
+    lookup.findings.add(
+        (*place, "feedback_window_s"), problem, f"more than {recipe.confirmed_s_min:g}, by what it takes"
+    )
 
 
 def _check_rate(frames: int, interval_s: float, place: Place, lookup: Lookup) -> None:

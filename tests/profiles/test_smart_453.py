@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from agent.model.command import Action
 from agent.profiles.parse import parse_profile
 from agent.profiles.schema import Profile
-from tests.profiles.shipped import files, folder, profile, profile_text
+from tests.profiles.shipped import files, profile
+from tests.profiles.smart_453_acting import acting_text
 
 
 def test_shipped_profile_may_send_nothing_at_all_sr_01() -> None:
@@ -16,14 +15,9 @@ def test_shipped_profile_may_send_nothing_at_all_sr_01() -> None:
 
 
 def test_recipes_of_the_readme_are_sound_once_the_bus_may_be_spoken_on() -> None:
-    (printed,) = re.findall(r"```toml\n(.*?)```", (folder("smart_453") / "README.md").read_text(), re.DOTALL)
-    text = re.sub(r"^((un)?lock|locate) = .*\n", "", profile_text("smart_453"), flags=re.MULTILINE)
-    assert text.count("listen_only = true") == 1
-    told = parse_profile(text + printed, files("smart_453"), source="profile.toml")
+    told = parse_profile(acting_text(is_listen_only=True), files("smart_453"), source="profile.toml")
     assert not isinstance(told, Profile), "a bus that is listened to only is spoken on"
-    changed = parse_profile(
-        text.replace("listen_only = true", "listen_only = false") + printed, files("smart_453"), source="profile.toml"
-    )
+    changed = parse_profile(acting_text(), files("smart_453"), source="profile.toml")
     assert isinstance(changed, Profile), changed
     sent = {action: [each.frame for each in recipe.requests] for action, recipe in changed.recipes.items()}
     assert {frame.arbitration_id for frames in sent.values() for frame in frames} == {0x745}

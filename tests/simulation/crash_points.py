@@ -47,10 +47,12 @@ UNBELIEVED: Final[Mapping[CarFault, frozenset[Action]]] = {
     CarFault.LOCK_DEAD: _LOCK,
     CarFault.LOCK_BLOCKED: _LOCK,
     CarFault.LOCK_SILENT: _LOCK,
+    CarFault.LOCK_REFUSES: _LOCK,
     CarFault.IMMOBILISER_IGNORES: _DRIVE,
     CarFault.IMMOBILISER_DEAD: _DRIVE,
     CarFault.IMMOBILISER_BLOCKED: _DRIVE,
     CarFault.IMMOBILISER_SILENT: _DRIVE,
+    CarFault.IMMOBILISER_REFUSES: _DRIVE,
 }
 """With these the unit does not move, or nothing that can be believed says so: no result may be `verified`."""
 

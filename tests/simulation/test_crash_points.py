@@ -146,7 +146,7 @@ def test_car_is_another_if_it_says_anything_else_within_the_time_of_a_life() -> 
     same = {fault for fault in CarFault if after(fault) == sound}
     assert same == {
         *(CarFault.LOCK_IGNORES, CarFault.LOCK_SLOW, CarFault.IMMOBILISER_IGNORES, CarFault.IMMOBILISER_SLOW),
-        *(CarFault.LAMPS_DEAD, CarFault.WAKE_DEAF),
+        *(CarFault.LOCK_REFUSES, CarFault.IMMOBILISER_REFUSES, CarFault.LAMPS_DEAD, CarFault.WAKE_DEAF),
     }
     assert after(CarFault.LOCK_SILENT) == after(CarFault.LOCK_DEAD)
     assert after(None, is_locked=False) != sound

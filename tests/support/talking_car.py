@@ -31,11 +31,8 @@ EXCHANGE = """exchange = { bus = "body", request_id = 0x740, response_id = 0x760
 """
 
 
-@cache
-def talking_profile(
-    *, has_feedback: bool = True, times: int = 2, repeats_max: int = 2, has_poll: bool = False
-) -> Profile:
-    """The demo car, its doors worked by requests in place of frames."""
+def talking_text(*, has_feedback: bool = True, times: int = 2, repeats_max: int = 2, has_poll: bool = False) -> str:
+    """`profile.toml` of the demo car, its doors worked by requests in place of frames."""
     text = (FOLDER / "profile.toml").read_text()
     for word, number in (("Unlock", "0x01"), ("Lock", "0x00")):
         frames = f'frames = [ {{ bus = "body", message = "LockRequest", values = {{ Request = "{word}" }} }} ]\n'
@@ -49,7 +46,15 @@ def talking_profile(
             fed = f'feedback = [ {{ path = "{path}", equals = {asked}, confirmations = 2 }} ]'
             assert fed in text
             text = text.replace(fed, "feedback = []")
-    text += POLL if has_poll else ""
+    return text + (POLL if has_poll else "")
+
+
+@cache
+def talking_profile(
+    *, has_feedback: bool = True, times: int = 2, repeats_max: int = 2, has_poll: bool = False
+) -> Profile:
+    """That car."""
+    text = talking_text(has_feedback=has_feedback, times=times, repeats_max=repeats_max, has_poll=has_poll)
     parsed = parse_profile(text, {path.name: path.read_bytes() for path in FOLDER.glob("*.dbc")}, source="profile.toml")
     assert isinstance(parsed, Profile), parsed
     return parsed

@@ -313,9 +313,10 @@ def faulty(fault: CarFault) -> VirtualCar:
     return car
 
 
-def test_fault_lock_ignores_sees_the_request_and_keeps_reporting_the_old_state() -> None:
-    """H95."""
-    car = faulty(CarFault.LOCK_IGNORES)
+@pytest.mark.parametrize("fault", [CarFault.LOCK_IGNORES, CarFault.LOCK_REFUSES])
+def test_fault_lock_ignores_sees_the_request_and_keeps_reporting_the_old_state(fault: CarFault) -> None:
+    """H95; told by frames, a lock that refuses has no way to say so."""
+    car = faulty(fault)
     assert lock_status(car, 4.0) == "Locked"
     assert car.lock_requests_seen == 1
 

@@ -135,3 +135,20 @@ def test_codes_have_the_standards_words_and_others_their_number() -> None:
         "security_access_denied",
         "code_f1",
     )
+
+
+@pytest.mark.parametrize(("interval_s", "window_s", "is_told"), [(2.0, 1.1, False), (2.0, 1.0, True), (5.0, 2.5, True)])
+def test_feedback_that_could_never_stand_for_long_enough_is_told(
+    interval_s: float, window_s: float, is_told: bool
+) -> None:
+    """SR-04: half the interval, for what verifies has to be there before the talk is begun anew."""
+    text = action().replace("interval_s = 2.0", f"interval_s = {interval_s}")
+    text = text.replace("feedback_window_s = 5.0", f"feedback_window_s = {window_s}")
+    assert parsed(text).recipes[Action.UNLOCK].confirmed_s_min == interval_s / 2
+    text = text.replace("equals = false }", "equals = false, confirmations = 2 }")
+    if not is_told:
+        assert parsed(text).recipes[Action.UNLOCK].feedback_window_s == window_s
+        return
+    (fault,) = faults(text)
+    assert fault.key == "actions.unlock.feedback_window_s"
+    assert f"{interval_s / 2:g} s" in fault.problem
