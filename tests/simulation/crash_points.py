@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
 from itertools import accumulate, groupby, product
@@ -28,9 +29,12 @@ from agent.bench.car import CarFault, VirtualCar
 from agent.bench.car_switch import SwitchUnit
 from agent.command.envelope import MessageKind, Result, check_signature, decode_result, open_unverified
 from agent.model.command import Action, Executed, Stage
-from agent.model.effects import Effect, Persist, Publish, SendFrame
+from agent.model.effects import Effect, Persist, Publish, PulseRelay, SendFrame
+from agent.profiles.schema import Profile
 from tests.support.disk import Disk, OutboxDisk
-from tests.support.pair import VEHICLE_KEY, Pair, Remains, copied
+from tests.support.pair import VEHICLE_KEY, BeforeEffect, Pair, Remains, copied, vehicle
+from tests.support.relay_pair import RelayPair, relay_profile
+from tests.support.talking_car import talking_profile
 from tests.support.world_car import WorldCar
 
 FAULTS: Final = (None, *CarFault)
@@ -66,6 +70,35 @@ FUTURE_S: Final = 14
 """For so long after it last heard a frame a car left alone must do the same as another to count as the same."""
 
 
+class Way(StrEnum):
+    """By what the doors of the car are worked."""
+
+    FRAMES = "frames"
+    REQUESTS = "requests"
+    PULSES = "pulses"
+
+    def pair(self, remains: Remains, before_effect: BeforeEffect | None = None) -> Pair:
+        """The agent at such a car."""
+        match self:
+            case Way.FRAMES:
+                return Pair(remains=remains, before_effect=before_effect)
+            case Way.REQUESTS:
+                return Pair(profile=self.profile, remains=remains, before_effect=before_effect)
+            case Way.PULSES:
+                return RelayPair(self.profile, remains=remains, before_effect=before_effect)
+
+    @property
+    def profile(self) -> Profile:
+        """Told and pressed once: a second round would be a second actuation to the judge."""
+        match self:
+            case Way.FRAMES:
+                return vehicle()[0]
+            case Way.REQUESTS:
+                return talking_profile(repeats_max=1)
+            case Way.PULSES:
+                return relay_profile(repeats_max=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """One command to one car, whose units stand as the command does not want them."""
@@ -73,6 +106,11 @@ class Scenario:
     action: Action
     fault: CarFault | None
     is_asleep: bool
+    way: Way = Way.FRAMES
+
+    def __str__(self) -> str:
+        by = "" if self.way is Way.FRAMES else f"-by_{self.way}"
+        return f"{self.action.name.lower()}{by}-{self.fault or 'sound'}-{'asleep' if self.is_asleep else 'awake'}"
 
     @property
     def may_be_verified(self) -> bool:
@@ -188,8 +226,8 @@ class Watch:
     def __call__(self, pair: Pair, effect: Effect) -> None:
         if self._is_cut:
             self.cut(pair)
-            self._has_changed = isinstance(effect, Persist | SendFrame)
-            self._has_sent = self._has_sent or isinstance(effect, SendFrame)
+            self._has_changed = isinstance(effect, Persist | SendFrame | PulseRelay)
+            self._has_sent = self._has_sent or isinstance(effect, SendFrame | PulseRelay)
         if self._scenario is None or not isinstance(effect, Publish) or not effect.topic.endswith("/res"):
             return
         if result_in(effect.payload).stage is Stage.VERIFIED:
@@ -238,13 +276,14 @@ class Life:
 def first_life(scenario: Scenario) -> tuple[Life, bytes]:
     """A command, and the same bytes at its heels, to a car that has been at peace for a while."""
     car = WorldCar(
+        scenario.way.profile,
         now_s=1000.0,
         is_asleep=scenario.is_asleep,
         is_locked=scenario.action is not Action.LOCK,
         is_drive_enabled=scenario.action is not Action.ENABLE_DRIVE,
         sleep_after_s=1e9,
     )
-    pair = Pair(remains=Remains(1000.0, car, Disk(), 0))
+    pair = scenario.way.pair(Remains(1000.0, car, Disk(), 0))
     pair.run(2.0)
     if scenario.fault is not None:
         pair.car.set_fault(scenario.fault, pair.now_s, is_on=True)
@@ -254,18 +293,20 @@ def first_life(scenario: Scenario) -> tuple[Life, bytes]:
     pair.deliver("cmd", raw)
     insist(pair, raw)
     watch.cut(pair)  # behind the last effect
+    assert sum(isinstance(effect, PulseRelay) for effect in pair.performed) <= 1, "a second pulse"
     return Life.of(pair, watch.cuts), raw
 
 
-def next_life(raw: bytes, remains: Remains, *, is_cut: bool) -> Life:
+def next_life(raw: bytes, remains: Remains, way: Way, *, is_cut: bool) -> Life:
     """A start with what a cut left; the backend, which knows of nothing, goes on sending the same bytes."""
     watch = Watch(None, is_cut=is_cut)
-    pair = Pair(remains=remains, before_effect=watch)
+    pair = way.pair(remains, watch)
     insist(pair, raw)
     if is_cut:
         pair.before_effect = None
         pair.run(AFTERWARDS_S)
     assert pair.sent == [], "a frame for a command of an earlier life"
+    assert not any(isinstance(effect, PulseRelay) for effect in pair.performed), "a pulse for one"
     return Life.of(pair, watch.cuts)
 
 
@@ -293,14 +334,14 @@ class Afterlife:
     thirds: list[tuple[list[Mark], End]]
 
 
-def live_on(raw: bytes, cut: Cut) -> Afterlife:
+def live_on(raw: bytes, cut: Cut, way: Way = Way.FRAMES) -> Afterlife:
     """Run all lives that begin with what the cut left."""
     began_s = cut.since[0] if isinstance(cut.since, tuple) else cut.remains.now_s
-    second = next_life(raw, cut.remains, is_cut=True)
+    second = next_life(raw, cut.remains, way, is_cut=True)
     thirds = []
     for again, marks in second.groups:
         with placed("then before effect", marks[0]):
-            third = next_life(raw, again.remains, is_cut=False)
+            third = next_life(raw, again.remains, way, is_cut=False)
         assert third.pair.now_s < began_s + FUTURE_S, "the car was not compared for as long as this took"
         thirds.append((marks, _end(third)))
     return Afterlife(_end(second), thirds)
@@ -402,12 +443,12 @@ Known = dict[object, Afterlife]
 """By all that a life depends on; for one action, asleep or awake, whose scenarios differ in the fault alone."""
 
 
-def explore(action: Action, is_asleep: bool, faults: Sequence[CarFault | None]) -> list[Found]:
+def explore(action: Action, is_asleep: bool, way: Way, faults: Sequence[CarFault | None]) -> list[Found]:
     """Every pair of cuts of one action on one car, with each of the faults."""
     known: Known = {}
     found = []
     for fault in faults:
-        found.append(_explore(Scenario(action, fault, is_asleep), known))
+        found.append(_explore(Scenario(action, fault, is_asleep, way), known))
         gc.collect()  # what a life leaves is in cycles, and a process of its own does not look for it by itself
     return found
 
@@ -434,7 +475,7 @@ def _try_all(scenario: Scenario, known: Known, tally: Tally) -> None:
             tally.lives_known += 1 + len(known[key].thirds)
         else:
             with placed("cut before effect", marks[0]):
-                known[key] = live_on(raw, cut)
+                known[key] = live_on(raw, cut, scenario.way)
             tally.lives += 1 + len(known[key].thirds)
         _judge_all(scenario, first.said, marks, known[key], truth, tally)
 

@@ -1,6 +1,7 @@
 """SR-02, H73 to H78: the power is cut before every single effect of a command, twice, and the agent starts again.
 
-For every action, with every fault of the virtual car, awake and asleep: `tests.simulation.crash_points`.
+For every action, with every fault of the virtual car, awake and asleep; unlock and lock also where they are requests
+to a control unit, or pulses of relays: `tests.simulation.crash_points`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import replace
+from itertools import product
 from multiprocessing import get_context
 
 import pytest
@@ -25,6 +27,7 @@ from tests.simulation.crash_points import (
     Scenario,
     Tally,
     Truth,
+    Way,
     explore,
     first_life,
     future,
@@ -38,8 +41,20 @@ from tests.support.world_memory import begin_process
 
 PROCESSES = os.cpu_count() or 1
 
-Group = tuple[Action, bool]
-"""An action, and whether the car sleeps: its scenarios share what their lives have in common."""
+Group = tuple[Action, bool, Way]
+"""An action, whether the car sleeps, and by what it is worked: its scenarios share what their lives have in common."""
+
+SCENARIOS = [Scenario(*each) for each in product(Action, FAULTS, (False, True))]
+SCENARIOS += [
+    Scenario(*each)
+    for each in product(
+        (Action.UNLOCK, Action.LOCK),
+        (None, CarFault.LOCK_REFUSES, CarFault.LOCK_DEAD, CarFault.LOCK_SILENT, CarFault.LOCK_IGNORES),
+        (False, True),
+        (Way.REQUESTS, Way.PULSES),
+    )
+]
+"""Of the ways that are not frames what differs there: who answers, who refuses, and what stands behind a pulse."""
 
 UNLOCK = Scenario(Action.UNLOCK, None, is_asleep=False)
 
@@ -51,9 +66,9 @@ def wanted_scenarios(request: pytest.FixtureRequest) -> dict[Group, list[CarFaul
     wanted: dict[Group, list[CarFault | None]] = {}
     for item in request.session.items:
         callspec = getattr(item, "callspec", None)
-        if callspec is not None and callspec.params.keys() == {"action", "fault", "is_asleep"}:
-            group = callspec.params["action"], callspec.params["is_asleep"]
-            wanted.setdefault(group, []).append(callspec.params["fault"])
+        if callspec is not None and callspec.params.keys() == {"scenario"}:
+            scenario: Scenario = callspec.params["scenario"]
+            wanted.setdefault((scenario.action, scenario.is_asleep, scenario.way), []).append(scenario.fault)
     return dict(sorted(wanted.items(), key=lambda one: (one[0][0] in QUESTIONS, not one[0][1])))
 
 
@@ -62,17 +77,17 @@ def explored(request: pytest.FixtureRequest) -> Iterator[dict[Scenario, Future[l
     """Each selected scenario with the work on its group; one alone is done where a debugger can see it."""
     wanted = wanted_scenarios(request)
     if sum(map(len, wanted.values())) == 1:
-        ((action, is_asleep), faults) = next(iter(wanted.items()))
+        (((action, is_asleep, way), faults),) = wanted.items()
         done: Future[list[Found]] = Future()
-        done.set_result(explore(action, is_asleep, faults))
-        yield {Scenario(action, faults[0], is_asleep): done}
+        done.set_result(explore(action, is_asleep, way, faults))
+        yield {Scenario(action, faults[0], is_asleep, way): done}
         return
     pool = ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn"), initializer=begin_process)
     try:
         work = {group: pool.submit(explore, *group, faults) for group, faults in wanted.items()}
         yield {
-            Scenario(action, fault, is_asleep): work[action, is_asleep]
-            for (action, is_asleep), faults in wanted.items()
+            Scenario(action, fault, is_asleep, way): work[action, is_asleep, way]
+            for (action, is_asleep, way), faults in wanted.items()
             for fault in faults
         }
     finally:
@@ -81,14 +96,11 @@ def explored(request: pytest.FixtureRequest) -> Iterator[dict[Scenario, Future[l
 
 @pytest.mark.hazard("H73", "H74", "H75", "H76", "H77", "H78")
 @pytest.mark.timeout(600)  # the first of a group waits for all of it; the longest take half a minute
-@pytest.mark.parametrize("is_asleep", [False, True], ids=["awake", "asleep"])
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault or "sound")
-@pytest.mark.parametrize("action", Action, ids=lambda action: action.name.lower())
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_no_two_cuts_lead_to_a_second_actuation_a_false_verified_or_a_second_end(
-    action: Action, fault: CarFault | None, is_asleep: bool, explored: dict[Scenario, Future[list[Found]]]
+    scenario: Scenario, explored: dict[Scenario, Future[list[Found]]]
 ) -> None:
     """SR-02, SR-04, SR-07, H73 to H78: the same bytes, sent again and again, move nothing more and have one end."""
-    scenario = Scenario(action, fault, is_asleep)
     (found,) = [one for one in explored[scenario].result() if one.scenario == scenario]
     TALLY.add(found.tally)
     if found.failure is not None:

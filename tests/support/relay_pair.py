@@ -23,7 +23,7 @@ LINES = {name: RelayTable(chip="/dev/gpiochip0", offset=17 + number) for number,
 
 
 @cache
-def relay_profile(*, has_feedback: bool = True, has_wake: bool = True, times: int = 1) -> Profile:
+def relay_profile(*, has_feedback: bool = True, has_wake: bool = True, times: int = 1, repeats_max: int = 2) -> Profile:
     """The demo car, its doors worked by pulses in place of frames."""
     text = (FOLDER / "profile.toml").read_text()
     for word, line in (("Unlock", "fob_unlock"), ("Lock", "fob_lock")):
@@ -34,7 +34,7 @@ def relay_profile(*, has_feedback: bool = True, has_wake: bool = True, times: in
             old += 'wake = "body"\n'
             assert old in text
         pulses = f'pulses = [ {{ line = "{line}", pulse_s = 0.3, pause_s = 0.2, times = {times} }} ]\n'
-        text = text.replace(old, f"{pulses}repeats_max = 2\ninterval_s = {0.5 * times + 1.0}\n")
+        text = text.replace(old, f"{pulses}repeats_max = {repeats_max}\ninterval_s = {0.5 * times + 1.0}\n")
     if not has_feedback:
         for asked in ("false", "true"):
             path = "Vehicle.Carshare.CentralLock.IsLocked"

@@ -15,6 +15,7 @@ from agent.bench.car_body import CarBody
 from agent.bench.car_messages import CarMessages
 from agent.model.frame import Frame
 from agent.model.reading import Value
+from agent.profiles.schema import Profile
 from tests.support.pair import vehicle
 
 Truth = Mapping[str, Value | None]
@@ -191,13 +192,21 @@ class WorldCar(VirtualCar):
     """The virtual car with the memory above, which also remembers when it is to be asked next."""
 
     def __init__(
-        self, *, now_s: float, is_asleep: bool, is_locked: bool, is_drive_enabled: bool, sleep_after_s: float
+        self,
+        profile: Profile | None = None,
+        *,
+        now_s: float,
+        is_asleep: bool,
+        is_locked: bool,
+        is_drive_enabled: bool,
+        sleep_after_s: float,
     ) -> None:
+        """`profile` may differ from the demo car's in what it can be told and asked; not in its messages."""
         self._is_next_known = False
         self._next_s: float | None = None
-        profile, databases = vehicle()
+        demo, databases = vehicle()
         super().__init__(
-            profile,
+            profile or demo,
             databases,
             now_s=now_s,
             is_asleep=is_asleep,
