@@ -169,7 +169,8 @@ class CarDiagnostics:
         """What the values come to; a negative answer if one is not known and its place has no way to say so."""
         length = self._lengths.get(plan.name, min(plan.answers))
         data = bytes(length)
-        for signal in plan.answers[length]:
+        # Two values may be read in one place: the first of them is what stands there.
+        for signal in reversed(plan.answers[length]):
             raw = raw_of(signal, self._value_of(signal.path))
             if raw is None:
                 self._refuse(unit, plan.echo[0] - _POSITIVE, CONDITIONS_NOT_CORRECT, at_s)

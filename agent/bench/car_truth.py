@@ -23,6 +23,8 @@ CHARGE_BARS = 12
 QUICK_CHARGES, NORMAL_CHARGES = 21, 340
 CABIN_WARMER_C = 4.0
 PILOT_CONNECTED, PILOT_ALONE = 2, 1
+POWER_RUNNING, POWER_AWAKE = 7, 1
+SUPPLIES_W = {"Quick": 44_000.0, "Fast": 6600.0, "Medium": 3300.0, "Slow": 1400.0}
 
 
 class Whole(Protocol):
@@ -91,23 +93,28 @@ def _truths() -> Iterator[tuple[str, _Of]]:
 
 
 def _of_motion() -> Iterator[tuple[str, _Of]]:
-    yield "Vehicle.Speed", lambda car: car.body.speed_kmh
+    for name in ("Vehicle.Speed", _OWN + "SpeedShown"):
+        yield name, lambda car: car.body.speed_kmh
     yield "Vehicle.IsMoving", lambda car: car.body.speed_kmh > 0
     yield "Vehicle.TraveledDistance", lambda car: car.body.odometer_m
     yield "Vehicle.Powertrain.Transmission.SelectedGear", lambda car: 126 if car.body.gear is Gear.PARK else 127
+    yield _OWN + "GearShown", lambda car: "P" if car.body.gear is Gear.PARK else "D"
     yield "Vehicle.Powertrain.Transmission.CurrentGear", lambda car: 0 if car.body.gear is Gear.PARK else 1
     yield "Vehicle.Powertrain.Transmission.PerformanceMode", lambda _: "NORMAL"
     yield "Vehicle.Chassis.ParkingBrake.IsEngaged", lambda car: car.body.is_parking_brake_set
     yield "Vehicle.LowVoltageSystemState", lambda car: "ON" if car.body.ignition is Ignition.ON else "OFF"
-    for name in ("IsReadyToDrive", "IsIgnitionOn", "IsKeyInHolder", "IsKeyInIgnitionLock"):
+    for name in ("IsReadyToDrive", "IsReadyLampOn", "IsIgnitionOn", "IsKeyInHolder", "IsKeyInIgnitionLock"):
         yield _OWN + name, lambda car: car.body.ignition is Ignition.ON
+    yield _OWN + "PowerState", lambda car: POWER_RUNNING if car.body.ignition is Ignition.ON else POWER_AWAKE
 
 
 def _of_battery() -> Iterator[tuple[str, _Of]]:
-    yield _BATTERY + "StateOfCharge.Current", lambda car: car.body.state_of_charge_percent
+    for name in (_BATTERY + "StateOfCharge.Current", _OWN + "TractionBattery.StateOfChargeSeenByCar"):
+        yield name, lambda car: car.body.state_of_charge_percent
     yield _BATTERY + "StateOfCharge.Displayed", lambda car: car.body.state_of_charge_shown_percent
     yield _BATTERY + "StateOfCharge.CurrentEnergy", lambda car: car.body.energy_wh / 1000
-    yield _BATTERY + "StateOfHealth", lambda car: car.body.state_of_health_percent
+    for name in (_BATTERY + "StateOfHealth", _OWN + "TractionBattery.StateOfHealthSeenByCar"):
+        yield name, lambda car: car.body.state_of_health_percent
     yield _BATTERY + "NetCapacity", lambda car: car.body.capacity_wh / 1000
     yield _OWN + "TractionBattery.Capacity", lambda car: car.body.capacity_wh / CELLS / CELL_V
     yield _OWN + "TractionBattery.Hx", lambda car: car.body.state_of_health_percent
@@ -145,12 +152,19 @@ def _of_charging() -> Iterator[tuple[str, _Of]]:
         yield _PORT + name, lambda car: car.body.is_plugged
     for name in (_OWN + "TractionBattery.GridPower", _OWN + "Charging.Power"):
         yield name, lambda car: car.body.grid_power_w
+    yield _OWN + "Charging.State", lambda car: "CHARGING" if car.body.is_charging else "NONE"
     yield _BATTERY + "Charging.TimeToComplete", lambda car: car.body.charging_left_s
+    for supply, watts in SUPPLIES_W.items():
+        yield _OWN + f"Charging.TimeToFull.{supply}", lambda car, watts=watts: _time_to_full_s(car.body, watts)  # type: ignore[misc]
     yield _OWN + "Charging.QuickCharges", lambda _: QUICK_CHARGES
     yield _OWN + "Charging.NormalCharges", lambda _: NORMAL_CHARGES
     yield _OWN + "Charging.PilotCurrent", lambda car: car.body.charger_w / MAINS_V
     yield _OWN + "Charging.PilotState", lambda car: PILOT_CONNECTED if car.body.is_plugged else PILOT_ALONE
     yield _OWN + "TractionBattery.GridVoltageClass", lambda car: "200V" if car.body.is_charging else "NONE"
+
+
+def _time_to_full_s(body: CarBody, supply_w: float) -> float:
+    return (body.capacity_wh - body.energy_wh) / supply_w * 3600
 
 
 def _of_body() -> Iterator[tuple[str, _Of]]:

@@ -35,6 +35,7 @@ _WORDS: tuple[tuple[str, str, str], ...] = (
     ("IsAcRelayClosed", "ac_relay_closed", "ac_relay_opened"),
     ("IsQuickChargeRelayClosed", "quick_charge_relay_closed", "quick_charge_relay_opened"),
     ("IsReadyToDrive", "ready", "not_ready"),
+    ("IsReadyLampOn", "ready_lamp_on", "ready_lamp_off"),
     ("IsIgnitionOn", "ignition_on", "ignition_off"),
     ("IsDriveEnabled", "drive_enabled", "drive_disabled"),
     ("IsKeyInHolder", "key_in_holder", "key_taken"),

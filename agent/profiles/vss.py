@@ -137,6 +137,13 @@ _OVERLAY: Mapping[str, tuple[str, str | None]] = {
     "Vehicle.Carshare.IsDriveEnabled": ("boolean", None),
     # Pressing the pedal would move the car. `LowVoltageSystemState` = ON is not enough for that in an electric car.
     "Vehicle.Carshare.IsReadyToDrive": ("boolean", None),
+    # The READY lamp of the dashboard, where the car tells it beside READY itself.
+    "Vehicle.Carshare.IsReadyLampOn": ("boolean", None),
+    # How awake the car is, in the maker's own numbers: 0 asleep to 7 running.
+    "Vehicle.Carshare.PowerState": ("uint8", None),
+    # What the dashboard shows, where drive and wheels tell theirs too: speed, and one of P, R, N, D and B_OR_ECO.
+    "Vehicle.Carshare.SpeedShown": ("float", "km/h"),
+    "Vehicle.Carshare.GearShown": ("string", None),
     # A car key or card is in its holder.
     "Vehicle.Carshare.IsKeyInHolder": ("boolean", None),
     # A key is in the ignition lock, whatever it is turned to.
@@ -158,6 +165,14 @@ _OVERLAY: Mapping[str, tuple[str, str | None]] = {
     # What kind of charging it is, where the car tells the current's or the charger's state.
     "Vehicle.Carshare.Charging.IsAC": ("boolean", None),
     "Vehicle.Carshare.Charging.IsDC": ("boolean", None),
+    # Why it charges or does not: NONE, STARTING, CHARGING, QUICK_CHARGING, PAUSED, WAITING_FOR_TIMER,
+    # WAITING_FOR_CURRENT, FINISHED, FAILED or FLAP_OPEN.
+    "Vehicle.Carshare.Charging.State": ("string", None),
+    # How long it would take until full at each supply: a quick charger, and three of alternating current.
+    "Vehicle.Carshare.Charging.TimeToFull.Quick": ("uint32", "s"),
+    "Vehicle.Carshare.Charging.TimeToFull.Fast": ("uint32", "s"),
+    "Vehicle.Carshare.Charging.TimeToFull.Medium": ("uint32", "s"),
+    "Vehicle.Carshare.Charging.TimeToFull.Slow": ("uint32", "s"),
     # What the charging point allows by its pilot signal.
     "Vehicle.Carshare.Charging.PilotCurrent": ("float", "A"),
     # Power of charging where it is not known whether it is drawn or allowed.
@@ -166,8 +181,10 @@ _OVERLAY: Mapping[str, tuple[str, str | None]] = {
     "Vehicle.Carshare.Charging.PilotState": ("uint8", None),
     # Power drawn from the grid while charging, before the charger's losses.
     "Vehicle.Carshare.TractionBattery.GridPower": ("float", "W"),
-    # The pack's voltage as another unit than the battery tells it, where both do.
+    # The pack's voltage, charge and health as another unit than the battery tells them, where both do.
     "Vehicle.Carshare.TractionBattery.VoltageSeenByCar": ("float", "V"),
+    "Vehicle.Carshare.TractionBattery.StateOfChargeSeenByCar": ("float", "percent"),
+    "Vehicle.Carshare.TractionBattery.StateOfHealthSeenByCar": ("float", "percent"),
     # What the pack holds when full, in ampere-hours, as its own computer has it.
     "Vehicle.Carshare.TractionBattery.Capacity": ("float", "Ah"),
     # A maker's figure for the conductance of the pack, of a new one.

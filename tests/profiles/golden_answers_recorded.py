@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tests.profiles.golden_answers import Asked
-from tests.profiles.golden_log import MARKER, MEANINGLESS, OUT_OF_RANGE, Readings
+from tests.profiles.golden_log import MARKER, MEANINGLESS, OUT_OF_RANGE, Readings, Shown
 from tests.profiles.golden_signals import BATTERY, CABLE, IS_CHARGING, OURS
 
 _SOC, _SHOWN = f"{BATTERY}.StateOfCharge.Current", f"{BATTERY}.StateOfCharge.Displayed"
@@ -51,11 +51,19 @@ def _blocks(
     ]
 
 
-def _nissan() -> list[Asked]:
+def _nissan(*, is_shown_reckoned: bool = False) -> list[Asked]:
+    newest = _blocks(51, hx=28, soc=31, capacity=35, percents=("22CD", 87.001953125))
+    if is_shown_reckoned:
+        reckoned: tuple[Shown, ...] = (62.8925941, OUT_OF_RANGE, OUT_OF_RANGE, OUT_OF_RANGE)
+        empty = _block(51, {18: "8CA0", 28: "22CD", 31: "021F37", 35: "08E2C9"})
+        newest.append((empty, {_VOLTS: 360.0, _HX: 87.001953125, _SOC: 13.9063, _AH: 58.2345}))
+        newest = [
+            (payload, {**readings, _SHOWN: shown}) for (payload, readings), shown in zip(newest, reckoned, strict=True)
+        ]
     blocks = [
         *_blocks(39, hx=26, soc=29, capacity=33, percents=("1DE6", 76.54)),
         *_blocks(41, hx=26, soc=29, capacity=33, percents=("22CC", 89.08)),
-        *_blocks(51, hx=28, soc=31, capacity=35, percents=("22CD", 87.001953125)),
+        *newest,
     ]
 
     def control(period_s: int, *answers: tuple[str, Readings], freshness_ms: int = 0) -> Asked:
@@ -251,5 +259,6 @@ def _bmw_i3() -> list[Asked]:
 
 ANSWERS: Mapping[str, Sequence[Asked]] = {
     "bmw_i3": _bmw_i3(),
-    **dict.fromkeys(("nissan_env200", "nissan_leaf_aze0", "nissan_leaf_ze0", "nissan_leaf_ze1"), _nissan()),
+    **dict.fromkeys(("nissan_env200", "nissan_leaf_aze0", "nissan_leaf_ze0"), _nissan()),
+    "nissan_leaf_ze1": _nissan(is_shown_reckoned=True),
 }

@@ -87,8 +87,8 @@ def battery_charge() -> Sent:
     return Sent("ev", 0x55B, 8, 100, 1000, {0: [charge]}, hold=5, crc_polynomial=0x85)
 
 
-def battery_capacity() -> Sent:
-    """0x5BC: in turn what is in the battery and what fits in."""
+def battery_capacity(*, has_times: bool = False) -> Sent:
+    """0x5BC: in turn what is in the battery and what fits in, and in their own turn how long it takes to fill it."""
     health = Signal(
         f"{BATTERY}.StateOfHealth",
         Place(4, 1, 7),
@@ -104,8 +104,26 @@ def battery_capacity() -> Sent:
         )
         for name in ("Gids", "GidsMax")
     ]
-    pages = {0: [gids[0], health], 1: [gids[1], health]}
-    return Sent("ev", 0x5BC, 8, 500, 5000, pages, selector=Place(5, 4, 1))
+    if not has_times:
+        pages = {0: [gids[0], health], 1: [gids[1], health]}
+        return Sent("ev", 0x5BC, 8, 500, 5000, pages, selector=Place(5, 4, 1))
+    fast, medium, slow = (
+        Signal(
+            f"{OURS}.Charging.TimeToFull.{supply}",
+            Place(7, 0, 13),
+            (0x1FFF, 0, 1, 240, 0x1555, 0x0AAA, 0x1000),
+            lambda raw, _: MARKER if raw == 0x1FFF else raw * 60,
+        )
+        for supply in ("Fast", "Medium", "Slow")
+    )
+    # The topmost of the eight bits tells the two apart, the five lowest are which time it is; with 18 it is another.
+    times = {
+        0x05: [gids[0], health, fast],
+        0x88: [gids[1], health, medium],
+        0x0B: [gids[0], health, slow],
+        0x92: [gids[1], health],
+    }
+    return Sent("ev", 0x5BC, 8, 100, 5000, times, selector=Place(6, 5, 8), hold=2)
 
 
 def battery_bars() -> Sent:
@@ -121,14 +139,23 @@ def battery_bars() -> Sent:
 
 
 def battery_temperature() -> Sent:
-    """0x5C0, of whose four pages one counts."""
-    temperature = Signal(
-        f"{BATTERY}.Temperature.Average",
-        Place(2, 0, 8),
-        (0xFF, 0xFE, 0xF1, 0xF0, 0x55, 0xAA, 0, 1),
-        lambda raw, _: raw / 2 - 40 if raw <= 0xF0 else OUT_OF_RANGE,
-    )
-    return Sent("ev", 0x5C0, 8, 500, 5000, {0: [], 1: [temperature], 2: [], 3: []}, selector=Place(0, 6, 2))
+    """0x5C0, of whose four pages three count."""
+    pages = {
+        page: [
+            Signal(
+                f"{BATTERY}.Temperature.{which}",
+                Place(2, 0, 8),
+                raws,
+                lambda raw, _: raw / 2 - 40 if raw <= 0xF0 else OUT_OF_RANGE,
+            )
+        ]
+        for page, which, raws in (
+            (1, "Max", (0xFF, 0xFE, 0xF1, 0xF0, 0x55, 0xAA, 0, 1)),
+            (2, "Average", (0xF1, 0xF0, 0xFF, 0x54, 0xAA, 0, 1, 0x80)),
+            (3, "Min", (0xFE, 0x53, 0xF0, 0xF1, 0, 0xAA, 0x80, 1)),
+        )
+    }
+    return Sent("ev", 0x5C0, 8, 500, 5000, {0: [], **pages}, selector=Place(0, 6, 2))
 
 
 def driving_range() -> Sent:
@@ -152,8 +179,8 @@ def shift_lever(*, has_eco: bool) -> Sent:
     return Sent("ev", 0x11A, 8, 10, 500, {0: signals}, hold=5)
 
 
-def selector() -> Sent:
-    """0x421."""
+def selector(*, is_lever: bool = False) -> Sent:
+    """0x421: what the dashboard shows, and where the lever's own message says nothing the lever too."""
     meanings: Mapping[int, Shown] = {
         0: 126,
         1: 126,
@@ -164,8 +191,15 @@ def selector() -> Sent:
         5: MEANINGLESS,
         6: MEANINGLESS,
     }
-    path = "Vehicle.Powertrain.Transmission.SelectedGear"
-    return Sent("car", 0x421, 3, 500, 2000, {0: [Signal(path, Place(0, 3, 3), **_among(meanings))]})  # type: ignore[arg-type]
+    words: Mapping[int, Shown] = {
+        raw: MEANINGLESS if raw in (5, 6) else {0: "P", 1: "P", 2: "R", 3: "N", 4: "D", 7: "B_OR_ECO"}[raw]
+        for raw in meanings
+    }
+    signals = [Signal(f"{OURS}.GearShown", Place(0, 3, 3), **_among(words))]  # type: ignore[arg-type]
+    if is_lever:
+        path = "Vehicle.Powertrain.Transmission.SelectedGear"
+        signals.append(Signal(path, Place(0, 3, 3), **_among(meanings)))  # type: ignore[arg-type]
+    return Sent("car", 0x421, 3, 500, 2000, {0: signals})
 
 
 def drive_state() -> Sent:
@@ -203,13 +237,28 @@ def charge_state() -> Sent:
         0x30: False,
         0x38: False,
         0x40: False,
-        0x70: MEANINGLESS,
+        0x70: MARKER,
         0x60: True,
         0x90: MEANINGLESS,
         0xB0: True,
     }
-    path = f"{BATTERY}.Charging.IsCharging"
-    return Sent("ev", 0x5BF, 8, 100, 1000, {0: [Signal(path, Place(4, 0, 8), **_among(meanings))]})  # type: ignore[arg-type]
+    states: Mapping[int, Shown] = {
+        0x10: MEANINGLESS,
+        0x18: MARKER,
+        0x28: "NONE",
+        0x30: "WAITING_FOR_TIMER",
+        0x38: "NONE",
+        0x40: "FINISHED",
+        0x70: "STARTING",
+        0x60: "CHARGING",
+        0x90: MEANINGLESS,
+        0xB0: "QUICK_CHARGING",
+    }
+    signals = [
+        Signal(f"{BATTERY}.Charging.IsCharging", Place(4, 0, 8), **_among(meanings)),  # type: ignore[arg-type]
+        Signal(f"{OURS}.Charging.State", Place(4, 0, 8), **_among(states)),  # type: ignore[arg-type]
+    ]
+    return Sent("ev", 0x5BF, 8, 100, 1000, {0: signals})
 
 
 def charger() -> Sent:
@@ -225,6 +274,8 @@ def charger() -> Sent:
         44: MEANINGLESS,
         20: MEANINGLESS,
     }
+    named: Mapping[int, Shown] = {2: "FINISHED", 4: "CHARGING", 8: "NONE", 9: "NONE", 12: "WAITING_FOR_TIMER"}
+    words = {raw: named.get(raw, MEANINGLESS) for raw in states}
     grid: Mapping[int, Shown] = {0: "NONE", 1: "100V", 2: "200V", 3: "ABNORMAL"}
     power = Signal(
         f"{OURS}.TractionBattery.GridPower",
@@ -234,6 +285,7 @@ def charger() -> Sent:
     )
     signals = [
         Signal(f"{BATTERY}.Charging.IsCharging", Place(5, 1, 6), **_among(states)),  # type: ignore[arg-type]
+        Signal(f"{OURS}.Charging.State", Place(5, 1, 6), **_among(words)),  # type: ignore[arg-type]
         Signal(f"{OURS}.TractionBattery.GridVoltageClass", Place(3, 3, 2), **_among(grid)),  # type: ignore[arg-type]
         power,
     ]
@@ -245,11 +297,29 @@ def wheel_speeds() -> Sent:
     return Sent("car", 0x284, 8, 20, 500, {0: [Signal("Vehicle.Speed", Place(5, 0, 16), _SPEEDS, _speed)]})
 
 
-def meter_units(bus: str = "car", *, has_speed: bool = False, from_ms: int = 1000) -> Sent:
-    """0x355: in which unit the odometer counts, and the speed as shown."""
+def meter_units(bus: str = "car", *, speed: str = f"{OURS}.SpeedShown", from_ms: int = 1000) -> Sent:
+    """0x355: in which unit the odometer counts, and the speed as shown, under the path `speed`."""
     miles = Signal("miles", Place(6, 5, 1), (0,) * 12 + (1,) * 12, lambda raw, _: raw, note="miles")
-    speed = [Signal("Vehicle.Speed", Place(1, 0, 16), _SPEEDS, _speed)] if has_speed else []
-    return Sent(bus, 0x355, 8, 40, 400, {0: [miles, *speed]}, hold=5, from_ms=from_ms)
+    shown = Signal(speed, Place(1, 0, 16), _SPEEDS, _speed)
+    return Sent(bus, 0x355, 8, 40, 400, {0: [miles, shown]}, hold=5, from_ms=from_ms)
+
+
+def battery_seen_by_car() -> Sent:
+    """0x5B3."""
+    health = Signal(
+        f"{OURS}.TractionBattery.StateOfHealthSeenByCar",
+        Place(1, 1, 7),
+        (127, 94, 0, 101, 100, 85, 42, 1, 64),
+        lambda raw, _: float(raw) if 0 < raw <= 100 else MARKER,
+    )
+    return Sent("car", 0x5B3, 8, 100, 5000, {0: [health]}, hold=2)
+
+
+def ready_lamp() -> Sent:
+    """0x50D."""
+    meanings: Mapping[int, Shown] = {0: False, 2: True, 1: MEANINGLESS, 3: MEANINGLESS}
+    lamp = Signal(f"{OURS}.IsReadyLampOn", Place(2, 6, 2), **_among(meanings))  # type: ignore[arg-type]
+    return Sent("car", 0x50D, 8, 500, 2000, {0: [lamp]})
 
 
 def meter(bus: str = "car", *, from_ms: int = 0) -> Sent:

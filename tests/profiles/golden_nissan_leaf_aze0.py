@@ -13,7 +13,7 @@ def write() -> GoldenLog:
         (
             nissan.battery_power(has_charge_shown=True),
             nissan.battery_charge(),
-            nissan.battery_capacity(),
+            nissan.battery_capacity(has_times=True),
             nissan.battery_bars(),
             nissan.battery_temperature(),
             nissan.driving_range(),
@@ -23,6 +23,9 @@ def write() -> GoldenLog:
             nissan.charger(),
             nissan.wheel_speeds(),
             nissan.low_voltage_supply(),
+            nissan.selector(),
+            nissan.ready_lamp(),
+            nissan.battery_seen_by_car(),
             nissan.meter_units(),
             nissan.meter(),
             nissan.body_state(),

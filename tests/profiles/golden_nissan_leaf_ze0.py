@@ -23,6 +23,8 @@ def write() -> GoldenLog:
             nissan.relays(),
             nissan.charge_state(),
             nissan.wheel_speeds(),
+            nissan.selector(),
+            nissan.battery_seen_by_car(),
             nissan.meter_units(),
             nissan.meter(),
             nissan.body_state(),

@@ -30,7 +30,9 @@ _METRES = {"km": 1000, "mi": 1609.344}
 
 _FRESHNESS_MS: Mapping[str, int] = {
     "Vehicle.Speed": 500,
+    "Vehicle.Carshare.SpeedShown": 400,
     "Vehicle.TraveledDistance": 1000,
+    "Vehicle.Carshare.GearShown": 2000,
     "Vehicle.Powertrain.Transmission.SelectedGear": 500,
     "Vehicle.Carshare.IsReadyToDrive": 1000,
     "Vehicle.Chassis.ParkingBrake.IsEngaged": 1000,
@@ -42,6 +44,8 @@ _FRESHNESS_MS: Mapping[str, int] = {
     "Vehicle.Carshare.TractionBattery.Gids": 1000,
     "Vehicle.Carshare.TractionBattery.GidsMax": 1000,
     f"{_BATTERY}.Charging.IsCharging": 1000,
+    "Vehicle.Carshare.Charging.State": 1000,
+    **{f"Vehicle.Carshare.Charging.TimeToFull.{supply}": 20_000 for supply in ("Quick", "Fast", "Medium", "Slow")},
     "Vehicle.Carshare.TractionBattery.GridPower": 1000,
     "Vehicle.Carshare.TractionBattery.GridVoltageClass": 1000,
     "Vehicle.Exterior.AirTemperature": 1000,
@@ -69,7 +73,13 @@ _GRID: Mapping[int, Shown] = {0: "NONE", 1: "100V", 2: "200V", 3: "ABNORMAL"}
 _START_BUTTON: Mapping[int, Shown] = {0: "OFF", 1: "ACC", 2: "ON", 3: MEANINGLESS}
 _LEVER: Mapping[int, Shown] = {0: 126, 1: 126, 2: -1, 3: 0, 4: 127}
 _CHARGER: Mapping[int, Shown] = {0: MEANINGLESS, 1: False, 2: False, 4: True, 8: False, 9: False, 12: False}
+_IDLE: Mapping[int, Shown] = dict.fromkeys((1, 8, 9), "NONE")
+_CHARGING: Mapping[int, Shown] = {**_IDLE, 0: MEANINGLESS, 2: "FINISHED", 4: "CHARGING", 12: "WAITING_FOR_TIMER"}
 _READY: Mapping[int, Shown] = {0: False, 2: True}
+_GEARS: tuple[Shown, ...] = ("P", "P", "R", "N", "D", MEANINGLESS, MEANINGLESS, "B_OR_ECO")
+_SUPPLIES: Mapping[int, str] = {4: "Quick", 8: "Fast", 12: "Medium", 16: "Slow"}
+_TIMES = (4, 17, 8, 12, 16)
+"""Selectors of times to full, in their turn; 17 is another."""
 _NO_SPEED, _NO_ODOMETER, _NO_CHARGE_SHOWN = 0xFFFF, 0xFFFFFF, 0xFF
 
 
@@ -93,6 +103,9 @@ class _Car:
     health_percent: int | None = None
     ready: int = 0
     lever: int = 0
+    selector: int = 0
+    minutes: tuple[int, ...] = (0x1FFF, 0x1FFF, 0x1FFF, 0x1FFF, 0x1FFF)
+    is_meter_on_car: bool = False
     speed_kmh: float | None = None
     is_brake_set: bool = True
     outside_celsius: float | None = None
@@ -119,10 +132,26 @@ _SCRIPT: tuple[tuple[int, Mapping[str, object]], ...] = (
     (3480, {"units": "mi"}),
     (3700, {"odometer": 12_345}),
     (4500, {"ready": 2, "start_button": 3, "low_v": 14.1}),
-    (5000, {"lever": 2}),
-    (5100, {"lever": 3}),
-    (5200, {"lever": 4, "is_brake_set": False}),
-    (7400, {"lever": 1, "is_brake_set": True, "odometer": 12_346, "gids": 511, "charge_raw": 683, "pack_a": -1.0}),
+    (4600, {"minutes": (0x0AAA, 0x1234, 0x1555, 0x1001, 0x0FFE)}),
+    (5000, {"lever": 2, "selector": 2}),
+    (5100, {"lever": 3, "selector": 3}),
+    (5200, {"lever": 4, "selector": 4, "is_brake_set": False}),
+    (5600, {"is_meter_on_car": True, "selector": 7}),
+    (6100, {"selector": 5}),
+    (6600, {"selector": 6}),
+    (6900, {"is_meter_on_car": False, "selector": 4, "minutes": (42, 7, 100, 148, 394)}),
+    (
+        7400,
+        {
+            "lever": 1,
+            "selector": 1,
+            "is_brake_set": True,
+            "odometer": 12_346,
+            "gids": 511,
+            "charge_raw": 683,
+            "pack_a": -1.0,
+        },
+    ),
     (8000, {"ready": 0, "start_button": 0, "low_v": 12.6}),
     (9000, {"is_drive_awake": False}),
     (9200, {"doors": 0x90}),
@@ -171,6 +200,7 @@ def write() -> GoldenLog:
             golden.frame(now_ms, "car", *_SENT[now_ms])
         if car.is_body_awake and now_ms % 100 == 0:
             golden.frame(now_ms + 1, "car", 0x60D, *_body_state(car))
+            golden.frame(now_ms + 2, "car", 0x421, *_selector(car))
             if now_ms % 500 == 0:
                 golden.frame(now_ms + 2, "car", 0x292, *_low_voltage_supply(car))
         if car.is_drive_awake:
@@ -188,8 +218,10 @@ def _speed_kmh(now_ms: int) -> float:
 def _send_drive(golden: GoldenLog, car: _Car, now_ms: int) -> None:
     tick = now_ms // 10
 
-    def send(offset_ms: int, arbitration_id: int, packed: tuple[bytes, Readings]) -> None:
-        golden.frame(now_ms + offset_ms, "ev", arbitration_id, *packed)
+    def send(offset_ms: int, arbitration_id: int, packed: tuple[bytes, Readings], bus: str = "ev") -> None:
+        golden.frame(now_ms + offset_ms, bus, arbitration_id, *packed)
+
+    meter_bus = "car" if car.is_meter_on_car else "ev"
 
     strange = _STRANGE.get(now_ms)
     if strange:
@@ -198,15 +230,15 @@ def _send_drive(golden: GoldenLog, car: _Car, now_ms: int) -> None:
         send(0, 0x1DB, _battery_power(car, tick % 4))
     send(1, 0x11A, (bytes([car.lever << 4, 0x40, 0, 0, 0, 0, tick % 4, 0]), _lever(car)))
     if tick % 2 == 0:
-        send(2, 0x284, _wheel_speeds(car))
+        send(2, 0x284, _wheel_speeds(car), meter_bus)
     if tick % 4 == 0 and car.units:
-        send(3, 0x355, (bytes([0, 0, 0, 0, 0, 0, 0x60 if car.units == "mi" else 0x40, 0]), {}))
+        send(3, 0x355, _meter_units(car), meter_bus)
     if tick % 10 == 0:
         send(4, 0x50A, (bytes([car.ready << 6 | 4, 0, 0, 0, 0, 0, 0, 0]), _ready(car)))
         send(5, 0x54C, _climate(car))
         send(6, 0x55B, _battery_charge(car, tick // 10 % 4))
-        send(7, 0x5BC, _battery_capacity(car, is_maximum=tick // 10 % 2 == 1))
-        send(8, 0x5C5, _meter(car))
+        send(7, 0x5BC, _battery_capacity(car, tick // 10))
+        send(8, 0x5C5, _meter(car), meter_bus)
         send(9, 0x390, _charger(car))
     if tick % 50 == 0:
         send(9, 0x59E, _battery_shown(car))
@@ -240,21 +272,39 @@ def _battery_shown(car: _Car) -> tuple[bytes, Readings]:
     return bytes(7) + bytes([shown]), {f"{_BATTERY}.StateOfCharge.Displayed": value}
 
 
-def _battery_capacity(car: _Car, *, is_maximum: bool) -> tuple[bytes, Readings]:
+def _battery_capacity(car: _Car, turn: int) -> tuple[bytes, Readings]:
+    is_maximum, selector, minutes = turn % 2 == 1, _TIMES[turn % 5], car.minutes[turn % 5]
     gids = car.gids_max if is_maximum else car.gids
     health = 0x7F if car.health_percent is None else car.health_percent
-    payload = (gids << 6).to_bytes(2, "big") + bytes([0, 0, health << 1, 0x10 if is_maximum else 0, 0, 0])
+    last = (is_maximum << 20 | selector << 13 | minutes).to_bytes(3, "big")
     path = f"Vehicle.Carshare.TractionBattery.Gids{'Max' if is_maximum else ''}"
-    return payload, {
+    readings: dict[str, Shown] = {
         path: MARKER if gids == 1023 else gids,
         f"{_BATTERY}.StateOfHealth": float(car.health_percent) if car.health_percent else MARKER,
     }
+    if selector in _SUPPLIES:
+        path = f"Vehicle.Carshare.Charging.TimeToFull.{_SUPPLIES[selector]}"
+        readings[path] = MARKER if minutes == 0x1FFF else minutes * 60
+    return (gids << 6).to_bytes(2, "big") + bytes([0, 0, health << 1]) + last, readings
+
+
+def _meter_units(car: _Car) -> tuple[bytes, Readings]:
+    """The speed shown is a little above the true one, and comes when the meter knows its odometer."""
+    is_known = car.speed_kmh is not None and car.odometer is not None
+    shown = round((car.speed_kmh or 0.0) * 102.6) if is_known else _NO_SPEED
+    value: Shown = shown / 100 if is_known else MARKER
+    payload = shown.to_bytes(2, "big") + bytes([0, 0, 0, 0, 0x60 if car.units == "mi" else 0x40, 0])
+    return payload, {"Vehicle.Carshare.SpeedShown": value}
 
 
 def _wheel_speeds(car: _Car) -> tuple[bytes, Readings]:
     speed = _NO_SPEED if car.speed_kmh is None else round(car.speed_kmh * 100)
     value: Shown = MARKER if car.speed_kmh is None else car.speed_kmh
     return bytes(4) + speed.to_bytes(2, "big") + bytes(2), {"Vehicle.Speed": value}
+
+
+def _selector(car: _Car) -> tuple[bytes, Readings]:
+    return bytes([car.selector << 3, 0, 0]), {"Vehicle.Carshare.GearShown": _GEARS[car.selector]}
 
 
 def _lever(car: _Car) -> Readings:
@@ -288,6 +338,7 @@ def _charger(car: _Car) -> tuple[bytes, Readings]:
     payload = bytes([power >> 8, power & 0xFF, 1, car.grid << 3, 0, car.charger << 1, 0x3C, 0])
     return payload, {
         f"{_BATTERY}.Charging.IsCharging": _CHARGER[car.charger],
+        "Vehicle.Carshare.Charging.State": _CHARGING[car.charger],
         "Vehicle.Carshare.TractionBattery.GridVoltageClass": _GRID[car.grid],
         "Vehicle.Carshare.TractionBattery.GridPower": car.grid_kw * 1000,
     }

@@ -217,6 +217,18 @@ def test_each_recorded_answer_is_read_by_the_shipped_profile_to_its_value_or_inv
                 assert reading.value == pytest.approx(expected, rel=1e-4, abs=0.06), (entry, reading)
 
 
+def test_the_charge_a_newer_leaf_shows_is_reckoned_from_the_battery_s_own_as_others_do() -> None:
+    shown, entries = f"{BATTERY}.StateOfCharge.Displayed", recorded(LEAF)
+    blocks = [entry for entry in entries if entry["command"] == "79B.7BB.2101"]
+    newest = [entry for entry in blocks if len(data(entry)) == 51]
+    assert newest
+    for entry in blocks:
+        found = readings(LEAF, entry)
+        assert (shown in found) is (entry in newest)
+        if shown in found:
+            assert found[shown].value == pytest.approx(entry["obdb_expected"]["LEAF_HVBAT_SOC"], abs=0.001), entry
+
+
 def test_of_the_values_that_are_read_most_are_values() -> None:
     """Were all of a command's answers invalid, the test above would be content."""
     for log, commands in MEANT.items():

@@ -156,6 +156,10 @@ def test_doors_locks_and_charging_of_a_sister_car_with_both_buses() -> None:
         "Vehicle.Carshare.CentralLock.IsLockedBesideDriver": False,
         "Vehicle.LowVoltageSystemState": "OFF",
         "Vehicle.Carshare.IsReadyToDrive": False,
+        "Vehicle.Carshare.IsReadyLampOn": False,
+        "Vehicle.Carshare.GearShown": "P",
+        "Vehicle.Carshare.Charging.State": "CHARGING",
+        f"{_OURS}.StateOfHealthSeenByCar": 94.0,
     }
     for path, state in doors.items():
         assert [value for _, value in states[path]] == [state], path
@@ -166,6 +170,42 @@ def test_doors_locks_and_charging_of_a_sister_car_with_both_buses() -> None:
     powers = [(at_s, value) for at_s, value in states["Vehicle.Carshare.TractionBattery.GridPower"] if value]
     assert powers[0][0] == pytest.approx(6.36, abs=0.01)
     assert max(value for _, value in powers if isinstance(value, float)) == pytest.approx(2200.0)
+
+
+@NEEDS_LOGS
+@pytest.mark.parametrize(
+    ("log", "minutes"),
+    [
+        ("env200_2015_accharge_two_buses", {"Fast": 240, "Medium": 570, "Slow": 1200}),
+        ("env200_40kwh_startup2", {"Fast": 450, "Medium": 780, "Slow": 2280}),
+        ("leaf_ze1_62kwh_startup", {"Quick": 42, "Fast": 100, "Medium": 148, "Slow": 394}),
+        ("leaf_ze1_62kwh_parked_nots", {"Quick": 79, "Fast": 266, "Medium": 459, "Slow": 1388}),
+    ],
+)
+def test_times_to_full_take_turns_and_each_is_kept(log: str, minutes: Mapping[str, int]) -> None:
+    for supply, expected_min in minutes.items():
+        found = changes(believed(log)[f"Vehicle.Carshare.Charging.TimeToFull.{supply}"])
+        assert [value for _, value in found] == [expected_min * 60], supply
+
+
+@NEEDS_LOGS
+def test_temperatures_of_a_battery_are_told_apart_and_stand_in_order() -> None:
+    shown = believed("env200_2015_accharge_two_buses")
+    kinds = ("Max", "Average", "Min")
+    assert [{value for _, value in shown[f"{_BATTERY}.Temperature.{kind}"]} for kind in kinds] == [
+        {21.0},
+        {19.0},
+        {17.0},
+    ]
+
+
+@NEEDS_LOGS
+def test_the_speed_shown_is_a_little_above_that_of_the_wheels() -> None:
+    shown, wheels = (
+        [value for _, value in believed("leaf_ze1_62kwh_drive_b")[path] if isinstance(value, float)]
+        for path in ("Vehicle.Carshare.SpeedShown", "Vehicle.Speed")
+    )
+    assert 1.0 < max(shown) / max(wheels) < 1.03
 
 
 @NEEDS_LOGS

@@ -132,9 +132,13 @@ def test_all_polls_of_a_profile_are_answered_to_the_values_that_the_car_has(vehi
         car.run(ROUND_S)
         for poll in car.profile.polls:
             assert car.requests(poll), poll.name
+            places = set()
             for signal in poll.answers[lengths[poll.name]]:
                 reading = car.told.reading(signal.path, car.now_s)
-                assert (reading.value, reading.quality) == (car.values[signal.path], Quality.OK), signal.path
+                assert reading.quality is Quality.OK, signal.path
+                # Of two that are read in one place the first says what stands there.
+                assert reading.value == car.values[signal.path] or signal.field in places, signal.path
+                places.add(signal.field)
 
 
 @pytest.mark.parametrize("vehicle", ASKING)
