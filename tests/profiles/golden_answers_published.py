@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from tests.profiles.golden_answers import Asked
 from tests.profiles.golden_log import MARKER, MEANINGLESS, OUT_OF_RANGE, Readings, Shown
-from tests.profiles.golden_signals import BATTERY, CABLE
+from tests.profiles.golden_signals import BATTERY, CABLE, OURS, SYSTEM
 
 _SOC, _SHOWN = f"{BATTERY}.StateOfCharge.Current", f"{BATTERY}.StateOfCharge.Displayed"
 _HEALTH, _VOLTS, _AMPERES = f"{BATTERY}.StateOfHealth", f"{BATTERY}.CurrentVoltage", f"{BATTERY}.CurrentCurrent"
@@ -206,6 +206,19 @@ def _vw_e_up() -> list[Asked]:
             freshness_ms=_FAST_MS,
         ),
         _asked(motor, _OUTSIDE, ("62F446 37", 15.0), ("62F446 65", OUT_OF_RANGE), ("62F446 FF", MARKER)),
+        _asked(
+            *(motor, f"{OURS}.TractionBattery.StateOfChargeSeenByCar"),
+            ("621164 1A90", 68.0),
+            ("621164 2711", OUT_OF_RANGE),
+            ("621164 0000", 0.0),
+            ("621164 FFFF", MARKER),
+        ),
+        _asked(
+            *(motor, SYSTEM),
+            *((f"6214D9 {raw:02X}", "ON" if raw == 4 else MEANINGLESS) for raw in (4, 0, 4, 2, 0x84, 4, 8)),
+            period_s=10,
+            freshness_ms=15_000,
+        ),
         _asked(
             *(("obd", 0x7E6, 0x7EE), _SUPPLY),
             ("62465C 1900", 12.5),

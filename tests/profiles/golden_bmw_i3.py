@@ -38,6 +38,16 @@ _CHARGE: Mapping[int, Shown] = {
     6: MEANINGLESS,
     10: MEANINGLESS,
 }
+_CHARGE_WORDS: Mapping[int, Shown] = {
+    15: MARKER,
+    0: "NONE",
+    1: "STARTING",
+    2: "CHARGING",
+    3: "PAUSED",
+    4: "FINISHED",
+    5: "FAILED",
+    **dict.fromkeys((6, 10), MEANINGLESS),
+}
 _LOCK: Mapping[int, Shown] = {4: True, 1: False, 0: MEANINGLESS, 5: MEANINGLESS, 12: MEANINGLESS, 15: MEANINGLESS}
 _GEAR: Mapping[int, Shown] = {15: MARKER, 0: MARKER, 3: 126, 1: MEANINGLESS, 2: MEANINGLESS, 11: MEANINGLESS}
 _PLUG: Mapping[int, Shown] = {3: MARKER, 0: False, 1: True, 2: MEANINGLESS}
@@ -212,7 +222,8 @@ def _charging() -> Sent:
         lambda raw, _: MARKER if raw == 0xFFF else _within(raw * 25.0, 0.0, 50_000.0),
     )
     charge = _words(f"{_BATTERY}.Charging.IsCharging", Place(2, 4, 4), _CHARGE)
-    return Sent("pt", 0x3E9, 8, 200, 2000, {0: [charge, power]})
+    state = _words(f"{_OURS}.Charging.State", Place(2, 4, 4), _CHARGE_WORDS)
+    return Sent("pt", 0x3E9, 8, 200, 2000, {0: [charge, state, power]})
 
 
 def _selector() -> Sent:

@@ -36,6 +36,7 @@ def _body_command() -> Sent:
     states = {**dict.fromkeys(range(7), False), 7: True}
     signals = [
         word(f"{OURS}.IsReadyToDrive", Place(0, 0, 3), states),
+        word(f"{OURS}.PowerState", Place(0, 0, 3), {state: state for state in states}),
         flag(f"{OURS}.CentralLock.IsLocked", 6, 0),
     ]
     return Sent("v", 0x35C, 8, 100, 1000, {0: signals})

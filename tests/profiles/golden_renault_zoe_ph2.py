@@ -74,9 +74,12 @@ def _charge() -> Sent:
 
 def _charging() -> Sent:
     states = {raw: raw == 3 for raw in range(7)}
+    words = ("NONE", "WAITING_FOR_TIMER", "FINISHED", "CHARGING", "FAILED", "WAITING_FOR_CURRENT", "FLAP_OPEN")
+    raws = (0, 1, 2, 3, 4, 5, 6, 7, 3, 0)
     signals = [
         word(CABLE, Place(0, 6, 2), {0: False, 1: True, 2: True}, (0, 1, 2, 3, 0)),
-        word(IS_CHARGING, Place(2, 4, 3), states, (0, 1, 2, 3, 4, 5, 6, 7, 3, 0)),
+        word(IS_CHARGING, Place(2, 4, 3), states, raws),
+        word(f"{OURS}.Charging.State", Place(2, 4, 3), dict(enumerate(words)), raws),
     ]
     return Sent("v", 0x437, 8, 500, 5000, {0: signals})
 

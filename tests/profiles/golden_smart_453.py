@@ -42,6 +42,7 @@ def _body_command() -> Sent:
     signals = [
         word(SYSTEM, Place(0, 0, 8), dict(zip(states, words, strict=True)), raws),
         word(f"{OURS}.IsReadyToDrive", Place(0, 0, 8), is_ready, raws),
+        word(f"{OURS}.PowerState", Place(0, 0, 8), {state: state - 0xC0 for state in states}, raws),
         word(f"{OURS}.CentralLock.IsLocked", Place(6, 0, 8), is_locked),
     ]
     return Sent("v", 0x350, 8, 100, 5000, {0: signals})

@@ -147,8 +147,8 @@ def _low_voltage_supply() -> Sent:
 
 
 def _ignition_lock() -> Sent:
-    """0x575: the ignition comes on twice."""
-    raws = (*_KEY, 1, 7, 1, 0)
+    """0x575: the ignition comes on three times, and is on at the end: an answer that says so later is no fourth."""
+    raws = (*_KEY, 1, 7, 1, 0, 7)
     signals = [
         Signal(_SYSTEM, Place(0, 0, 8), raws, lambda raw, _: _KEY[raw][0]),
         Signal(f"{_OURS}.IsKeyInIgnitionLock", Place(0, 0, 8), raws, lambda raw, _: _KEY[raw][1]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.bench.car import VirtualCar
+from agent.bench.car_body import Ignition
 from agent.bench.car_faults import CarFault
 from agent.bench.vehicle import load_vehicle
 from agent.decode.overheard import ANSWERED, Overheard
@@ -16,9 +17,10 @@ ASKED = [name for name in VEHICLES if profile(name).polls]
 
 
 def answers(name: str, *, is_asleep: bool = False, fault: CarFault | None = None) -> tuple[Overheard, list[Reading]]:
-    """Each question once, with flow control in case there is more."""
+    """Each question once, with flow control in case there is more; the ignition is on, for one unit can say no more."""
     plan, databases = load_vehicle(folder(name))
     car = VirtualCar(plan, databases, is_asleep=is_asleep, sleep_after_s=1e9)
+    car.body.ignition = Ignition.ON
     if fault is not None:
         car.set_fault(fault, 0.0, is_on=True)
     overheard, readings, now_s = Overheard(plan), list[Reading](), 1.0
