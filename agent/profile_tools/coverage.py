@@ -235,7 +235,7 @@ class Coverage:
             problem = f"{_of(counts.refused_length, heard)} frames have fewer bytes than the {plan.length_bytes} it has"
             yield Mismatch(plan, "length", problem)
             return
-        if min(seen.rhythm.lengths) > plan.length_bytes:
+        if min(seen.rhythm.lengths) > plan.length_bytes > _needed_bytes(plan):
             yield Mismatch(
                 plan, "length", f"its frames have up to {longest} bytes, and the DBC says {plan.length_bytes}"
             )
@@ -264,6 +264,11 @@ class Coverage:
 
 def _answered(plan: PollPlan) -> tuple[SignalSeen, ...]:
     return tuple(SignalSeen(signal.path, plan.name, signal.unit, signal.field) for signal in plan.signals)
+
+
+def _needed_bytes(plan: MessagePlan) -> int:
+    """Up to the last bit that is wanted. A DBC that gives the message no more does not say how long it is."""
+    return max(((signal.field.mask.bit_length() + 7) // 8 for signal in plan.signals), default=0)
 
 
 def _is_most(count: int, whole: int) -> bool:

@@ -186,7 +186,7 @@ def _body_state() -> Sent:
             lambda raw, _: MEANINGLESS if raw else False,
         ),
     ]
-    return Sent("pt", 0x2FC, 8, 100, 10_000, {0: signals}, hold=2)
+    return Sent("pt", 0x2FC, 3, 100, 10_000, {0: signals}, hold=2)
 
 
 def _meter() -> Sent:
@@ -210,7 +210,7 @@ def _charging_socket() -> Sent:
         lambda raw, _: MARKER if raw == 7 else raw,
     )
     port = f"{_BATTERY}.Charging.ChargingPort.AnyPosition.IsChargingCableConnected"
-    return Sent("pt", 0x3B4, 8, 200, 5000, {0: [pilot, _words(port, Place(4, 5, 2), _PLUG)]})
+    return Sent("pt", 0x3B4, 5, 200, 5000, {0: [pilot, _words(port, Place(4, 5, 2), _PLUG)]})
 
 
 def _charging() -> Sent:

@@ -147,26 +147,31 @@ def battery_temperature() -> Sent:
                 Place(2, 0, 8),
                 raws,
                 lambda raw, _: raw / 2 - 40 if raw <= 0xF0 else OUT_OF_RANGE,
+                Stands(2000, 2.0),
             )
         ]
         for page, which, raws in (
-            (1, "Max", (0xFF, 0xFE, 0xF1, 0xF0, 0x55, 0xAA, 0, 1)),
-            (2, "Average", (0xF1, 0xF0, 0xFF, 0x54, 0xAA, 0, 1, 0x80)),
-            (3, "Min", (0xFE, 0x53, 0xF0, 0xF1, 0, 0xAA, 0x80, 1)),
+            (
+                1,
+                "Max",
+                (0xFF, 0x46, *(0x4C,) * 3, 0x50, 0xFE, *(0x55,) * 2, *(0xAA,) * 2, *(0,) * 2, 0xF1, *(0xF0,) * 2),
+            ),
+            (2, "Average", (0xF1, *(0xF0,) * 2, 0xFF, *(0x54,) * 2, 0x40, *(0x54,) * 2, *(0xAB,) * 2, 1, 1, 4, 5, 9)),
+            (3, "Min", (0xFE, *(0x53,) * 2, *(0xF0,) * 2, 0xF1, *(0xAA,) * 2, 1, 0xAA, 0xAC, *(0x80,) * 2, 0, 0, 3)),
         )
     }
     return Sent("ev", 0x5C0, 8, 500, 5000, {0: [], **pages}, selector=Place(0, 6, 2))
 
 
-def driving_range() -> Sent:
-    """0x5A9."""
+def driving_range(size_bytes: int) -> Sent:
+    """0x5A9, of which the cars have different lengths."""
     left = Signal(
         f"{BATTERY}.Range",
         Place(2, 4, 12),
         (0xFFF, 0, 1, 0x555, 0xAAA, 0x7FF, 0x800),
         lambda raw, _: MARKER if raw == 0xFFF else raw * 200,
     )
-    return Sent("ev", 0x5A9, 6, 500, 5000, {0: [left]})
+    return Sent("ev", 0x5A9, size_bytes, 500, 5000, {0: [left]})
 
 
 def shift_lever(*, has_eco: bool) -> Sent:
@@ -202,10 +207,11 @@ def selector(*, is_lever: bool = False) -> Sent:
     return Sent("car", 0x421, 3, 500, 2000, {0: signals})
 
 
-def drive_state() -> Sent:
+def drive_state(size_bytes: int = 6) -> Sent:
     """0x50A, shorter in the older cars."""
     meanings: Mapping[int, Shown] = {0: False, 1: MEANINGLESS, 2: True, 3: MEANINGLESS}
-    return Sent("ev", 0x50A, 6, 100, 1000, {0: [Signal(f"{OURS}.IsReadyToDrive", Place(0, 6, 2), **_among(meanings))]})  # type: ignore[arg-type]
+    ready = Signal(f"{OURS}.IsReadyToDrive", Place(0, 6, 2), **_among(meanings))  # type: ignore[arg-type]
+    return Sent("ev", 0x50A, size_bytes, 100, 1000, {0: [ready]})
 
 
 def climate() -> Sent:
@@ -230,35 +236,28 @@ def relays() -> Sent:
 
 def charge_state() -> Sent:
     """0x5BF."""
-    meanings: Mapping[int, Shown] = {
-        0x10: MEANINGLESS,
-        0x18: False,
-        0x28: False,
-        0x30: False,
-        0x38: False,
-        0x40: False,
-        0x70: MARKER,
-        0x60: True,
-        0x90: MEANINGLESS,
-        0xB0: True,
-    }
+    on_the_way: Mapping[int, Shown] = dict.fromkeys((0x10, 0x20, 0x70, 0x90, 0x98, 0xC9, 0xE1), MARKER)
+    idle: Mapping[int, Shown] = dict.fromkeys((0x18, 0x28, 0x30, 0x38, 0x40), False)
+    is_charging: Mapping[int, Shown] = {**on_the_way, **idle, 0x60: True, 0xB0: True}
     states: Mapping[int, Shown] = {
-        0x10: MEANINGLESS,
-        0x18: MARKER,
-        0x28: "NONE",
+        **dict.fromkeys((0x10, 0x18, 0x20), MARKER),
+        **dict.fromkeys((0x28, 0x38), "NONE"),
+        **dict.fromkeys((0x70, 0x90, 0x98), "STARTING"),
+        **dict.fromkeys((0xC9, 0xE1), "FAILED"),
         0x30: "WAITING_FOR_TIMER",
-        0x38: "NONE",
         0x40: "FINISHED",
-        0x70: "STARTING",
         0x60: "CHARGING",
-        0x90: MEANINGLESS,
         0xB0: "QUICK_CHARGING",
     }
+    # Each has to stand as a state; what comes for a moment is none.
+    moments = (0x10, 0x18, 0x20, 0x28, 0x11, 0x30, 0x28, 0x51)
+    raws = (*moments, *(raw for raw in (*states, 0xD0) for _ in range(7)))
+    place = Place(4, 0, 8)
     signals = [
-        Signal(f"{BATTERY}.Charging.IsCharging", Place(4, 0, 8), **_among(meanings)),  # type: ignore[arg-type]
-        Signal(f"{OURS}.Charging.State", Place(4, 0, 8), **_among(states)),  # type: ignore[arg-type]
+        Signal(f"{BATTERY}.Charging.IsCharging", place, raws, lambda raw, _: is_charging.get(raw, MEANINGLESS)),
+        Signal(f"{OURS}.Charging.State", place, raws, lambda raw, _: states.get(raw, MEANINGLESS), Stands(3000)),
     ]
-    return Sent("ev", 0x5BF, 8, 100, 1000, {0: signals})
+    return Sent("ev", 0x5BF, 8, 100, 1000, {0: signals}, hold=5)
 
 
 def charger() -> Sent:

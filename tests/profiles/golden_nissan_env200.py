@@ -16,7 +16,7 @@ def write() -> GoldenLog:
             nissan.battery_capacity(has_times=True),
             nissan.battery_bars(),
             nissan.battery_temperature(),
-            nissan.drive_state(),
+            nissan.drive_state(8),
             nissan.climate(),
             nissan.charger(),
             nissan.selector(is_lever=True),

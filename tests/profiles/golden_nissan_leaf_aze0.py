@@ -16,7 +16,7 @@ def write() -> GoldenLog:
             nissan.battery_capacity(has_times=True),
             nissan.battery_bars(),
             nissan.battery_temperature(),
-            nissan.driving_range(),
+            nissan.driving_range(3),
             nissan.shift_lever(has_eco=False),
             nissan.drive_state(),
             nissan.climate(),

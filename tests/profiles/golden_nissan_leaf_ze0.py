@@ -16,7 +16,7 @@ def write() -> GoldenLog:
             nissan.battery_capacity(),
             nissan.battery_bars(),
             nissan.battery_temperature(),
-            nissan.driving_range(),
+            nissan.driving_range(8),
             nissan.shift_lever(has_eco=True),
             nissan.drive_state(),
             nissan.climate(),

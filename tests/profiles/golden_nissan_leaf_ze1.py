@@ -67,7 +67,7 @@ _STANDS: Mapping[str, Stands] = {
 }
 _IS_DC: Rule = (
     (f"{_BATTERY}.CurrentVoltage", f"{_BATTERY}.CurrentCurrent", "Vehicle.Carshare.IsReadyToDrive"),
-    lambda volts, amperes, is_ready: volts >= 200 and amperes >= 25 and not is_ready,
+    lambda volts, amperes, is_ready: volts > 200 and amperes > 25 and not is_ready,
 )
 _GRID: Mapping[int, Shown] = {0: "NONE", 1: "100V", 2: "200V", 3: "ABNORMAL"}
 _START_BUTTON: Mapping[int, Shown] = {0: "OFF", 1: "ACC", 2: "ON", 3: MEANINGLESS}

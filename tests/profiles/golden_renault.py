@@ -42,7 +42,7 @@ def motion() -> Sent:
         Signal("Vehicle.Speed", place, _SPEEDS, _speed),
         Signal("Vehicle.TraveledDistance", Place(5, 4, 28), _WAYS + _MORE_WAYS, _way, Stands(300, 4000.0)),
     ]
-    return Sent("v", 0x5D7, 8, 100, 1000, {0: signals}, hold=6)
+    return Sent("v", 0x5D7, 6, 100, 1000, {0: signals}, hold=6)
 
 
 def openings() -> Sent:
@@ -88,11 +88,11 @@ def charge(*, charge_bits: int) -> Sent:
             f"{BATTERY}.Range", Place(6, 4, 10), (0x3FF, 1, 0x2AA, 0x155, 0), lambda raw: raw * 1000, markers=(0x3FF,)
         ),
     ]
-    return Sent("v", 0x654, 8, 500, 5000, {0: signals}, hold=4)
+    return Sent("v", 0x654, 7, 500, 5000, {0: signals}, hold=4)
 
 
 def battery_health() -> Sent:
     """0x658."""
     raws = (0, 101, 127, 100, 85, 42, 1, 64)
     health = number(f"{BATTERY}.StateOfHealth", Place(4, 0, 7), raws, float, markers=(0, *range(101, 128)))
-    return Sent("v", 0x658, 8, 3000, 30_000, {0: [health, flag(IS_CHARGING, 5, 5, (0, 1, 1, 0, 1))]})
+    return Sent("v", 0x658, 6, 3000, 30_000, {0: [health, flag(IS_CHARGING, 5, 5, (0, 1, 1, 0, 1))]})

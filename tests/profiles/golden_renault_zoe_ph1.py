@@ -29,7 +29,7 @@ def write() -> GoldenLog:
 def _lever() -> Sent:
     path = "Vehicle.Powertrain.Transmission.SelectedGear"
     lever = word(path, Place(6, 4, 4), {0: 126, 1: -1, 2: 0, 7: 127}, (0, 1, 2, 7, 3, 15, 8))
-    return Sent("v", 0x17E, 8, 500, 5000, {0: [lever]})
+    return Sent("v", 0x17E, 7, 500, 5000, {0: [lever]})
 
 
 def _body_command() -> Sent:
@@ -39,7 +39,7 @@ def _body_command() -> Sent:
         word(f"{OURS}.PowerState", Place(0, 0, 3), {state: state for state in states}),
         flag(f"{OURS}.CentralLock.IsLocked", 6, 0),
     ]
-    return Sent("v", 0x35C, 8, 100, 1000, {0: signals})
+    return Sent("v", 0x35C, 7, 100, 1000, {0: signals})
 
 
 def _battery_state() -> Sent:
@@ -80,13 +80,13 @@ def _front_doors() -> Sent:
         flag("Vehicle.Cabin.Door.Row1.DriverSide.IsOpen", 3, 4, (0, 1, 0, 1)),
         flag("Vehicle.Cabin.Door.Row1.PassengerSide.IsOpen", 3, 3, (0, 0, 1, 1)),
     ]
-    return Sent("v", 0x5EE, 8, 500, 5000, {0: signals})
+    return Sent("v", 0x5EE, 4, 500, 5000, {0: signals})
 
 
 def _outside() -> Sent:
     path, raws = "Vehicle.Exterior.AirTemperature", (0xFF, 101, 100, 85, 42, 0, 1)
     outside = number(path, Place(6, 0, 8), raws, lambda raw: raw - 40.0, markers=(0xFF,), limits=(-40.0, 60.0))
-    return Sent("v", 0x656, 8, 500, 60_000, {0: [outside]})
+    return Sent("v", 0x656, 7, 500, 60_000, {0: [outside]})
 
 
 def _supply() -> Sent:
@@ -101,4 +101,4 @@ def _supply() -> Sent:
             limits=(6.0, 16.0),
         ),
     ]
-    return Sent("v", 0x6F8, 8, 100, 1000, {0: signals})
+    return Sent("v", 0x6F8, 3, 100, 1000, {0: signals})

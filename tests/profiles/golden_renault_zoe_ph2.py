@@ -27,7 +27,7 @@ def write() -> GoldenLog:
     messages = (
         _direction(),
         _charge(),
-        Sent("v", 0x418, 8, 500, 2000, {0: [flag(f"{OURS}.CentralLock.IsLocked", 2, 3, (1, 0, 0, 1, 1, 0))]}),
+        Sent("v", 0x418, 3, 500, 2000, {0: [flag(f"{OURS}.CentralLock.IsLocked", 2, 3, (1, 0, 0, 1, 1, 0))]}),
         _charging(),
         _supply(),
         _openings(),
@@ -48,7 +48,7 @@ def write() -> GoldenLog:
 def _direction() -> Sent:
     meanings: Mapping[int, Shown] = {9: -1, 10: 0, 11: 1}
     gear = word("Vehicle.Powertrain.Transmission.CurrentGear", Place(2, 4, 4), meanings, (10, 9, 11, 0, 15, 10, 5))
-    return Sent("v", 0x0A4, 8, 500, 2000, {0: [gear]})
+    return Sent("v", 0x0A4, 3, 500, 2000, {0: [gear]})
 
 
 def _charge() -> Sent:
@@ -69,7 +69,7 @@ def _charge() -> Sent:
             markers=(0x1FF,),
         ),
     ]
-    return Sent("v", 0x3C3, 8, 500, 10_000, {0: signals}, hold=6)
+    return Sent("v", 0x3C3, 4, 500, 10_000, {0: signals}, hold=6)
 
 
 def _charging() -> Sent:
@@ -81,7 +81,7 @@ def _charging() -> Sent:
         word(IS_CHARGING, Place(2, 4, 3), states, raws),
         word(f"{OURS}.Charging.State", Place(2, 4, 3), dict(enumerate(words)), raws),
     ]
-    return Sent("v", 0x437, 8, 500, 5000, {0: signals})
+    return Sent("v", 0x437, 3, 500, 5000, {0: signals})
 
 
 def _supply() -> Sent:
@@ -98,7 +98,7 @@ def _supply() -> Sent:
         ),
         word("Vehicle.Body.Hood.IsOpen", Place(4, 6, 2), bonnet),
     ]
-    return Sent("v", 0x47C, 8, 500, 2000, {0: signals})
+    return Sent("v", 0x47C, 5, 500, 2000, {0: signals})
 
 
 def _contact(path: str, low: int, raws: Sequence[int], byte: int = 3) -> Signal:
@@ -113,7 +113,7 @@ def _openings() -> Sent:
         _contact(_DOORS[3], 4, (1, 1, 1, 1, 2, 0, 1, 3)),
         _contact(_BOOT, 2, (1, 2, 1, 2, 1, 0, 3, 1), byte=2),
     ]
-    return Sent("v", 0x47D, 8, 500, 2000, {0: signals})
+    return Sent("v", 0x47D, 4, 500, 2000, {0: signals})
 
 
 def _motion() -> Sent:
@@ -126,7 +126,7 @@ def _energy() -> Sent:
     raws = (0x7FF, 0, 1, 0x2AA, 0x455, 1200, 1201)
     path = f"{BATTERY}.StateOfCharge.CurrentEnergy"
     left = number(path, Place(4, 2, 11), raws, lambda raw: round(raw * 0.05, 2), markers=(0x7FF,), limits=(0.0, 60.0))
-    return Sent("v", 0x480, 8, 500, 10_000, {0: [left]})
+    return Sent("v", 0x480, 5, 500, 10_000, {0: [left]})
 
 
 def _volts(path: str, place: Place, raws: Sequence[int], scale: float, digits: int) -> Signal:
@@ -136,20 +136,20 @@ def _volts(path: str, place: Place, raws: Sequence[int], scale: float, digits: i
 
 def _seen_by_car() -> Sent:
     path, raws = f"{OURS}.TractionBattery.VoltageSeenByCar", (0, 0x1FFF, 1999, 2000, 0x0AAA, 4200, 4500, 4501)
-    return Sent("v", 0x6C9, 8, 500, 5000, {0: [_volts(path, Place(5, 0, 13), raws, 0.1, 1)]})
+    return Sent("v", 0x6C9, 6, 500, 5000, {0: [_volts(path, Place(5, 0, 13), raws, 0.1, 1)]})
 
 
 def _range() -> Sent:
     raws = (0, 500, 1023, 499, 1, 0x155, 0xAA)
     markers = (0, *range(500, 1024))
     left = number(f"{BATTERY}.Range", Place(5, 4, 10), raws, lambda raw: raw * 1000, markers=markers)
-    return Sent("v", 0x6E9, 8, 500, 10_000, {0: [left]})
+    return Sent("v", 0x6E9, 6, 500, 10_000, {0: [left]})
 
 
 def _pack_voltage() -> Sent:
     raws = (0, 0xFFFF, 15_999, 16_000, 28_896, 0x5555, 36_000, 36_001, 33_000)
     return Sent(
-        "hev", 0x0F8, 8, 250, 2000, {0: [_volts(f"{BATTERY}.CurrentVoltage", Place(3, 0, 16), raws, 0.0125, 4)]}
+        "hev", 0x0F8, 4, 250, 2000, {0: [_volts(f"{BATTERY}.CurrentVoltage", Place(3, 0, 16), raws, 0.0125, 4)]}
     )
 
 
@@ -163,12 +163,12 @@ def _pack_odometer() -> Sent:
         limits=(0, 1_000_000_000),
         stands=Stands(1000, 4000.0),
     )
-    return Sent("hev", 0x376, 8, 250, 10_000, {0: [odometer]}, hold=6)
+    return Sent("hev", 0x376, 7, 250, 10_000, {0: [odometer]}, hold=6)
 
 
 def _pack_state() -> Sent:
     path, meanings = f"{OURS}.TractionBattery.IsBeingCharged", {0x1F: False, 0x5F: True}
-    return Sent("hev", 0x4CE, 8, 500, 5000, {0: [word(path, Place(0, 0, 8), meanings, (0x1F, 0x5F, 0, 0xFF, 0x1F))]})
+    return Sent("hev", 0x4CE, 1, 500, 5000, {0: [word(path, Place(0, 0, 8), meanings, (0x1F, 0x5F, 0, 0xFF, 0x1F))]})
 
 
 def _cell_volts(path: str, place: Place, raws: Sequence[int], offset: float, low: float) -> Signal:
@@ -181,13 +181,13 @@ def _cell_extremes() -> Sent:
         _cell_volts(f"{BATTERY}.CellVoltage.Max", Place(1, 4, 12), raws, 1.0, 1.5),
         _cell_volts(f"{BATTERY}.CellVoltage.Min", Place(2, 0, 12), raws[::-1], 1.0, 1.5),
     ]
-    return Sent("hev", 0x4DB, 8, 500, 10_000, {0: signals})
+    return Sent("hev", 0x4DB, 3, 500, 10_000, {0: signals})
 
 
 def _cell() -> Sent:
     raws = (0, 0xFFF, 99, 100, 1763, 0x555, 0x8AA, 2500, 2501)
     path = f"{OURS}.TractionBattery.CellVoltage"
-    return Sent("hev", 0x5D7, 8, 500, 10_000, {0: [_cell_volts(path, Place(1, 4, 12), raws, 2.0, 2.1)]})
+    return Sent("hev", 0x5D7, 2, 500, 10_000, {0: [_cell_volts(path, Place(1, 4, 12), raws, 2.0, 2.1)]})
 
 
 def _pack_charge() -> Sent:
@@ -199,4 +199,4 @@ def _pack_charge() -> Sent:
         markers=(0, *range(101, 256)),
         stands=Stands(1000, 5.0),
     )
-    return Sent("hev", 0x612, 8, 250, 10_000, {0: [charge]}, hold=6)
+    return Sent("hev", 0x612, 1, 250, 10_000, {0: [charge]}, hold=6)

@@ -27,7 +27,7 @@ def write() -> GoldenLog:
         _battery_charge(),
         _range(),
         _supply(),
-        Sent(*("obd", 0x3D7, 8, 500, 5000), {0: [_high_voltage()]}),
+        Sent(*("obd", 0x3D7, 1, 500, 5000), {0: [_high_voltage()]}),
         _outside(),
         _meter(),
         _lever(),
@@ -59,7 +59,7 @@ def _motion() -> Sent:
         ),
         word("Vehicle.Chassis.ParkingBrake.IsEngaged", Place(0, 0, 8), {raw: raw > 0 for raw in range(256)}),
     ]
-    return Sent("obd", 0x200, 8, 100, 2000, {0: signals})
+    return Sent("obd", 0x200, 4, 100, 2000, {0: signals})
 
 
 def _battery_charge() -> Sent:
@@ -71,7 +71,7 @@ def _battery_charge() -> Sent:
         markers=range(1001, 1024),
         stands=Stands(1000, 5.0),
     )
-    return Sent("obd", 0x2D5, 8, 250, 10_000, {0: [charge]}, hold=6)
+    return Sent("obd", 0x2D5, 6, 250, 10_000, {0: [charge]}, hold=6)
 
 
 def _range() -> Sent:
@@ -83,7 +83,7 @@ def _range() -> Sent:
 def _supply() -> Sent:
     path, raws = "Vehicle.LowVoltageBattery.CurrentVoltage", (0xFF, 59, 60, 127, 85, 170, 180, 181, 128)
     volts = number(path, Place(3, 0, 8), raws, lambda raw: raw / 10, markers=(0xFF,), limits=(6.0, 18.0))
-    return Sent("obd", 0x3D5, 8, 500, 5000, {0: [volts]})
+    return Sent("obd", 0x3D5, 4, 500, 5000, {0: [volts]})
 
 
 def _high_voltage() -> Signal:
@@ -100,7 +100,7 @@ def _outside() -> Sent:
         markers=(0xFF,),
         limits=(-40.0, 60.0),
     )
-    return Sent("obd", 0x408, 8, 500, 60_000, {0: [outside]})
+    return Sent("obd", 0x408, 5, 500, 60_000, {0: [outside]})
 
 
 def _meter() -> Sent:
@@ -113,12 +113,12 @@ def _meter() -> Sent:
         limits=(0, 1_000_000_000),
         stands=Stands(1000, 4000.0),
     )
-    return Sent("obd", 0x412, 8, 250, 10_000, {0: [odometer]}, hold=6)
+    return Sent("obd", 0x412, 5, 250, 10_000, {0: [odometer]}, hold=6)
 
 
 def _lever() -> Sent:
     path, meanings = "Vehicle.Powertrain.Transmission.SelectedGear", {0xDD: 126, 0xBB: -1, 0: 0, 0x11: 127}
-    return Sent("obd", 0x418, 8, 500, 2000, {0: [word(path, Place(4, 0, 8), meanings, (*meanings, 0xFF, 0xCC, 0xDD))]})
+    return Sent("obd", 0x418, 5, 500, 2000, {0: [word(path, Place(4, 0, 8), meanings, (*meanings, 0xFF, 0xCC, 0xDD))]})
 
 
 def _body_state() -> Sent:
@@ -128,7 +128,7 @@ def _body_state() -> Sent:
         flag(_OPENINGS[1], 2, 1, (0, 0, 1, 0, 1, 0, 1, 0)),
         flag(_OPENINGS[2], 2, 2, (0, 0, 0, 1, 0, 1, 1, 0)),
     ]
-    return Sent("obd", 0x423, 8, 500, 2000, {0: signals})
+    return Sent("obd", 0x423, 3, 500, 2000, {0: signals})
 
 
 def _voltage() -> Sent:
@@ -142,7 +142,7 @@ def _current() -> Sent:
     raws = (0x3FFF, 0x2000, 0x2001, 0x1FFF, 0x1555, 0x2AAA, 0x2300)
     path = f"{BATTERY}.CurrentCurrent"
     amperes = number(path, Place(3, 0, 14), raws, lambda raw: round(raw / 10 - 819.2, 1), markers=(0x3FFF,))
-    return Sent("obd", 0x508, 8, 500, 5000, {0: [amperes, flag(CABLE, 2, 6, (0, 1, 1, 0, 1))]})
+    return Sent("obd", 0x508, 4, 500, 5000, {0: [amperes, flag(CABLE, 2, 6, (0, 1, 1, 0, 1))]})
 
 
 def _pilot(raw: int, notes: Notes) -> Shown:

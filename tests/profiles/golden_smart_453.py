@@ -15,9 +15,9 @@ def write() -> GoldenLog:
         _lever(),
         _body_command(),
         _cabin(),
-        Sent("v", 0x42E, 8, 100, 1000, {0: [renault.pack_voltage()]}),
+        Sent("v", 0x42E, 5, 100, 1000, {0: [renault.pack_voltage()]}),
         Sent(
-            "v", 0x4F8, 8, 500, 5000, {0: [flag("Vehicle.Chassis.ParkingBrake.IsEngaged", 0, 3, (0, 1, 1, 0, 1, 0, 0))]}
+            "v", 0x4F8, 1, 500, 5000, {0: [flag("Vehicle.Chassis.ParkingBrake.IsEngaged", 0, 3, (0, 1, 1, 0, 1, 0, 0))]}
         ),
         renault.motion(),
         renault.openings(),
@@ -29,7 +29,7 @@ def write() -> GoldenLog:
 
 def _lever() -> Sent:
     path, meanings = "Vehicle.Powertrain.Transmission.SelectedGear", {0: 126, 0x10: -1, 0x20: 0, 0x70: 127}
-    return Sent("v", 0x17E, 8, 500, 5000, {0: [word(path, Place(6, 0, 8), meanings, (*meanings, 1, 0xF0, 0x71))]})
+    return Sent("v", 0x17E, 7, 500, 5000, {0: [word(path, Place(6, 0, 8), meanings, (*meanings, 1, 0xF0, 0x71))]})
 
 
 def _body_command() -> Sent:
@@ -45,10 +45,10 @@ def _body_command() -> Sent:
         word(f"{OURS}.PowerState", Place(0, 0, 8), {state: state - 0xC0 for state in states}, raws),
         word(f"{OURS}.CentralLock.IsLocked", Place(6, 0, 8), is_locked),
     ]
-    return Sent("v", 0x350, 8, 100, 5000, {0: signals})
+    return Sent("v", 0x350, 7, 100, 5000, {0: signals})
 
 
 def _cabin() -> Sent:
     path, raws = "Vehicle.Cabin.HVAC.AmbientAirTemperature", (0xFF, 0, 121, 120, 85, 42, 1)
     cabin = number(path, Place(5, 0, 8), raws, lambda raw: raw - 40.0, markers=(0, 0xFF), limits=(-40.0, 80.0))
-    return Sent("v", 0x392, 8, 500, 60_000, {0: [cabin]})
+    return Sent("v", 0x392, 6, 500, 60_000, {0: [cabin]})

@@ -54,6 +54,17 @@ def test_cell_voltages_under_the_id_of_speed_and_odometer_are_a_named_mismatch()
     assert ("Journey", "length") in found
 
 
+def test_frames_longer_than_a_dbc_that_says_no_more_than_it_needs_are_no_mismatch() -> None:
+    """Who wrote it did not know how long the message is: of a smart no source says so."""
+    found = Coverage(shipped("smart_451"))
+    found.hear(Frame("obd", 0x423, bytes([1, 0, 2, 0, 0, 0, 0, 0][: 7 + tenth % 2]), tenth / 10) for tenth in range(20))
+    assert found.mismatches() == []
+    assert (found.messages["BodyState"].counts.refused_length, found.signals["Vehicle.LowVoltageSystemState"].ok) == (
+        0,
+        20,
+    )
+
+
 def test_cell_voltages_that_stand_still_are_a_mismatch_too() -> None:
     frames = [
         cell_voltages(tenth / 10, 3700, 3701, 3702, 3703)._replace(data=bytes.fromhex("0E740E750E760E"))
