@@ -51,9 +51,11 @@ def _blocks(
     ]
 
 
-def _nissan(*, is_shown_reckoned: bool = False) -> list[Asked]:
+def _nissan(*, is_newest: bool = False) -> list[Asked]:
+    """The newest reckons the charge it shows, and tells a quick charge by volts and amperes instead."""
+    kinds = {f"{OURS}.Charging.IsAC": (1, 2)} | ({} if is_newest else {f"{OURS}.Charging.IsDC": (3,)})
     newest = _blocks(51, hx=28, soc=31, capacity=35, percents=("22CD", 87.001953125))
-    if is_shown_reckoned:
+    if is_newest:
         reckoned: tuple[Shown, ...] = (62.8925941, OUT_OF_RANGE, OUT_OF_RANGE, OUT_OF_RANGE)
         empty = _block(51, {18: "8CA0", 28: "22CD", 31: "021F37", 35: "08E2C9"})
         newest.append((empty, {_VOLTS: 360.0, _HX: 87.001953125, _SOC: 13.9063, _AH: 58.2345}))
@@ -64,6 +66,11 @@ def _nissan(*, is_shown_reckoned: bool = False) -> list[Asked]:
         *_blocks(39, hx=26, soc=29, capacity=33, percents=("1DE6", 76.54)),
         *_blocks(41, hx=26, soc=29, capacity=33, percents=("22CC", 89.08)),
         *newest,
+    ]
+
+    charge_modes: list[tuple[str, Readings]] = [
+        (f"62114E {raw:02X}", {path: MEANINGLESS if raw > 3 else raw in raws for path, raws in kinds.items()})
+        for raw in (2, 0, 1, 3, 0x82)
     ]
 
     def control(period_s: int, *answers: tuple[str, Readings], freshness_ms: int = 0) -> Asked:
@@ -82,13 +89,7 @@ def _nissan(*, is_shown_reckoned: bool = False) -> list[Asked]:
             ),
         ),
         control(60, ("621234 02", {CABLE: True}), ("621234 00", {CABLE: False}), ("621234 82", {CABLE: MEANINGLESS})),
-        control(
-            60,
-            *(
-                (f"62114E {raw:02X}", {f"{OURS}.Charging.IsAC": is_ac})
-                for raw, is_ac in ((2, True), (0, False), (1, True), (3, False), (0x82, MEANINGLESS))
-            ),
-        ),
+        control(60, *charge_modes),
         control(
             60,
             ("621103 9B", {_SUPPLY: 12.4}),
@@ -260,5 +261,5 @@ def _bmw_i3() -> list[Asked]:
 ANSWERS: Mapping[str, Sequence[Asked]] = {
     "bmw_i3": _bmw_i3(),
     **dict.fromkeys(("nissan_env200", "nissan_leaf_aze0", "nissan_leaf_ze0"), _nissan()),
-    "nissan_leaf_ze1": _nissan(is_shown_reckoned=True),
+    "nissan_leaf_ze1": _nissan(is_newest=True),
 }

@@ -160,7 +160,7 @@ def battery_temperature() -> Sent:
             (3, "Min", (0xFE, *(0x53,) * 2, *(0xF0,) * 2, 0xF1, *(0xAA,) * 2, 1, 0xAA, 0xAC, *(0x80,) * 2, 0, 0, 3)),
         )
     }
-    return Sent("ev", 0x5C0, 8, 500, 5000, {0: [], **pages}, selector=Place(0, 6, 2))
+    return Sent("ev", 0x5C0, 8, 500, 20_000, {0: [], **pages}, selector=Place(0, 6, 2))
 
 
 def driving_range(size_bytes: int) -> Sent:
