@@ -126,7 +126,7 @@ def battery_capacity(*, has_times: bool = False) -> Sent:
     return Sent("ev", 0x5BC, 8, 100, 5000, times, selector=Place(6, 5, 8), hold=2)
 
 
-def battery_bars() -> Sent:
+def battery_bars(bus: str = "ev", *, from_ms: int = 0) -> Sent:
     """0x5B9."""
     bars = Signal(
         f"{OURS}.TractionBattery.ChargeBars",
@@ -135,7 +135,7 @@ def battery_bars() -> Sent:
         lambda raw, _: raw if 1 <= raw <= 12 else MARKER,
         Stands(1000),
     )
-    return Sent("ev", 0x5B9, 5, 500, 5000, {0: [bars]}, hold=4)
+    return Sent(bus, 0x5B9, 5, 500, 5000, {0: [bars]}, hold=4, from_ms=from_ms)
 
 
 def battery_temperature() -> Sent:

@@ -28,6 +28,7 @@ def write() -> GoldenLog:
             # As the newer ones do, after the older ones have fallen silent.
             nissan.meter_units("ev", speed="Vehicle.Speed", from_ms=12_000),
             nissan.meter("ev", from_ms=12_000),
+            nissan.battery_bars("car", from_ms=40_000),
         ),
         nissan.TELEMATICS,
     )

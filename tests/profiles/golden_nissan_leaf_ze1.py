@@ -43,6 +43,7 @@ _FRESHNESS_MS: Mapping[str, int] = {
     f"{_BATTERY}.StateOfHealth": 1000,
     "Vehicle.Carshare.TractionBattery.Gids": 1000,
     "Vehicle.Carshare.TractionBattery.GidsMax": 1000,
+    "Vehicle.Carshare.TractionBattery.ChargeBars": 5000,
     f"{_BATTERY}.Charging.IsCharging": 1000,
     "Vehicle.Carshare.Charging.State": 1000,
     **{f"Vehicle.Carshare.Charging.TimeToFull.{supply}": 20_000 for supply in ("Quick", "Fast", "Medium", "Slow")},
@@ -62,6 +63,7 @@ _FRESHNESS_MS: Mapping[str, int] = {
 
 _STANDS: Mapping[str, Stands] = {
     "Vehicle.TraveledDistance": Stands(300, 4000.0),
+    "Vehicle.Carshare.TractionBattery.ChargeBars": Stands(1000),
     f"{_BATTERY}.StateOfCharge.Current": Stands(300, 5.0),
     f"{_BATTERY}.StateOfCharge.Displayed": Stands(900, 5.0),
 }
@@ -106,6 +108,7 @@ class _Car:
     selector: int = 0
     minutes: tuple[int, ...] = (0x1FFF, 0x1FFF, 0x1FFF, 0x1FFF, 0x1FFF)
     is_meter_on_car: bool = False
+    bars: int = 0
     speed_kmh: float | None = None
     is_brake_set: bool = True
     outside_celsius: float | None = None
@@ -130,13 +133,17 @@ _SCRIPT: tuple[tuple[int, Mapping[str, object]], ...] = (
     (3300, {"charge_raw": 1015, "health_percent": 93, "outside_celsius": -1.5}),
     (3400, {"charge_raw": 684, "shown_percent": 71.5}),
     (3480, {"units": "mi"}),
+    (3500, {"bars": 13}),
     (3700, {"odometer": 12_345}),
+    (4000, {"bars": 31}),
+    (4500, {"bars": 10}),
     (4500, {"ready": 2, "start_button": 3, "low_v": 14.1}),
     (4600, {"minutes": (0x0AAA, 0x1234, 0x1555, 0x1001, 0x0FFE)}),
     (5000, {"lever": 2, "selector": 2}),
     (5100, {"lever": 3, "selector": 3}),
     (5200, {"lever": 4, "selector": 4, "is_brake_set": False}),
     (5600, {"is_meter_on_car": True, "selector": 7}),
+    (6000, {"bars": 5}),
     (6100, {"selector": 5}),
     (6600, {"selector": 6}),
     (6900, {"is_meter_on_car": False, "selector": 4, "minutes": (42, 7, 100, 148, 394)}),
@@ -152,6 +159,7 @@ _SCRIPT: tuple[tuple[int, Mapping[str, object]], ...] = (
             "pack_a": -1.0,
         },
     ),
+    (7500, {"bars": 12}),
     (8000, {"ready": 0, "start_button": 0, "low_v": 12.6}),
     (9000, {"is_drive_awake": False}),
     (9200, {"doors": 0x90}),
@@ -242,6 +250,7 @@ def _send_drive(golden: GoldenLog, car: _Car, now_ms: int) -> None:
         send(9, 0x390, _charger(car))
     if tick % 50 == 0:
         send(9, 0x59E, _battery_shown(car))
+        send(9, 0x5B9, _battery_bars(car), meter_bus)
 
 
 def _leaf_crc(covered: bytes) -> bytes:
@@ -270,6 +279,11 @@ def _battery_shown(car: _Car) -> tuple[bytes, Readings]:
     shown = _NO_CHARGE_SHOWN if car.shown_percent is None else round(car.shown_percent * 2)
     value: Shown = MARKER if car.shown_percent is None else car.shown_percent
     return bytes(7) + bytes([shown]), {f"{_BATTERY}.StateOfCharge.Displayed": value}
+
+
+def _battery_bars(car: _Car) -> tuple[bytes, Readings]:
+    shown: Shown = car.bars if 1 <= car.bars <= 12 else MARKER
+    return bytes([car.bars << 3 | 5, 0x11, 0, 0, 0, 0, 0]), {"Vehicle.Carshare.TractionBattery.ChargeBars": shown}
 
 
 def _battery_capacity(car: _Car, turn: int) -> tuple[bytes, Readings]:
