@@ -75,8 +75,8 @@ class Relays:
             raise PulseRefused(Reason.INTERNAL, f"not on the list of pulses: {pulse}")
         if not may_pulse():
             raise PulseRefused(Reason.EXPIRED, f"{pulse.line}: not wanted any more")
-        done = asyncio.get_running_loop().run_in_executor(self._thread, self._carry_out, pulse, not_after_s)
-        return await asyncio.shield(done)
+        # Cancelled, one that has begun goes on to its end, and one that waits for its turn is not carried out.
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._carry_out, pulse, not_after_s)
 
     def _is_allowed(self, pulse: Pulse) -> bool:
         longest_s = min(self._longest_s.get(pulse.line, 0.0), CLOSED_S_LIMIT)

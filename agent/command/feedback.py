@@ -51,7 +51,9 @@ class FeedbackWatch:
         self._run_s_min = run_s_min
         self._sources: dict[str, dict[str, _Source]] = {wanted.path: {} for wanted in feedback}
         self._settled_at_s = settled_at_s
-        # Shown before then it verifies nothing, and yet "unchanged" would not be true any more.
+        self.is_pulsing = False
+        """A pulse was asked for and its end is not told yet: it may work already, and nobody can say since when."""
+        # Shown before then, or within a pulse, it verifies nothing, and yet "unchanged" would not be true any more.
         self._has_shown_early = False
         self._refusals: Counter[str] = Counter()
         self._sent_first_s = math.inf
@@ -76,6 +78,7 @@ class FeedbackWatch:
         """A command frame left; the first one opens the window."""
         self._sent_first_s = min(self._sent_first_s, at_s)
         self._sent_last_s = at_s
+        self.is_pulsing = False
 
     def frame_in_doubt(self, now_s: float) -> None:
         """A command frame may have left by now: it is no answer to anything, but "unchanged" must be said after it."""
@@ -84,12 +87,13 @@ class FeedbackWatch:
     def receive(self, readings: Iterable[Reading]) -> None:
         """Take in readings; those of frames received no later than our first one left do not count (H97)."""
         for reading in readings:
-            if reading.at_s <= self._sent_first_s:
+            is_after = reading.at_s > self._sent_first_s
+            if not (is_after or self.is_pulsing):
                 continue
             for wanted in self._feedback:
                 if wanted.path != reading.path:
                     continue
-                if reading.at_s > self._settled_at_s:
+                if is_after and reading.at_s > self._settled_at_s:
                     self._take(wanted, reading)
                 elif reading.quality is Quality.OK and _is_equal(reading.value, wanted.equals):
                     self._has_shown_early = True

@@ -309,7 +309,7 @@ class Lifecycle:
         return (Finish(Outcome(stage, reason, executed, evidence)),)
 
     def _send(self, frame: Frame | Pulse) -> Send:
-        self._unanswered = next(self._tokens)
+        self._unanswered, self._watch.is_pulsing = next(self._tokens), isinstance(frame, Pulse)
         return Send(frame, self._unanswered, self.deadline_s)
 
     def _move(self, signal: Signal) -> None:

@@ -19,7 +19,6 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
 from itertools import accumulate, groupby, product
@@ -30,11 +29,9 @@ from agent.bench.car_switch import SwitchUnit
 from agent.command.envelope import MessageKind, Result, check_signature, decode_result, open_unverified
 from agent.model.command import Action, Executed, Stage
 from agent.model.effects import Effect, Persist, Publish, PulseRelay, SendFrame
-from agent.profiles.schema import Profile
 from tests.support.disk import Disk, OutboxDisk
-from tests.support.pair import VEHICLE_KEY, BeforeEffect, Pair, Remains, copied, vehicle
-from tests.support.relay_pair import RelayPair, relay_profile
-from tests.support.talking_car import talking_profile
+from tests.support.pair import VEHICLE_KEY, Pair, Remains, copied
+from tests.support.ways import Way
 from tests.support.world_car import WorldCar
 
 FAULTS: Final = (None, *CarFault)
@@ -68,35 +65,6 @@ AFTERWARDS_S: Final = 1.0
 
 FUTURE_S: Final = 14
 """For so long after it last heard a frame a car left alone must do the same as another to count as the same."""
-
-
-class Way(StrEnum):
-    """By what the doors of the car are worked."""
-
-    FRAMES = "frames"
-    REQUESTS = "requests"
-    PULSES = "pulses"
-
-    def pair(self, remains: Remains, before_effect: BeforeEffect | None = None) -> Pair:
-        """The agent at such a car."""
-        match self:
-            case Way.FRAMES:
-                return Pair(remains=remains, before_effect=before_effect)
-            case Way.REQUESTS:
-                return Pair(profile=self.profile, remains=remains, before_effect=before_effect)
-            case Way.PULSES:
-                return RelayPair(self.profile, remains=remains, before_effect=before_effect)
-
-    @property
-    def profile(self) -> Profile:
-        """Told and pressed once: a second round would be a second actuation to the judge."""
-        match self:
-            case Way.FRAMES:
-                return vehicle()[0]
-            case Way.REQUESTS:
-                return talking_profile(repeats_max=1)
-            case Way.PULSES:
-                return relay_profile(repeats_max=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +244,7 @@ class Life:
 def first_life(scenario: Scenario) -> tuple[Life, bytes]:
     """A command, and the same bytes at its heels, to a car that has been at peace for a while."""
     car = WorldCar(
-        scenario.way.profile,
+        scenario.way.profile(repeats_max=1),
         now_s=1000.0,
         is_asleep=scenario.is_asleep,
         is_locked=scenario.action is not Action.LOCK,

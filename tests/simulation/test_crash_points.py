@@ -27,7 +27,6 @@ from tests.simulation.crash_points import (
     Scenario,
     Tally,
     Truth,
-    Way,
     explore,
     first_life,
     future,
@@ -37,6 +36,7 @@ from tests.simulation.crash_points import (
 )
 from tests.support.envelopes import VERIFIED as RESULT
 from tests.support.pair import Pair, PowerCutError
+from tests.support.ways import Way
 from tests.support.world_memory import begin_process
 
 PROCESSES = os.cpu_count() or 1

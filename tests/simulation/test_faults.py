@@ -31,6 +31,7 @@ from agent.model.records import Intent, Record, TelemetryRecord
 from tests.simulation import million
 from tests.simulation.million import Lived, live, simulate
 from tests.support.pair import CAR, Disk, Pair, vehicle
+from tests.support.ways import Way
 from tests.support.world import World
 from tests.support.world_computer import Computer
 from tests.support.world_disk import WorldDisk
@@ -72,6 +73,10 @@ SEEN = (
     "return door_open",
     "return ignition_on",
     "return precondition_stale",
+    "end failed negative_answer",
+    "end failed internal",
+    "pulse fob_unlock",
+    "pulse fob_lock",
     "backend ignored forged hello",
     "backend ignored forged result",
 )
@@ -138,6 +143,14 @@ class ForgetfulWorld(World):
     computer_kind = ForgetfulComputer
 
 
+class ForgetfulWorldOfRequests(ForgetfulWorld):
+    forced_way = Way.REQUESTS
+
+
+class ForgetfulWorldOfPulses(ForgetfulWorld):
+    forced_way = Way.PULSES
+
+
 class EarlyAnswerComputer(Computer):
     """A store that answers before a write is on the disk."""
 
@@ -182,9 +195,10 @@ def first_broken(kind: type[World], worlds: int = 60) -> Lived:
     return next(lived for lived in (live(seed, kind) for seed in range(1, worlds)) if lived.failure is not None)
 
 
-def test_disk_that_forgets_intents_is_found() -> None:
+@pytest.mark.parametrize("kind", [ForgetfulWorld, ForgetfulWorldOfRequests, ForgetfulWorldOfPulses])
+def test_disk_that_forgets_intents_is_found(kind: type[World]) -> None:
     """SR-02"""
-    failure = first_broken(ForgetfulWorld).failure
+    failure = first_broken(kind).failure
     assert failure is not None and "SR-02" in failure
 
 

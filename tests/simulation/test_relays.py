@@ -129,6 +129,22 @@ def test_before_whichever_effect_the_power_is_cut_the_button_is_never_pressed_ag
     assert ends == {(Stage.REJECTED, 0), (Stage.INTERRUPTED, 0), (Stage.INTERRUPTED, 1), (Stage.VERIFIED, 1)}
 
 
+def test_state_reached_within_a_pulse_and_left_before_its_pause_is_over_is_not_unchanged() -> None:
+    """A4: the lock opened for us and was closed by a key, all before the agent hears that its pulse is done."""
+    pair = awake(RelayPair(relay_profile(repeats_max=1)))
+    pair.car.lock._travel_s = 0.05
+    hear_for = pair._hear_for
+
+    def hear_until_the_key(seconds: float) -> None:
+        hear_for(seconds)
+        if seconds == UNLOCK.pulse_s:
+            assert not pair.car.lock.is_locked
+            pair.car.press_key_fob(pair.now_s, is_locked=True)
+
+    pair._hear_for = hear_until_the_key  # type: ignore[method-assign]
+    assert asked(pair, Action.UNLOCK) == (Stage.FAILED, Reason.CONFLICTING_STATE, Executed.UNKNOWN)
+
+
 def test_power_cut_within_a_pulse_ends_interrupted_and_the_button_is_not_pressed_again_sr_02() -> None:
     pair = awake()
     raw = pair.command(Action.UNLOCK)
@@ -242,6 +258,7 @@ def test_line_without_a_relay_makes_its_action_unsupported_with_the_reason_in_ca
     pair = awake(Unwired())
     assert asked(pair, Action.UNLOCK) == (Stage.REJECTED, Reason.UNSUPPORTED_ACTION, Executed.NO)
     assert pair.capabilities()["unsupported"]["unlock"] == "no relay: agent.toml has no table [relays.fob_unlock]"
+    assert pair.engine._acting._profile.pulse_list == (LOCK,), "SR-01: what is unsupported is on no list"
     assert asked(pair, Action.LOCK) == VERIFIED
     assert [pulse.line for pulse, _ in pair.pulses] == ["fob_lock"]
 

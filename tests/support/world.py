@@ -16,6 +16,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, ClassVar, Final
 
+from tests.support.ways import Way
 from tests.support.world_broker import Broker
 from tests.support.world_car import WorldCar
 from tests.support.world_computer import Computer
@@ -32,6 +33,10 @@ ENDING_S_MAX: Final = 240.0
 """After the last fault: a lock may be asked for during 120 s, and an answer is waited for 15 s more."""
 
 
+WAYS: Final = (*7 * (Way.FRAMES,), Way.REQUESTS, Way.PULSES, Way.PULSES)
+"""By the last digit of a seed: seven worlds of ten have the car whose doors are worked by frames."""
+
+
 class World:
     """`run` lives it to its end; raises BrokenRuleError, or whatever the agent let escape.
 
@@ -40,9 +45,12 @@ class World:
 
     computer_kind: ClassVar[type[Computer]] = Computer
     station_kind: ClassVar[type[Station]] = Station
+    forced_way: ClassVar[Way | None] = None
 
     def __init__(self, seed: int) -> None:
         self.chance = Random(seed)  # noqa: S311 - to be repeated, not to be secret
+        self.way = WAYS[seed % len(WAYS)] if self.forced_way is None else self.forced_way
+        self.profile = self.way.profile(repeats_max=2)
         self.now_s = 1000.0
         self.trace = Trace()
         # The caches hold functions of bytes; emptied, so that one world's work does not depend on another's.
@@ -55,6 +63,7 @@ class World:
         self._agenda_number = 0
         is_locked = self.chance.random() < 0.7
         self.car = WorldCar(
+            self.profile,
             now_s=self.now_s,
             is_asleep=is_locked and self.chance.random() < 0.5,
             is_locked=is_locked,

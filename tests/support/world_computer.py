@@ -7,13 +7,26 @@ to the disk takes its time, frames and deliveries go on reaching the engine, and
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from agent.config import Config
 from agent.engine import Engine
 from agent.model.command import Reason
-from agent.model.effects import Acknowledge, Effect, Fetch, Level, Log, Persist, Publish, Reconnect, SendFrame, Stop
+from agent.model.effects import (
+    Acknowledge,
+    Effect,
+    Fetch,
+    Level,
+    Log,
+    Persist,
+    Publish,
+    PulseRelay,
+    Reconnect,
+    SendFrame,
+    Stop,
+)
 from agent.model.events import (
     BusChanged,
     ClockSet,
@@ -29,7 +42,8 @@ from agent.model.events import (
 )
 from agent.model.frame import BusState, Frame
 from agent.model.records import TelemetryRecord
-from tests.support.pair import VEHICLE_KEY, config, vehicle
+from tests.support.pair import VEHICLE_KEY, config
+from tests.support.relay_pair import LINES
 from tests.support.world_disk import StampedQueue, WorldDisk
 from tests.support.world_keys import AGENT_KEYS
 from tests.support.world_trace import BrokenRuleError
@@ -48,8 +62,8 @@ CLOCK_TRUSTS: Final = tuple(ClockTrust)
 
 @cache
 def agent_config() -> Config:
-    """The configuration of `tests.support.pair`, read once."""
-    return config()
+    """The configuration of `tests.support.pair`, read once; a car without lines to pulse has no use for its relays."""
+    return replace(config(), relays=dict(LINES))
 
 
 class Computer:
@@ -57,7 +71,7 @@ class Computer:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._profile, _ = vehicle()
+        self._profile = world.profile
         self.disk = WorldDisk()
         self.engine: Engine | None = None
         self.sid = b""
@@ -72,6 +86,7 @@ class Computer:
         self.clock_offset_s = 1.7e9
         self._queue = StampedQueue(deque(), self._clock)
         self._writing: Persist | None = None
+        self._pulsing: PulseRelay | None = None
         self._is_frozen = False
         self._frames_kept = False
         self._waiting: list[Frame | Delivery | LinkEvent | Persist] = []
@@ -80,8 +95,12 @@ class Computer:
 
     @property
     def is_held_up(self) -> bool:
-        """Whether it can do nothing for its deadlines now: down, frozen, or waiting for its disk."""
-        return self.engine is None or self._is_frozen or self._writing is not None
+        """Whether it can do nothing for its deadlines now: down, frozen, or waiting for its disk or a relay."""
+        return self.engine is None or self._is_frozen or self._is_waiting
+
+    @property
+    def _is_waiting(self) -> bool:
+        return self._writing is not None or self._pulsing is not None
 
     def next_timer(self) -> float:
         """When `run_timer` is wanted; worked out anew only after the engine was told or asked something."""
@@ -136,7 +155,7 @@ class Computer:
         self._go_down(down_s)
 
     def _go_down(self, down_s: float) -> None:
-        self.engine = None
+        self.engine = self._pulsing = None
         self._is_frozen = False
         self._waiting.clear()
         self.effects_until_crash = None
@@ -211,7 +230,7 @@ class Computer:
         else:
             self._world.mark(type(event).__name__, about=event)
             engine.receive_link(event, now_s)
-        if self._world.is_eager and self._writing is None:
+        if self._world.is_eager and not self._is_waiting:
             engine.handle_timer(now_s)
         self.perform()
 
@@ -251,6 +270,8 @@ class Computer:
                 self.tell(Fetched(token, self.disk.outbox.fetch(sequences)))
             case SendFrame():
                 self._send(effect)
+            case PulseRelay():
+                self._pulse(effect)
             case Publish():
                 world.mark("publish", effect.payload, effect.topic)
                 world.judge.published(effect)
@@ -324,3 +345,33 @@ class Computer:
     def _put_on_bus(self, frame: Frame, sending: Sending) -> None:
         self._world.judge.frame_left(sending)
         self._world.car.receive(frame, self._world.now_s)
+
+    def _pulse(self, effect: PulseRelay) -> None:
+        """As `adapters/relays.py` has it; what the line itself can do wrong comes with the faults of sending."""
+        world = self._world
+        world.mark("pulse", about=effect.pulse)
+        sending = world.judge.asked_to_pulse(effect.pulse, self._queue.asked_at_s)
+        assert self.engine is not None
+        if world.now_s > effect.not_after_s or not self.engine.may_send(effect.token, world.now_s):
+            self.tell(FrameNotSent(effect.token, Reason.EXPIRED))
+        elif self.send_fault is Reason.CAN_DOWN:
+            self.tell(FrameNotSent(effect.token, Reason.CAN_DOWN))  # the line cannot be had
+        else:
+            self._pulsing = effect
+            world.judge.frame_left(sending)
+            world.car.press_key_fob(world.now_s, is_locked=effect.pulse.line == "fob_lock")
+            world.after(effect.pulse.pulse_s, self._opened, effect, sending)
+
+    def _opened(self, effect: PulseRelay, sending: Sending) -> None:
+        if self._pulsing is effect:
+            self._world.judge.line_opened(sending)
+            now_s = self._world.now_s
+            # A line that does not do as it is told leaves it open what happened.
+            is_done = self.send_fault is None
+            told = FrameSent(effect.token, now_s) if is_done else FrameNotSent(effect.token, Reason.INTERNAL)
+            self._world.after(effect.pulse.pause_s if is_done else 0.0, self._pulsed, effect, told)
+
+    def _pulsed(self, effect: PulseRelay, told: FrameSent | FrameNotSent) -> None:
+        if self._pulsing is effect:
+            self._pulsing = None
+            self.tell(told)

@@ -20,13 +20,17 @@ from agent.command.lifecycle import SEND_ANSWER_S_MAX
 from agent.model.command import Action, Executed, Reason, Stage
 from agent.model.effects import Publish
 from agent.model.frame import Frame
+from agent.model.pulse import Pulse
 from agent.model.records import Done, Intent, OutboxRemoved, OutboxStored, Priority, Record, ResultDelivered
+from tests.support.ways import Way
 from tests.support.world_rules import (
+    BUTTONS,
     CONFIRMATIONS,
     DRIFT_S,
     IGNITION_FRESHNESS_S,
     MAPPING_LAG_MS_MAX,
     MS_S,
+    PRESS_S,
     QUESTIONS,
     READBACK_S,
     SLACK_S,
@@ -172,7 +176,7 @@ class Judge:
             case Stage.VERIFIED:
                 is_honest = acted is not None and acted.shown >= CONFIRMATIONS and done.executed is Executed.YES
             case Stage.FAILED if is_unchanged:
-                is_honest = acted is not None and acted.other_at_s > acted.left_last_s and not acted.shown
+                is_honest = acted is not None and acted.other_at_s > acted.left_last_s and not acted.was_ever_shown
             case Stage.EXECUTED_UNVERIFIED if intent.action == Action.LOCATE:
                 # Nothing tells whether it worked, so that its frames have left is all there is to say.
                 is_honest = acted is not None and (done.reason, done.executed) == (Reason.OK, Executed.YES)
@@ -221,20 +225,39 @@ class Judge:
 
     def asked_to_send(self, frame: Frame, asked_at_s: float) -> Sending:
         """SR-01, SR-02, SR-03: a frame that may leave, of a command that may act now."""
-        if bits(frame) not in frames_allowed() or frame.bus != "body" or frame.is_fd:
+        allowed = frames_allowed(self._world.way)
+        if bits(frame) not in allowed or frame.bus != "body" or frame.is_fd:
             raise BrokenRuleError(f"SR-01: {frame} is on no list")
-        action = frames_allowed()[bits(frame)]
+        return self._asked_for(frame, allowed[bits(frame)], asked_at_s)
+
+    def asked_to_pulse(self, pulse: Pulse, asked_at_s: float) -> Sending:
+        """Likewise a pulse."""
+        is_allowed = self._world.way is Way.PULSES and (pulse.pulse_s, pulse.pause_s) == PRESS_S
+        if not is_allowed or (action := BUTTONS.get(pulse.line)) is None:
+            raise BrokenRuleError(f"SR-01: {pulse} is on no list")
+        self._world.count(f"pulse {pulse.line}")
+        return self._asked_for(pulse, action, asked_at_s)
+
+    def _asked_for(self, what: Frame | Pulse, action: Action | None, asked_at_s: float) -> Sending:
         sid = self._world.computer.sid
         running = [intent for intent in self.books.running.values() if intent.sid == sid]
         if len(running) != 1:
-            raise BrokenRuleError(f"SR-02: a frame for which no intent is durable: {frame}")
+            raise BrokenRuleError(f"SR-02: asked for, and no intent is durable: {what}")
         (intent,) = running
         if action is not None and action != intent.action:
-            raise BrokenRuleError(f"SR-03: a frame asks for {action.name}, the command was {intent}")
+            raise BrokenRuleError(f"SR-03: {what} asks for {action.name}, the command was {intent}")
         deadline_s = self._deadline_s(intent)
         if asked_at_s > deadline_s + 1e-6:
-            raise BrokenRuleError(f"SR-03: a frame asked for at {asked_at_s:.3f}, after the deadline {deadline_s:.3f}")
+            raise BrokenRuleError(f"SR-03: {what} asked for at {asked_at_s:.3f}, after the deadline {deadline_s:.3f}")
         return Sending(intent.cid, is_action=action is not None)
+
+    def line_opened(self, sending: Sending) -> None:
+        """The pulse is over: what the car shows counts from now on (SR-04)."""
+        acted = self._acted[sending.cid]
+        if acted.left_first_s == acted.left_last_s:
+            acted.was_shown_early = acted.shown > 0
+            acted.left_first_s, acted.shown, acted.other_at_s = self._world.now_s, 0, float("-inf")
+        acted.left_last_s = self._world.now_s
 
     def frame_left(self, sending: Sending) -> None:
         """The frame is on the bus."""

@@ -13,6 +13,7 @@ from agent.model.reading import Quality
 from agent.model.records import OutboxStored
 from agent.uplink.wire import as_historical
 from tests.support.pair import vehicle
+from tests.support.ways import Way
 from tests.support.world_station import Wish
 from tests.support.world_truths import DRIVE_ENABLED, IGNITION, LOCKED, SPEED
 
@@ -68,14 +69,24 @@ _REQUESTS: Final = (
     (Action.LOCATE, "LocateRequest", "FlashAndHorn"),
 )
 
+_TOLD: Final = {Action.UNLOCK: "0430010001000000", Action.LOCK: "0430010000000000"}
+"""Of the car whose doors are worked by requests: the frames that ask for each, and the one that opens a session."""
+_SESSION: Final = "0210C00000000000"
+_UNIT_ID: Final = 0x740
+
+BUTTONS: Final = {"fob_unlock": Action.UNLOCK, "fob_lock": Action.LOCK}
+PRESS_S: Final = (0.3, 0.2)
+"""Of the car whose doors are worked by relays: which line asks for what; how long it is closed, and the pause."""
+
 Outcome = tuple[Stage, Reason, Executed]
 CommandBytes = tuple[bytes, bytes]
 """One command by its id and the first eight bytes of its digest."""
 
 
 @cache
-def frames_allowed() -> dict[tuple[int, bool, bytes], Action | None]:
-    """SR-01: every frame that may ever leave, put together by the DBC's names; the action it asks for, None: wake."""
+def frames_allowed(way: Way) -> dict[tuple[int, bool, bytes], Action | None]:
+    """SR-01: every frame that may ever leave, put together by the DBC's names; the action it asks for, None: wake-up
+    or session."""
     profile, databases = vehicle()
     body = databases["body"]
 
@@ -86,7 +97,12 @@ def frames_allowed() -> dict[tuple[int, bool, bytes], Action | None]:
     allowed: dict[tuple[int, bool, bytes], Action | None] = {
         frame("WakeRequest", body.encode("WakeRequest", {"Wake": 1, "WakeReason": "DoorCommand"})): None
     }
+    if way is Way.REQUESTS:
+        allowed[_UNIT_ID, False, bytes.fromhex(_SESSION)] = None
+        allowed |= {(_UNIT_ID, False, bytes.fromhex(data)): action for action, data in _TOLD.items()}
     for action, message, word in _REQUESTS:
+        if way is not Way.FRAMES and message == "LockRequest":
+            continue
         checksum = profile.recipes[action].frames[0].checksum
         assert checksum is not None
         for counter in range(16):
@@ -151,6 +167,12 @@ class Acted:
     """Frames the car sent after our first one, and the agent heard, that show the asked state."""
     other_at_s: float = float("-inf")
     """When the last of them was sent, if it shows the other state."""
+    was_shown_early: bool = False
+    """The asked state was shown while a line was closed, which proves nothing and may have been our doing."""
+
+    @property
+    def was_ever_shown(self) -> bool:
+        return self.shown > 0 or self.was_shown_early
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,3 +57,11 @@ async def test_pulse_that_is_no_longer_wanted_is_not_carried_out() -> None:
     wired = replace(config(), relays={"fob_unlock": RelayTable(chip="/dev/null", offset=17)})
     begun = relays(wired, replace(profile_of(), pulse_list=(PULSE,)))
     assert await pulse_relay(begun, EFFECT, lambda _token, _now_s: False) == FrameNotSent(7, Reason.EXPIRED)
+
+
+async def test_line_without_a_relay_is_on_no_list_of_the_adapters_sr_01() -> None:
+    """Whatever the engine asks for: the profile knows the pulse, and this car has no such line."""
+    wired = replace(config(), relays={"fob_unlock": RelayTable(chip="/dev/null", offset=17)})
+    begun = relays(wired, replace(profile_of(), pulse_list=(PULSE, replace(PULSE, line="fob_lock"))))
+    lock = replace(EFFECT, pulse=replace(PULSE, line="fob_lock"))
+    assert await pulse_relay(begun, lock, lambda _token, _now_s: True) == FrameNotSent(7, Reason.INTERNAL)

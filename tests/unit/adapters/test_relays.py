@@ -101,6 +101,35 @@ async def test_two_pulses_asked_for_at_once_follow_each_other_with_the_pause_bet
     ]
 
 
+async def test_second_pulse_waits_for_the_first_ones_pause_and_is_not_carried_out_if_nobody_waits_for_it() -> None:
+    """Interlock: with threads that really wait. The fake line complains of two that are closed at once."""
+    lines = Lines()
+    is_waiting, may_go_on = threading.Semaphore(0), threading.Semaphore(0)
+
+    def wait(seconds: float) -> None:
+        is_waiting.release()
+        assert may_go_on.acquire(timeout=5.0)
+
+    both = Relays([UNLOCK, LOCK], lines, now_s=lambda: lines.now_s, wait=wait)
+    first, second = (asyncio.create_task(both.pulse(pulse, LATER_S, lambda: True)) for pulse in (UNLOCK, LOCK))
+    for _ in ("pulse", "pause"):
+        assert await asyncio.to_thread(is_waiting.acquire, timeout=5.0)
+        assert "close fob_lock" not in {what for _, what in lines.log}
+        if lines.closed:
+            may_go_on.release()
+    second.cancel()
+    may_go_on.release()
+    await first
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    # Had it been left in the row, it would come before this one.
+    third = asyncio.create_task(both.pulse(UNLOCK, LATER_S, lambda: True))
+    for _ in ("pulse", "pause"):
+        may_go_on.release()
+    await third
+    assert [what for _, what in lines.log if what.startswith("close")] == ["close fob_unlock"] * 2
+
+
 async def test_line_is_opened_though_whoever_waited_for_it_is_gone() -> None:
     lines = Lines()
     is_closed, may_go_on, is_open = threading.Event(), threading.Event(), threading.Event()

@@ -253,3 +253,24 @@ def test_other_paths_are_no_feedback() -> None:
 def test_verified_has_the_newest_frames_as_evidence_not_the_old_state() -> None:
     found = after((11.1, A, LOCKED, OLD), (11.2, A, LOCKED, NEW), (11.4, A, LOCKED, NEW))
     assert [(piece.at_s, piece.value) for piece in found.readings()] == [(11.4, NEW)]
+
+
+def test_state_shown_within_a_pulse_verifies_nothing_and_yet_it_is_not_unchanged() -> None:
+    """A4: a pulse works before its end is told."""
+    for is_pulsing, verdict in ((True, CONFLICT), (False, UNCHANGED)):
+        found = FeedbackWatch((IS_UNLOCKED,), window_s=3.0, run_s_min=0.1)
+        found.is_pulsing = is_pulsing
+        found.receive([reading(LOCKED, NEW, at_s) for at_s in (9.7, 9.8, 9.9)])
+        found.frame_sent(10.0)
+        assert not found.is_verified
+        found.receive([reading(LOCKED, OLD, 10.0 + tenth / 10) for tenth in range(1, 30)])
+        assert found.verdict() == verdict
+
+
+def test_frame_older_than_a_pulse_that_is_over_says_nothing_of_it() -> None:
+    found = FeedbackWatch((IS_UNLOCKED,), window_s=3.0, run_s_min=0.1)
+    found.is_pulsing = True
+    found.frame_sent(10.0)
+    found.receive([reading(LOCKED, NEW, 9.9)])
+    found.receive([reading(LOCKED, OLD, 10.0 + tenth / 10) for tenth in range(1, 30)])
+    assert found.verdict() == UNCHANGED

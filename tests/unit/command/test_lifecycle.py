@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from agent.command.lifecycle import Finish, Lifecycle, Phase, Progress, Send
+from agent.command.lifecycle import SEND_ANSWER_S_MAX, Finish, Lifecycle, Phase, Progress, Send
 from agent.model.command import Executed, Reason, Stage
+from agent.model.pulse import Pulse
 from agent.model.reading import Quality
 from tests.support.commands import (
     DEADLINE_S,
@@ -893,3 +894,15 @@ def test_tokens_count_on_over_commands() -> None:
 
 def test_deadline_is_in_boot_time() -> None:
     assert Run().lifecycle.deadline_s == DEADLINE_S
+
+
+def test_answer_to_a_long_pulse_is_waited_for_as_long_as_it_takes() -> None:
+    """SR-10: and no longer; it may have closed at the very deadline."""
+    pulse = Pulse("door", 2.0, 1.0)
+    recipe = replace(unlock_recipe(frames=(), wake=None, feedback=(), window_s=0.0), pulses=(pulse,), interval_s=3.0)
+    run = Run(recipe)
+    run.stored()
+    assert run.sends[-1].frame == pulse
+    assert run.lifecycle.next_timer() == DEADLINE_S + 3.0 + SEND_ANSWER_S_MAX
+    run.at(DEADLINE_S + 3.0 + SEND_ANSWER_S_MAX)
+    assert run.verdict == (Stage.FAILED, Reason.TIMEOUT, Executed.UNKNOWN)
