@@ -76,6 +76,7 @@ class Judge:
         self._sessions: dict[bytes, float] = {}
         # What the frames of a command did; and of which commands the agent said that nothing was executed.
         self._acted: dict[bytes, Acted] = {}
+        self._decided_s: dict[bytes, float] = {}
         self._denied: set[CommandBytes] = set()
         # Every final word the agent signed, and the messages seen already.
         self._finals: defaultdict[CommandBytes, set[Outcome]] = defaultdict(set)
@@ -123,6 +124,8 @@ class Judge:
     def asked_to_persist(self, records: Iterable[Record], asked_at_s: float) -> None:
         """The agent asked, `asked_at_s`, for these to be made durable."""
         for record in records:
+            if isinstance(record, Done):
+                self._decided_s[record.cid] = asked_at_s
             if not isinstance(record, Intent):
                 continue
             self._counters[record.kid] = max(record.counter, self._counters.get(record.kid, 0))
@@ -171,12 +174,17 @@ class Judge:
         self.books.due_s.pop(done.cid, None)
         self._world.count(f"end {done.stage.name.lower()} {done.reason.name.lower()}")
         acted = self._acted.get(done.cid)
+        by_s = self._decided_s.get(done.cid, self._world.now_s)  # what came while a disk stalled was not known yet
         is_unchanged = (done.stage, done.reason) == (Stage.FAILED, Reason.NO_STATE_CHANGE)
         match done.stage:
             case Stage.VERIFIED:
-                is_honest = acted is not None and acted.shown >= CONFIRMATIONS and done.executed is Executed.YES
+                is_honest = acted is not None and acted.shown(by_s) >= CONFIRMATIONS and done.executed is Executed.YES
             case Stage.FAILED if is_unchanged:
-                is_honest = acted is not None and acted.other_at_s > acted.left_last_s and not acted.was_ever_shown
+                is_honest = (
+                    acted is not None
+                    and acted.other_at_s(by_s) > acted.left_last_s
+                    and not (acted.shown(by_s) or acted.was_shown_early)
+                )
             case Stage.EXECUTED_UNVERIFIED if intent.action == Action.LOCATE:
                 # Nothing tells whether it worked, so that its frames have left is all there is to say.
                 is_honest = acted is not None and (done.reason, done.executed) == (Reason.OK, Executed.YES)
@@ -220,8 +228,7 @@ class Judge:
             if acted is None or heard.at_s <= acted.left_first_s or path not in heard.truth:
                 continue
             shown = heard.truth[path]
-            acted.shown += shown is target
-            acted.other_at_s = heard.at_s if shown is (not target) else float("-inf")
+            acted.seen.append((heard.heard_at_s, heard.at_s, None if shown is None else shown is target))
 
     def asked_to_send(self, frame: Frame, asked_at_s: float) -> Sending:
         """SR-01, SR-02, SR-03: a frame that may leave, of a command that may act now."""
@@ -255,8 +262,9 @@ class Judge:
         """The pulse is over: what the car shows counts from now on (SR-04)."""
         acted = self._acted[sending.cid]
         if acted.left_first_s == acted.left_last_s:
-            acted.was_shown_early = acted.shown > 0
-            acted.left_first_s, acted.shown, acted.other_at_s = self._world.now_s, 0, float("-inf")
+            acted.was_shown_early = acted.shown(self._world.now_s) > 0
+            acted.left_first_s = self._world.now_s
+            acted.seen.clear()
         acted.left_last_s = self._world.now_s
 
     def frame_left(self, sending: Sending) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
@@ -163,16 +163,20 @@ class Acted:
     sid: bytes
     left_first_s: float
     left_last_s: float
-    shown: int = 0
-    """Frames the car sent after our first one, and the agent heard, that show the asked state."""
-    other_at_s: float = float("-inf")
-    """When the last of them was sent, if it shows the other state."""
+    seen: list[tuple[float, float, bool | None]] = field(default_factory=list)
+    """Frames the car sent after our first one: when the agent heard it, when it was sent, and whether it shows the
+    asked state (True), the other (False), or none."""
     was_shown_early: bool = False
     """The asked state was shown while a line was closed, which proves nothing and may have been our doing."""
 
-    @property
-    def was_ever_shown(self) -> bool:
-        return self.shown > 0 or self.was_shown_early
+    def shown(self, by_s: float) -> int:
+        """How many show the asked state, of those heard by then."""
+        return sum(is_asked is True for heard_at_s, _, is_asked in self.seen if heard_at_s <= by_s)
+
+    def other_at_s(self, by_s: float) -> float:
+        """When the last of them was sent, if it shows the other state."""
+        last = [one for one in self.seen if one[0] <= by_s][-1:]
+        return last[0][1] if last and last[0][2] is False else float("-inf")
 
 
 @dataclass(frozen=True, slots=True)

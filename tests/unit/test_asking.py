@@ -148,6 +148,15 @@ def asked() -> Bench:
     return bench
 
 
+def test_question_that_is_not_on_the_send_list_is_not_asked_sr_01() -> None:
+    """Whatever goes wrong between plan and question: here the list is lost once the questions are made."""
+    bench = Bench()
+    bench.asking._profile = replace(bench.asking._profile, send_list=())
+    bench.run(SETTLE_S + 1.0)
+    assert bench.sent == []
+    assert bench.count("charge", "not_sent") == 1
+
+
 def test_one_request_is_in_flight_and_the_next_follows_the_answer() -> None:
     bench = asked()
     bench.run(0.9)
