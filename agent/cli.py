@@ -34,7 +34,13 @@ _EXAMPLES = """examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status (0 done, 1 failed, 2 wrong use or bad configuration)."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    options = _parser(is_for_run=given[:1] == ["run"]).parse_args(given)
+    is_for_run = given[:1] == ["run"]
+    options = _parser(is_for_run=is_for_run).parse_args(given)
+    if not is_for_run:
+        import logging
+
+        # It warns of twins in a DBC file, which are told as faults.
+        logging.getLogger("cantools").setLevel(logging.ERROR)
     try:
         status: int = options.work(options)
     except AgentError as error:

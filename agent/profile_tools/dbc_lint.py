@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import combinations
+from math import isfinite
 
 from agent.faults import Fault
 from agent.profile_tools.dbc_statements import (
@@ -40,7 +41,7 @@ def lint_dbc(source: str, name: str, content: bytes) -> list[Remark]:
         Remark(Severity.FAULT, Fault(source, "", line, problem, expected))
         for line, problem, expected in statements.unreadable
     ]
-    for rule in (_ids, _signals, _overlaps, _references, _values):
+    for rule in (_ids, _signals, _overlaps, _pages, _references, _values):
         told += rule(source, statements)
     told += _as_read(source, name, content, statements, told)
     return sorted(dict.fromkeys(told), key=lambda remark: (remark.fault.line, remark.severity, remark.fault.problem))
@@ -119,6 +120,8 @@ def _signals(source: str, statements: Statements) -> Iterator[Remark]:
             yield _fault(
                 source, signal.line, key, "the factor is 0, so every raw value means the same", "another factor"
             )
+        if not (isfinite(signal.factor) and isfinite(signal.offset)):
+            yield _fault(source, signal.line, key, "factor or offset is beyond all numbers", "a number")
         if signal.low > signal.high:
             problem = f"the limits [{signal.low:g}|{signal.high:g}] hold for no value"
             yield _fault(source, signal.line, key, problem, "the smaller one first, or [0|0] for none")
@@ -140,6 +143,21 @@ def _overlaps(source: str, statements: Statements) -> Iterator[Remark]:
             shared = len(bits[id(first)] & bits[id(second)])
             problem = f"{shared} of its bits are claimed by {first.name} on line {first.line} too"
             yield _fault(source, second.line, f"{message.name}.{second.name}", problem, "bits of its own")
+
+
+def _pages(source: str, statements: Statements) -> Iterator[Remark]:
+    """Signals on pages that their message's one multiplexer has no number for."""
+    for message in statements.messages:
+        multiplexers = [signal for signal in message.signals if signal.mark == "M"]
+        if len(multiplexers) != 1 or not 1 <= multiplexers[0].length <= 64:
+            continue
+        (multiplexer,) = multiplexers
+        for signal in message.signals:
+            page = signal.mark[1:].rstrip("M")
+            if page and int(page) >> multiplexer.length:
+                where = f"{multiplexer.name} on line {multiplexer.line}"
+                problem = f"page {page} never comes: {where} has {multiplexer.length} bits"
+                yield _fault(source, signal.line, f"{message.name}.{signal.name}", problem, "a page that can be")
 
 
 def _are_on_different_pages(first: SignalLine, second: SignalLine) -> bool:
@@ -180,6 +198,8 @@ def _references(source: str, statements: Statements) -> Iterator[Remark]:
 def _about_signal(source: str, reference: Reference, signals: Mapping[str, SignalLine]) -> Iterator[Remark]:
     signal = signals[reference.signal or ""]
     words = [word for _, word in reference.words]
+    if reference.keyword == "SIG_VALTYPE_" and words[0] not in ("0", *_FLOAT_BITS):
+        yield _fault(source, reference.line, signal.name, f"a type {words[0]}", "0 (whole), 1 (float) or 2 (double)")
     if reference.keyword == "SIG_VALTYPE_" and (bits := _FLOAT_BITS.get(words[0])) not in (None, signal.length):
         problem = f"{bits} bits wide as a float, and {signal.length} on line {signal.line}"
         yield _fault(source, reference.line, signal.name, problem, "the width of the type")

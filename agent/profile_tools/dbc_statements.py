@@ -59,6 +59,7 @@ class SignalLine:
     is_little_endian: bool
     is_signed: bool
     factor: float
+    offset: float
     low: float
     high: float
     unit: str
@@ -184,6 +185,7 @@ def _read_signal(found: Statements, number: int, line: str, _rest: str) -> None:
         is_little_endian=values["order"] == "1",
         is_signed=values["sign"] == "-",
         factor=float(values["factor"]),
+        offset=float(values["offset"]),
         low=float(values["low"]),
         high=float(values["high"]),
         unit=values["unit"],

@@ -232,7 +232,9 @@ def _read(name: str, content: bytes) -> tuple[Message, ...] | list[Fault]:
 def _fault_of(name: str, text: str, error: UnsupportedDatabaseFormatError) -> Fault:
     causes = (error.e_dbc, error.e_kcd, error.e_arxml, error.e_sym)
     cause = next((cause for cause in causes if cause is not None), error)
-    told = " ".join(str(cause).replace(">>!<<", "").split())
+    # What is no text (a file of zeros, UTF-16) goes to no terminal as it stands.
+    shown = "".join(each if each.isprintable() or each.isspace() else f"\\x{ord(each):02x}" for each in str(cause))
+    told = " ".join(shown.replace(">>!<<", "").split())
     words = told.replace(",", " ").replace(":", " ").replace(".", " ").split()
     after = dict(pairwise(words))
     line = int(after["line"]) if after.get("line", "").isdecimal() else line_of(text, after.get("message", ""))

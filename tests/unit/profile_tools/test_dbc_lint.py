@@ -43,6 +43,8 @@ FAULTS = {
     "no bits": (' SG_ Gear : 16|0@1+ (1,0) [0|0] "" Agent', "0 bits; expected 1 to 64"),
     "too many bits": (' SG_ Gear : 16|65@1+ (1,0) [0|0] "" Agent', "65 bits; expected 1 to 64"),
     "zero factor": (' SG_ Gear : 16|8@1+ (0,0) [0|0] "" Agent', "the factor is 0"),
+    "factor of a thousand digits": (f' SG_ Gear : 16|8@1+ ({10**999},0) [0|0] "" Agent', "beyond all numbers"),
+    "offset beyond": (' SG_ Gear : 16|8@1+ (1,1e999) [0|0] "" Agent', "beyond all numbers"),
     "limits exchanged": (' SG_ Gear : 16|8@1+ (1,0) [9|2] "" Agent', "[9|2] hold for no value"),
     "no unit": (" SG_ Gear : 16|8@1+ (1,0) [0|0] Agent", "the signal's unit cannot be read"),
     "no limits": (' SG_ Gear : 16|8@1+ (1,0) "" Agent', "the signal's limits cannot be read"),
@@ -66,6 +68,7 @@ FAULTS = {
     "attribute without definition": ('BA_ "GenMsgCycleTime" BO_ 256 100;', "'GenMsgCycleTime' is not defined"),
     "type of no signal": ("SIG_VALTYPE_ 256 Gone : 1;", "a type for the signal Gone"),
     "float of another width": ("SIG_VALTYPE_ 256 Speed : 1;", "32 bits wide as a float, and 16 on line 12"),
+    "unknown type": ("SIG_VALTYPE_ 256 Speed : 7;", "a type 7; expected 0 (whole)"),
     "multiplexing of no signal": ("SG_MUL_VAL_ 256 Gone Page 0-1;", "multiplexing for the signal Gone"),
     "multiplexing by no signal": ("SG_MUL_VAL_ 256 Speed Page 0-1;", "the multiplexer Page is not in the message"),
     "garbage": ("here somebody left a note", "begins no statement"),
@@ -77,6 +80,14 @@ FAULTS = {
 def test_fault_is_named_with_its_line(line: str, problem: str) -> None:
     found = remarks(HEAD + MESSAGE + line + "\n")
     assert [each for each in found if each.startswith(f"fault: car.dbc:{BAD_LINE}:") and problem in each], found
+
+
+def test_page_that_the_multiplexer_has_no_number_for_is_named() -> None:
+    paged = 'BO_ 257 Paged: 8 Car\n SG_ Page M : 0|2@1+ (1,0) [0|0] "" Agent\n'
+    pages = ' SG_ A m3 : 8|8@1+ (1,0) [0|0] "" Agent\n SG_ B m4 : 8|8@1+ (1,0) [0|0] "" Agent\n'
+    found = remarks(HEAD + MESSAGE + paged + pages)
+    problem = f"page 4 never comes: Page on line {BAD_LINE + 1} has 2 bits"
+    assert found == [f"fault: car.dbc:{BAD_LINE + 3}: Paged.B: {problem}; expected a page that can be"]
 
 
 WARNINGS = {
