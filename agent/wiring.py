@@ -27,14 +27,15 @@ from agent.model.effects import Level, Log, PulseRelay, SendFrame
 from agent.model.events import BusChanged, BusLooked, FrameEchoed, FrameNotSent, FramesCounted, FrameSent
 from agent.model.quick_dataclass import dataclass
 from agent.model.reception import MessageId
-from agent.profiles.watches import watches
+from agent.profiles.schema import Derivation
+from agent.profiles.watches import repeating, watches
 from agent.trusting import Beginning, beginning
 from agent.uplink.wire import Topics
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from agent.config import Config
+    from agent.config import BusTable, Config
     from agent.model.events import LinkEvent
     from agent.model.frame import Frame
     from agent.model.records import Recovered
@@ -96,17 +97,23 @@ def can_buses(
             on_look=lambda look, name=plan.name: on_news(BusLooked(name, look)),  # type: ignore[misc]
             on_progress=partial(on_progress, f"can.{plan.name}"),
             watching=Watching(
-                watches(profile, plan.name) if config.buses[plan.name].reception == "kernel" else (), on_change, on_news
+                watches(profile, plan.name) if is_watched(config.buses[plan.name]) else (), on_change, on_news
             ),
             conflatable_ids=[
                 (message.arbitration_id, message.is_extended_id)
                 for message in conflatable(profile)
                 if plan.name in message.buses
             ],
+            repeating=() if is_watched(config.buses[plan.name]) else repeating(profile, plan.name),
             may_conflate=may_conflate,
         )
         for plan in profile.buses
     }
+
+
+def is_watched(table: BusTable) -> bool:
+    """Whether the kernel is to watch a bus, which only its own can be."""
+    return table.interface == "socketcan" and table.reception == "kernel"
 
 
 async def buses_begun(buses: Mapping[str, CanBus]) -> None:
@@ -123,7 +130,7 @@ def bus_status(buses: Mapping[str, CanBus]) -> dict[str, object]:
         "can": {
             name: asdict(bus.counts)
             | {
-                "conflated": {named(key): count for key, count in bus.conflation.counts.items()},
+                "conflated": {named(key): count for key, count in bus.left_out().items()},
                 "back_off_s": bus.back_off_s,
             }
             for name, bus in buses.items()
@@ -137,7 +144,7 @@ def bus_status(buses: Mapping[str, CanBus]) -> dict[str, object]:
 
 def frames_counted(name: str, bus: CanBus) -> FramesCounted:
     """What the engine is told of a bus from time to time, to be told on if anything is wrong with it."""
-    left_out = Counter(bus.conflation.counts)
+    left_out = Counter(bus.left_out())
     left_out.update({key: watched.came - watched.told for key, watched in bus.statistics().items()})
     counts = asdict(bus.counts)
     return FramesCounted(name, counts, {MessageId(name, *key): count for key, count in left_out.items()})
@@ -206,9 +213,15 @@ def conflatable(profile: Profile) -> tuple[MessagePlan, ...]:
     """The messages whose newest frame says all: none with a counter, more than one page, an event, a value that
     has to stand, or what another depends on.
 
-    A counter is followed frame by frame, a page stands beside the others, and of an input that tells events and a value
-    that has to stand each change is wanted.
+    A counter is followed frame by frame, a page stands beside the others, and each change is wanted of an input that
+    tells events or counts, itself or by a state derived from it, and of a value that has to stand.
     """
+    telling = {
+        path
+        for derived in profile.derived
+        if derived.report.is_event or derived.how is Derivation.RISES
+        for path in derived.inputs
+    }
     choosing = {
         (message.bus, choice.arbitration_id, choice.is_extended_id)
         for message in profile.messages
@@ -221,7 +234,10 @@ def conflatable(profile: Profile) -> tuple[MessagePlan, ...]:
         if message.counter is None
         and not message.is_every_frame
         and message.selector is None
-        and not any(signal.report.is_event or signal.selections or signal.settle for signal in message.signals)
+        and not any(
+            signal.report.is_event or signal.selections or signal.settle or signal.path in telling
+            for signal in message.signals
+        )
         and (message.bus, message.arbitration_id, message.is_extended_id) not in choosing
     )
 

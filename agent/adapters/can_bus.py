@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from agent.adapters.bcm_message import Watched
-from agent.adapters.can_conflation import Conflation
+from agent.adapters.can_conflation import Conflation, MessageKey
 from agent.adapters.can_controller import INTERFACES, Controller
 from agent.adapters.can_echo import Echoes
 from agent.adapters.can_edge import SendList, next_back_off_s
-from agent.adapters.can_port import bus_error, driver_errors, open_bus, receive_buffer_bytes, shut_down, shut_down_late
-from agent.adapters.can_raw import Message, Port, RawSocket
+from agent.adapters.can_intake import Intake, Told
+from agent.adapters.can_port import (
+    bus_error,
+    driver_errors,
+    open_bus,
+    opened_in_thread,
+    receive_buffer_bytes,
+    shut_down,
+)
+from agent.adapters.can_raw import Port, RawSocket
 from agent.adapters.can_reception import Reception, Watching
 from agent.adapters.can_sending import (
     SEND_RETRY_S,
@@ -23,13 +31,14 @@ from agent.adapters.can_sending import (
     hand_over,
     refusal_of,
 )
-from agent.adapters.can_source import FrameCounts, Source, source_of
+from agent.adapters.can_sieve import Sieve
+from agent.adapters.can_source import FrameCounts
 from agent.adapters.clock import boot_s
 from agent.errors import BusError
 from agent.model.bus import BusLook, BusSign
 from agent.model.command import Reason
 from agent.model.frame import BusState, Frame, SendRule
-from agent.model.reception import MessageId
+from agent.model.reception import MessageId, Repeating
 
 # A wake-up takes what has come in a tenth of a second at full load, then lets the rest of the agent run.
 FRAMES_PER_WAKE = 256
@@ -43,9 +52,9 @@ FRAMES_PER_S_MAX = 50
 # A bus on which nothing fails is looked at so often, which also shows that somebody still does.
 PROGRESS_S = 5.0
 
-# Interfaces whose time stamps are wall time; others count from when the adapter was plugged in, or not at all.
-_WALL_TIME_INTERFACES = frozenset({"socketcan", "slcan", "virtual"})
-_tuple = tuple.__new__  # what a named tuple's own constructor calls in the end, at half its price
+# Interfaces whose time stamps are wall time of arrival; others' count from when the adapter was plugged in, are of when
+# they were read, or not at all.
+_WALL_TIME_INTERFACES = frozenset({"socketcan", "virtual"})
 
 
 class CanBus:
@@ -54,7 +63,9 @@ class CanBus:
     `on_frame` gets data frames of the `wanted_ids` (id, is extended) in order of arrival; `on_state` and `on_look` as
     `Controller` has them.  All are called in the event loop; what they raise ends `run`.  `on_progress` is called at
     every turn of `run`, with the seconds that are waited on purpose before the next.  Of frames of one of the
-    `conflatable_ids` that wait together only the newest is given, as long as `may_conflate` says so.
+    `conflatable_ids` that wait together while the loop is behind only the newest is given, and of those of the
+    `repeating` messages that repeat the last only what `confirm` gives, as long as `may_conflate` says so; `attend` has
+    to be called when it begins to say otherwise.
     """
 
     def __init__(
@@ -72,6 +83,7 @@ class CanBus:
         on_look: Callable[[BusLook], None] = lambda look: None,
         on_progress: Callable[[float], None] = lambda pause_s: None,
         conflatable_ids: Sequence[tuple[int, bool]] = (),
+        repeating: Sequence[Repeating] = (),
         may_conflate: Callable[[], bool] = lambda: True,
         watching: Watching | None = None,
     ) -> None:
@@ -84,10 +96,6 @@ class CanBus:
         self._send_list = SendList(bus, send_list)
         self._wanted = frozenset(wanted_ids)
         self.echoes = Echoes(send_list, self.counts)
-        # An echo that comes late must not stand in the place of a frame of the car.
-        self.conflation = Conflation(frozenset(conflatable_ids) - self.echoes.ids)
-        self._may_conflate = may_conflate
-        self._on_frame = on_frame
         self._on_progress = on_progress
         # Only SocketCAN has a kernel behind it.
         self._reception: Reception | None = None
@@ -98,9 +106,20 @@ class CanBus:
         self.has_worked = asyncio.Event()  # it was opened once
         folder = INTERFACES / channel if interface == "socketcan" else None
         self._controller = Controller(folder, sent=lambda: self.counts.sent, on_state=on_state, on_look=on_look)
+        # What the kernel watches does not repeat itself, and an echo must not stand in the place of a frame of the car.
+        is_watching = self._reception is not None and watching is not None and bool(watching.watches)
+        patient = frozenset(conflatable_ids) - self.echoes.ids
+        self._intake = Intake(
+            bus,
+            Told(on_frame, self._controller, self.echoes, self.counts),
+            Sieve(self.counts, self._wanted, () if is_watching else repeating, patient),
+            Conflation(patient),
+            may_conflate,
+            has_wall_times=interface in _WALL_TIME_INTERFACES,
+            is_pausing=not is_watching,
+        )
         self._back_off_s = 0.0
         self._bus: Port | None = None
-        self._source: Source | None = None
         self._failed: asyncio.Future[None] | None = None
         self._sent_at_s: deque[float] = deque(maxlen=FRAMES_PER_S_MAX)
 
@@ -149,15 +168,10 @@ class CanBus:
             wanted_ids=self._wanted if self._reception is None else self._reception.raw_ids,
         )
         # The kernel's sockets are there at once; serial adapters are given two seconds to boot, and drivers may block.
-        bus = open_it() if self._interface == "socketcan" else await self._opened_in_thread(open_it)
+        bus = open_it() if self._interface == "socketcan" else await opened_in_thread(open_it)
         self._bus = bus
         self._failed = asyncio.get_running_loop().create_future()
-        self._source = source_of(
-            bus,
-            has_wall_times=self._interface in _WALL_TIME_INTERFACES,
-            on_ready=self.take_what_came,
-            counts=self.counts,
-        )
+        self._intake.begin(bus, self.take_what_came)
         try:
             if self._reception is not None and isinstance(bus, RawSocket):
                 self._reception.begin(bus, self._channel, self._take_changes)
@@ -169,14 +183,6 @@ class CanBus:
         self._controller.opened()
         self.has_worked.set()
         self.has_begun.set()
-
-    async def _opened_in_thread(self, open_it: Callable[[], Port]) -> Port:
-        opening = asyncio.ensure_future(asyncio.to_thread(open_it))
-        try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            opening.add_done_callback(shut_down_late)
-            raise
 
     def send(
         self,
@@ -211,11 +217,12 @@ class CanBus:
 
         What changed before is given first.
         """
-        if self._reception is not None:
-            try:
+        try:
+            self._intake.take_each(FRAMES_BEFORE_SEND)
+            if self._reception is not None:
                 self._reception.attend(messages, FRAMES_BEFORE_SEND)
-            except (BusError, OSError) as error:
-                self._fail(bus_error(self._name, error))
+        except (BusError, OSError) as error:
+            self._fail(bus_error(self._name, error))
 
     def watch_afresh(self, message: MessageId) -> None:
         """Have the next frame of a watched message given even if it changes nothing."""
@@ -224,9 +231,13 @@ class CanBus:
 
     def confirm(self) -> None:
         """Take in what has come, and tell what is known of messages that do not change, and what was lost."""
+        self._take_guarded(FRAMES_PER_WAKE, is_asked=True)
         if self._reception is not None:
-            self.take_what_came()
             self._reception.tell_news()
+
+    def left_out(self) -> Counter[MessageKey]:
+        """How many frames gave way to a newer one of their message, by id."""
+        return self._intake.left_out()
 
     def statistics(self) -> dict[tuple[int, bool], Watched]:
         """What the kernel says of the messages it watches, by id; nothing if it watches none, or does not say."""
@@ -266,8 +277,11 @@ class CanBus:
 
     def take_what_came(self) -> None:
         """Give what has arrived, at most as much as one wake-up takes."""
+        self._take_guarded(FRAMES_PER_WAKE)
+
+    def _take_guarded(self, frames_max: int, *, is_asked: bool = False) -> None:
         try:
-            self._take(FRAMES_PER_WAKE)
+            self._take(frames_max, is_asked=is_asked)
         except Exception as error:  # noqa: BLE001 - outermost frame of a loop callback; `run` raises it
             self._fail(error)
 
@@ -279,35 +293,10 @@ class CanBus:
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(error)
 
-    def _take(self, frames_max: int) -> None:
-        if (source := self._source) is None:
-            return
-        is_gathered = self._may_conflate()
-        came = source.drain(max(frames_max, source.gathered_max) if is_gathered else frames_max)
-        for message, at_s in self.conflation.newest(came) if is_gathered else came:
-            self._accept(message, at_s)
+    def _take(self, frames_max: int, *, is_asked: bool = False) -> None:
+        self._intake.take(frames_max, is_asked=is_asked)
         if self._reception is not None:
             self._reception.take(frames_max)
-
-    def _accept(self, message: Message, at_s: float) -> None:
-        if message.is_error_frame:
-            self._controller.error_frame(message.arbitration_id, bytes(message.data))
-            return
-        if not message.is_rx and self.echoes.are_due:
-            self.echoes.take(message, at_s)
-            return
-        number, is_extended_id = message.arbitration_id, message.is_extended_id
-        if message.is_remote_frame or (number, is_extended_id) not in self._wanted:
-            self.counts.unwanted += 1
-            return
-        data = bytes(message.data)
-        if len(data) != message.dlc:
-            self.counts.garbled += 1  # a serial line cut short: the rest of the frame is missing
-            return
-        if self._controller.state is BusState.BUS_OFF:
-            self._controller.heard()
-        self.counts.received += 1
-        self._on_frame(_tuple(Frame, (self._name, number, data, at_s, is_extended_id, message.is_fd)))
 
     def _fail(self, error: Exception) -> None:
         """Close at once (a descriptor that failed stays readable and would spin) and let `run` know why."""
@@ -318,13 +307,12 @@ class CanBus:
             self._failed = failed
 
     def _shut(self) -> None:
-        bus, source, self._bus, self._source = self._bus, self._source, None, None
+        bus, self._bus = self._bus, None
         if self._failed is not None and self._failed.done() and not self._failed.cancelled():
             self._failed.exception()  # seen; asyncio would complain of it otherwise
         self._failed = None
         if self._reception is not None:
             self._reception.end()
-        if source is not None:
-            source.close()
+        self._intake.end()
         if bus is not None:
             shut_down(bus)

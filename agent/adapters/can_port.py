@@ -11,7 +11,7 @@ import math
 import socket
 import struct
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, cast
 
 from agent.adapters.can_raw import Port, RawSocket
@@ -92,8 +92,17 @@ def shut_down(bus: Port) -> None:
             port.close()
 
 
-def shut_down_late(opening: asyncio.Future[Port]) -> None:
-    """Close a bus that was opened for somebody who did not wait for it."""
+async def opened_in_thread(open_it: Callable[[], Port]) -> Port:
+    """Open a bus that may take its time; if nobody waits for it any more it is closed once it is there."""
+    opening = asyncio.ensure_future(asyncio.to_thread(open_it))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_shut_down_late)
+        raise
+
+
+def _shut_down_late(opening: asyncio.Future[Port]) -> None:
     if not opening.cancelled() and opening.exception() is None:
         shut_down(opening.result())
 

@@ -1,4 +1,4 @@
-"""Where received messages come from: a file descriptor the event loop watches, or a thread where there is none.
+"""Where received messages come from: a file descriptor the event loop watches; `can_thread` where there is none.
 
 Both say of each message when it arrived, never later than it did as far as a frame of ours sent since is concerned:
 what arrived before a send is either drained before it, or keeps a time before it.
@@ -8,32 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import select
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from agent.adapters.can_edge import CLOCK_STEP_S, arrival_s
+from agent.adapters.can_edge import arrival_s
 from agent.adapters.can_port import bus_error, driver_errors
 from agent.adapters.can_raw import Message, Port
+from agent.adapters.can_sieve import Sieve
 from agent.adapters.clock import boot_s, wall_offset_s
-from agent.errors import BusError
 from agent.model.quick_dataclass import dataclass
-
-# A thread asks so often whether it is to end; it also bounds how old a message of unknown time can be made.
-POLL_S = 0.1
-
-# Of messages that wait already the clocks are read once for so many, 16 ms of a full bus; they count as older by that.
-CLOCKS_READ_EVERY = 64
 
 # The wall clock may be slewed by 500 ppm; read anew after so long, it is never off by what a step is known by.
 OFFSET_KEPT_S = 2.0
 
-# Messages a thread may have waiting for the event loop: two seconds of a full 500 kbit/s bus.
-WAITING_MAX = 8192
-
-# Of those so many are taken at once where only the newest of each id counts: most are not looked at any further.
-_GATHERED_MAX = 4096
+# A wake-up costs as much as to read and decode twenty frames. After one the next waits for so long, unless each frame
+# counts: a serial line's buffer (4 KiB, and more behind it) holds what comes meanwhile, and so do CAN sockets.
+PAUSE_S = 0.02
 
 # A serial line that never ends its lines must not fill the memory; the longest frame takes 150 characters.
 _LINE_BYTES_MAX = 4096
@@ -74,26 +64,19 @@ class Source(Protocol):
     def drain(self, messages_max: int) -> Iterator[tuple[Message, float]]:
         """What has arrived, with boot times, oldest first; BusError once the interface has failed."""
 
+    def each_is_wanted(self) -> None:
+        """The sieve has begun to let every frame through: none is to wait any more."""
+
     def close(self) -> None:
         """Stop listening; the bus itself stays open."""
 
 
-def source_of(bus: Port, *, has_wall_times: bool, on_ready: Callable[[], None], counts: FrameCounts) -> Source:
-    """The source that suits `bus`; `on_ready` is called in the event loop when there is something to drain.
-
-    `has_wall_times`: the messages' time stamps are wall time, not some clock of the adapter's own.
-    """
-    try:
-        descriptor = bus.fileno()
-    except NotImplementedError:
-        descriptor = -1
-    if descriptor >= 0:
-        return DescriptorSource(bus, descriptor, has_wall_times=has_wall_times, on_ready=on_ready, counts=counts)
-    return ThreadSource(bus, has_wall_times=has_wall_times, on_ready=on_ready, counts=counts)
-
-
 class DescriptorSource:
-    """Messages of a bus with a file descriptor, read in the event loop as they come."""
+    """Messages of a bus with a file descriptor, read in the event loop as they come.
+
+    `on_ready` is called in the event loop when there is something to drain.  `has_wall_times`: the messages' time
+    stamps are wall time at which they arrived, not some clock of the adapter's own, or that of whoever reads.
+    """
 
     gathered_max = 0
 
@@ -101,23 +84,31 @@ class DescriptorSource:
         self,
         bus: Port,
         descriptor: int,
-        *,
-        has_wall_times: bool,
         on_ready: Callable[[], None],
         counts: FrameCounts,
+        sieve: Sieve,
+        *,
+        has_wall_times: bool,
+        is_pausing: bool,
     ) -> None:
         self._bus = bus
         self._counts = counts
+        self._sieve = sieve
         self._has_wall_times = has_wall_times
         self._descriptor = descriptor
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
         self._empty_at_s = self._arrived_at_s = boot_s()
         self._offset_s, self._offset_at_s = wall_offset_s(), self._empty_at_s
+        self._on_ready = on_ready
+        self._is_pausing = is_pausing
+        self._pause: asyncio.TimerHandle | None = None
+        self._is_closed = False
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(descriptor, on_ready)
+        self._loop.add_reader(descriptor, self._come)
 
     def drain(self, messages_max: int) -> Iterator[tuple[Message, float]]:
+        self._sieve.resume()
         now_s = boot_s()
         if not self._poll.poll(0) and now_s - self._offset_at_s < OFFSET_KEPT_S:
             # Nothing has come, and the wall clock is known well enough for what will.
@@ -131,11 +122,45 @@ class DescriptorSource:
                 self._empty_at_s, self._offset_s, self._offset_at_s = now_s, offset_s, now_s
                 return
             # None: half a line, or an adapter's answer to something we sent.
-            if (message := self._receive()) is not None:
-                yield message, self._arrival_s(message, offset_s, now_s)
+            if (message := self._receive()) is None:
+                continue
+            at_s = self._arrival_s(message, offset_s, now_s)
+            if not self._sieve.keeps(message, at_s) and self._sieve.passes(message):
+                yield message, at_s
 
     def close(self) -> None:
-        self._loop.remove_reader(self._descriptor)
+        self._is_closed = True
+        if self._pause is None:
+            self._loop.remove_reader(self._descriptor)
+        else:
+            self._pause.cancel()
+
+    def each_is_wanted(self) -> None:
+        """The sieve lets every frame through from now on: none waits for the end of a pause."""
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+            self._loop.add_reader(self._descriptor, self._come)
+
+    def _come(self) -> None:
+        """Something came: take it, and in a while what comes next."""
+        self._on_ready()
+        if self._is_pausing and not self._is_closed and not self._sieve.is_each_wanted:
+            self._loop.remove_reader(self._descriptor)
+            self._pause = self._loop.call_later(PAUSE_S, self._look_again)
+
+    def _look_again(self) -> None:
+        """After a pause: go on so as long as more comes."""
+        is_more = bool(self._poll.poll(0))
+        if is_more:
+            self._on_ready()
+        if self._is_closed or self._pause is None:
+            return
+        if is_more:
+            self._pause = self._loop.call_later(PAUSE_S, self._look_again)
+        else:
+            self._pause = None
+            self._loop.add_reader(self._descriptor, self._come)
 
     def _receive(self) -> Message | None:
         try:
@@ -165,8 +190,9 @@ class DescriptorSource:
 
     def _arrival_s(self, message: Message, offset_s: float, now_s: float) -> float:
         if not self._has_wall_times:
-            # It woke us just now, and every send drains first: whatever comes after a send is newer than it.
-            return now_s
+            # Without a pause it woke us just now, and every send drains first: what comes after that is newer.
+            self._arrived_at_s = now_s if self._pause is None else max(self._empty_at_s, self._arrived_at_s)
+            return self._arrived_at_s
         self._arrived_at_s = arrival_s(
             message.timestamp,
             offset_s=offset_s,
@@ -175,101 +201,3 @@ class DescriptorSource:
             now_s=now_s,
         )
         return self._arrived_at_s
-
-
-class ThreadSource:
-    """Messages of a bus that can only be waited for, read by a thread and handed to the event loop."""
-
-    gathered_max = _GATHERED_MAX
-
-    def __init__(self, bus: Port, *, has_wall_times: bool, on_ready: Callable[[], None], counts: FrameCounts) -> None:
-        self._bus = bus
-        self._counts = counts
-        self._has_wall_times = has_wall_times
-        self._on_ready = on_ready
-        self._loop = asyncio.get_running_loop()
-        self._waiting: deque[tuple[Message, float]] = deque(maxlen=WAITING_MAX)
-        self._failure: BusError | None = None
-        self._is_told = False
-        self._is_ending = threading.Event()
-        self._thread = threading.Thread(target=self._read, name=f"can-{bus}", daemon=True)
-        self._thread.start()
-
-    def drain(self, messages_max: int) -> Iterator[tuple[Message, float]]:
-        # First, so that a message handed over while this runs wakes the loop again.
-        self._is_told = False
-        waiting = self._waiting
-        # Nobody else takes any out.
-        count = min(messages_max, len(waiting))
-        yield from [waiting.popleft() for _ in range(count)]
-        if count == messages_max:
-            self._loop.call_soon(self._on_ready)
-            return
-        if self._failure is not None:
-            raise self._failure
-
-    def close(self) -> None:
-        self._is_ending.set()
-        self._thread.join(2 * POLL_S)
-
-    def _read(self) -> None:
-        """The thread. However it fails, the event loop learns of it: a bus that is only silent is never reopened."""
-        try:
-            self._read_on()
-        except Exception as error:  # noqa: BLE001 - the thread's outermost frame; drivers raise what they like
-            self._failure = bus_error(str(self._bus), error)
-            self._tell_loop()
-
-    def _read_on(self) -> None:
-        """Read until told to end. A message counts as no older than the last time the bus was seen to have none.
-
-        What is done here for each message is all that is done for those that are overtaken before the loop has time.
-        """
-        waiting, receive, has_wall_times = self._waiting, self._bus.recv, self._has_wall_times
-        empty_at_s = now_s = boot_s()
-        offset_before_s = offset_s = wall_offset_s()
-        arrived_at_s, wait_s, in_a_row, is_steady = empty_at_s, POLL_S, 0, True
-        while True:
-            try:
-                message = receive(wait_s)
-            except (ValueError, IndexError):
-                self._counts.garbled += 1
-                if self._is_ending.is_set():
-                    return
-                continue
-            if message is None:
-                if self._is_ending.is_set():
-                    return
-                # Whatever comes from here on came after the clocks were read last; of a wait that is its beginning.
-                empty_at_s, offset_before_s, wait_s = now_s, offset_s, POLL_S
-                now_s, offset_s = boot_s(), wall_offset_s(offset_s)
-                is_steady = abs(offset_s - offset_before_s) <= CLOCK_STEP_S
-                continue
-            in_a_row += 1
-            if wait_s or in_a_row == CLOCKS_READ_EVERY:
-                if self._is_ending.is_set():
-                    return
-                now_s, offset_s, in_a_row = boot_s(), wall_offset_s(offset_s), 0
-                is_steady = abs(offset_s - offset_before_s) <= CLOCK_STEP_S
-                arrived_at_s = max(empty_at_s, arrived_at_s)
-                wait_s = 0
-            if has_wall_times and is_steady:
-                # `arrival_s` without the call.
-                at_s = message.timestamp - offset_s
-                if at_s > now_s:
-                    arrived_at_s = now_s
-                elif at_s > arrived_at_s:
-                    arrived_at_s = at_s
-            if len(waiting) == WAITING_MAX:
-                self._counts.dropped += 1
-            waiting.append((message, arrived_at_s))
-            if not self._is_told:
-                self._tell_loop()
-
-    def _tell_loop(self) -> None:
-        self._is_told = True
-        try:
-            self._loop.call_soon_threadsafe(self._on_ready)
-        except RuntimeError:
-            # The loop has closed without closing us; there is nobody left to read for.
-            self._is_ending.set()

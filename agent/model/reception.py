@@ -40,6 +40,18 @@ class Watch:
     units_of: tuple[MessageId, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Repeating:
+    """A message whose frames say all they have to say in the bits of `mask`, which is as long as they are at least.
+
+    Of those that repeat the one before in these bits the newest is given `every_s`, the others are left out.
+    """
+
+    message: MessageId
+    mask: bytes
+    every_s: float
+
+
 class Seen(NamedTuple):
     """A frame of this message was on the bus at `at_s` (boot time) or later, with the wanted bits last told."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from agent.model.frame import BitField
-from agent.model.reception import MessageId, Watch
+from agent.model.reception import MessageId, Repeating, Watch
 from agent.model.recipe import Recipe
 from agent.profiles.schema import MessagePlan, Profile, SignalPlan
 
@@ -22,6 +22,9 @@ TIMEOUT_SHARE = 0.5
 
 # A page comes with the first frame of it after it was asked for: a period of its own later, which must fit in too.
 REFRESH_SHARE = 0.25
+
+REPEATED_S_MAX = 1.0
+"""However long a value is fresh: its age is shown."""
 
 
 def ids_of(message: MessagePlan) -> tuple[MessageId, ...]:
@@ -44,6 +47,33 @@ def watches(profile: Profile, bus: str) -> tuple[Watch, ...]:
         if message.bus == bus and not plan.is_every_frame and message not in sent
     )
     return tuple(watch for watch in found if watch is not None)
+
+
+def repeating(profile: Profile, bus: str) -> tuple[Repeating, ...]:
+    """The messages on `bus` of which a frame that repeats the wanted bits of the last says nothing but that it came.
+
+    Not those whose frames count one by one: with a counter, a checksum (each that is wrong is counted) or pages, of
+    which each frame is wanted, whose values have to stand, or mean something by another message, or for another.
+    """
+    (silent_after_s,) = (plan.silent_after_s for plan in profile.buses if plan.name == bus)
+    sent = {MessageId(rule.bus, rule.arbitration_id, rule.is_extended_id) for rule in profile.send_list}
+    return tuple(
+        Repeating(
+            message,
+            wanted_mask(plan, plan.signals)[: plan.length_bytes],
+            min(REPEATED_S_MAX, REFRESH_SHARE * min([silent_after_s, *(each.freshness_s for each in plan.signals)])),
+        )
+        for plan in profile.messages
+        for message in ids_of(plan)
+        if message.bus == bus and message not in sent and _is_plain(plan) and not any(_choosing(plan, profile))
+    )
+
+
+def _is_plain(plan: MessagePlan) -> bool:
+    is_checked = plan.counter is not None or plan.checksum is not None
+    return not (is_checked or plan.is_every_frame or plan.selector is not None) and not any(
+        signal.selections or signal.settle or signal.chosen_by for signal in plan.signals
+    )
 
 
 def attended(profile: Profile, recipe: Recipe) -> tuple[MessageId, ...]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from agent.adapters.bcm_message import Watched
-from agent.adapters.can_conflation import Conflation
 from agent.adapters.can_echo import Echoes
 from agent.adapters.can_sending import FrameRefused
 from agent.adapters.can_source import FrameCounts
@@ -120,7 +120,6 @@ class BusInProcess:
         on_state: Callable[[BusState, BusSign], None],
     ) -> None:
         self.counts = FrameCounts()
-        self.conflation = Conflation(())
         self.echoes = Echoes((), self.counts)
         self.has_begun, self.has_worked = asyncio.Event(), asyncio.Event()
         self._car = car
@@ -159,6 +158,10 @@ class BusInProcess:
 
     def watch_afresh(self, message: object) -> None:
         """No kernel watches."""
+
+    def left_out(self) -> Counter[tuple[int, bool]]:
+        """Every frame is handed over."""
+        return Counter()
 
     def statistics(self) -> dict[tuple[int, bool], Watched]:
         """No kernel watches."""

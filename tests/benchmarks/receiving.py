@@ -30,11 +30,12 @@ import cantools.database
 from cantools.database.can import Database
 
 from agent.adapters.can_bus import CanBus
-from agent.adapters.can_source import POLL_S
+from agent.adapters.can_thread import POLL_S
 from agent.decode.decoder import Decoder
 from agent.errors import EXIT_DONE
 from agent.model.bus import BusSign
 from agent.model.frame import BusState, Frame
+from agent.profiles.watches import repeating
 from agent.state.tracker import Tracker
 from tests.benchmarks.decoding import BUS, profile
 from tests.benchmarks.full_bus import positive
@@ -103,6 +104,7 @@ async def _agent(batches: Sequence[Sequence[can.Message]]) -> float:
         on_frame=on_frame,
         on_state=on_state,
         conflatable_ids=ids,
+        repeating=repeating(plan, BUS),
     )
     running = asyncio.create_task(bus.run())
     await is_up.wait()

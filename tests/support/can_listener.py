@@ -11,7 +11,7 @@ from agent.adapters.can_reception import Watching
 from agent.model.bus import BusSign
 from agent.model.events import FramesLost, MessagesSeen
 from agent.model.frame import BusState, Frame, SendRule
-from agent.model.reception import Watch
+from agent.model.reception import Repeating, Watch
 
 WAIT_S = 10.0
 
@@ -80,6 +80,7 @@ async def running_bus(
     wanted_ids: Sequence[tuple[int, bool]] = ((0x123, False),),
     is_fd: bool = False,
     conflatable_ids: Sequence[tuple[int, bool]] = (),
+    repeating: Sequence[Repeating] = (),
     may_conflate: Callable[[], bool] = lambda: True,
     watches: Sequence[Watch] = (),
     bus: str = "body",
@@ -97,6 +98,7 @@ async def running_bus(
         on_frame=listener.on_frame,
         on_state=listener.on_state,
         conflatable_ids=conflatable_ids,
+        repeating=repeating,
         may_conflate=may_conflate,
         watching=Watching(watches, listener.on_change, listener.on_news),
     )

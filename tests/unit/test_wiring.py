@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.config_table import RelayTable
+from agent.model.clause import Clause
 from agent.model.command import Reason
 from agent.model.effects import PulseRelay
 from agent.model.events import FrameNotSent
 from agent.model.frame import BitField
 from agent.model.pulse import Pulse
-from agent.profiles.schema import Condition, SettleRule
+from agent.profiles.schema import Condition, Derivation, DerivedPlan, ReportRule, SettleRule
 from agent.wiring import conflatable, pulse_relay, relays
 from tests.support.pair import config
 from tests.support.plans import IS_LOCKED, ODOMETER, SPEED, message_plan, profile_of, signal_plan
@@ -24,6 +25,27 @@ def test_of_what_has_to_stand_and_of_what_another_depends_on_every_frame_is_take
         message_plan(replace(signal_plan(ODOMETER), settle=SettleRule(0.5)), name="Stands", arbitration_id=0x102),
     )
     assert [message.name for message in conflatable(profile)] == ["Plain"]
+
+
+def test_each_change_is_taken_in_of_what_a_derived_event_or_count_follows_from() -> None:
+    quiet, event = (ReportRule(deadband=0.0, interval_s_min=0.0, is_event=is_event) for is_event in (False, True))
+    profile = replace(
+        profile_of(
+            *(
+                message_plan(signal_plan(path), name=path, arbitration_id=0x100 + number)
+                for number, path in enumerate(("In.Event", "In.Count", "In.State"))
+            )
+        ),
+        derived=tuple(
+            DerivedPlan(f"Of.{path}", None, "uint8", how, (Clause(path, equals=1),), 1.0, 0, None, report)
+            for path, how, report in (
+                ("In.Event", Derivation.ALL, event),
+                ("In.Count", Derivation.RISES, quiet),
+                ("In.State", Derivation.ANY, quiet),
+            )
+        ),
+    )
+    assert [message.name for message in conflatable(profile)] == ["In.State"]
 
 
 PULSE = Pulse("fob_unlock", 0.02, 0.05)

@@ -23,8 +23,9 @@ from agent.model.frame import Frame
 from agent.model.reading import Reading
 from agent.model.reception import MessageId
 from agent.profiles.schema import MessagePlan, Profile
-from agent.profiles.watches import watches
+from agent.profiles.watches import repeating, watches
 from agent.state.tracker import Tracker
+from agent.wiring import conflatable
 from tests.support.can_listener import CanListener, running_bus
 from tests.support.wire import EXTENDED, Wire
 
@@ -115,9 +116,10 @@ def wire() -> Iterator[Wire]:
 
 async def compare(profile: Profile, bus_name: str, frames: list[tuple[MessagePlan, bytes, str]], wire: Wire) -> None:
     """Send frame by frame; after each both must show the same car."""
-    whole, watched = Receiver(profile), Receiver(profile)
+    whole, watched, kept = Receiver(profile), Receiver(profile), Receiver(profile)
     ids = [(plan.arbitration_id, plan.is_extended_id) for plan in profile.messages if plan.bus == bus_name]
-    plain, picky = CanListener(), CanListener()
+    plain, picky, sieved = CanListener(), CanListener(), CanListener()
+    patient = [(plan.arbitration_id, plan.is_extended_id) for plan in conflatable(profile) if plan.bus == bus_name]
     asked = [replace(watch, throttle_s=0.0) for watch in watches(profile, bus_name)]
     sender = Sender(wire)
     async with (
@@ -125,20 +127,36 @@ async def compare(profile: Profile, bus_name: str, frames: list[tuple[MessagePla
         running_bus(
             picky, interface="socketcan", channel="vcan0", wanted_ids=ids, watches=asked, bus=bus_name
         ) as watching,
+        running_bus(
+            sieved,
+            interface="socketcan",
+            channel="vcan0",
+            wanted_ids=ids,
+            conflatable_ids=patient,
+            repeating=repeating(profile, bus_name),
+            bus=bus_name,
+        ) as keeping,
     ):
         watched.bus = watching
         for plan, payload, fault in frames:
             sender.send(plan, payload, fault)
             every.take_what_came()
             watching.take_what_came()
+            keeping.take_what_came()
             for frame in plain.frames_so_far():
                 whole.on_frame(frame)
             for frame in picky.changes_so_far():
                 watched.on_change(frame)
             for frame in picky.frames_so_far():
                 watched.on_frame(frame)
-            assert watched.shows() == whole.shows()
+            for frame in sieved.frames_so_far():
+                kept.on_frame(frame)
+            assert watched.shows() == whole.shows() == kept.shows()
         assert every.counts.received == len(frames) >= watching.counts.received
+        # All but what is not due yet, at most one frame of each message.
+        keeping.confirm()
+        given = keeping.counts.received + keeping.left_out().total()
+        assert len(frames) - len({plan.name for plan, _, _ in frames}) <= given <= len(frames)
 
 
 @pytest.mark.parametrize(("profile", "bus"), BUSES, ids=[f"{profile.name}-{bus}" for profile, bus in BUSES])

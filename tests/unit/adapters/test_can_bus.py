@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import can
 import pytest
 
+from agent.adapters import can_source, can_thread
 from agent.adapters.can_bus import FRAMES_PER_S_MAX, CanBus
 from agent.adapters.can_port import receive_buffer_bytes
 from agent.adapters.can_raw import kernel_filters
@@ -22,6 +23,7 @@ from agent.adapters.clock import boot_s
 from agent.errors import ConfigurationError
 from agent.model.command import Reason
 from agent.model.frame import BusState, Frame, SendRule
+from agent.model.reception import MessageId, Repeating
 from tests.support.can_listener import CanListener, running_bus, until
 from tests.support.failing_bus import INTERFACE, trip
 
@@ -81,7 +83,7 @@ async def test_frames_keep_their_order(car: can.BusABC, channel: str) -> None:
 def accounted(bus: CanBus) -> int:
     """Every frame that came is in one of these."""
     counts = bus.counts
-    return counts.received + counts.unwanted + counts.garbled + counts.dropped + sum(bus.conflation.counts.values())
+    return counts.received + counts.unwanted + counts.garbled + counts.dropped + sum(bus.left_out().values())
 
 
 async def test_of_frames_that_wait_together_the_newest_is_given_and_the_sum_of_all_counters_is_what_was_sent(
@@ -100,7 +102,7 @@ async def test_of_frames_that_wait_together_the_newest_is_given_and_the_sum_of_a
             car.send(status(0x125))
         await until(lambda: accounted(bus) == sent)
         frames = listener.frames_so_far()
-        assert bus.conflation.counts.keys() == {(0x123, False)}
+        assert bus.left_out().keys() == {(0x123, False)}
         assert frames[-2].data == frames[-1].data == (sent // 3 - 1).to_bytes(2)
         assert bus.counts.received == len(frames)
         for arbitration_id in (0x123, 0x124):
@@ -118,6 +120,148 @@ async def test_nothing_is_conflated_while_every_frame_counts_sr_04(car: can.BusA
             car.send(status(data=number.to_bytes(2)))
         await until(lambda: accounted(bus) == 1000)
         assert len(listener.frames_so_far()) == 1000
+
+
+REPEATING = [Repeating(MessageId("body", 0x123, False), b"\xff", every_s=0.0)]
+
+
+async def test_frames_that_repeat_the_last_are_given_when_asked_for_and_all_are_accounted_for(
+    car: can.BusABC, channel: str
+) -> None:
+    listener = CanListener()
+    async with running_bus(
+        listener, interface="virtual", channel=channel, conflatable_ids=[(0x123, False)], repeating=REPEATING
+    ) as bus:
+        car.send(status())
+        await listener.frame()
+        before_s = boot_s()
+        for _ in range(1000):
+            car.send(status())
+            car.send(status(0x125))
+        await until(lambda: bus.counts.unwanted == 1000)
+        assert listener.frames_so_far() == []
+        bus.confirm()
+        (frame,) = listener.frames_so_far()
+        # As old as when the bus was last seen to have nothing more.
+        assert before_s - 0.5 <= frame.received_at_s <= boot_s()
+        assert (bus.counts.received, bus.left_out()) == (2, {(0x123, False): 999})
+        bus.confirm()
+        assert listener.frames_so_far() == []
+
+
+async def test_what_says_something_new_is_given_without_asking_in_the_end_the_newest(
+    car: can.BusABC, channel: str
+) -> None:
+    listener = CanListener()
+    async with running_bus(
+        listener, interface="virtual", channel=channel, conflatable_ids=[(0x123, False)], repeating=REPEATING
+    ) as bus:
+        for number in range(256):
+            car.send(status(data=bytes([number])))
+            await asyncio.sleep(0)
+        while (await listener.frame()).data != b"\xff":
+            pass
+        assert accounted(bus) == 256
+
+
+async def test_what_cannot_wait_wakes_the_loop_at_once(
+    car: can.BusABC, channel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(can_thread, "PAUSE_S", 3600.0)
+    listener = CanListener()
+    wanted = [(0x123, False), (0x124, False)]
+    async with running_bus(
+        listener,
+        interface="virtual",
+        channel=channel,
+        wanted_ids=wanted,
+        conflatable_ids=wanted[:1],
+        repeating=REPEATING,
+    ):
+        car.send(status())
+        await listener.frame()
+        car.send(status(data=b"\x02"))
+        car.send(status(0x124))
+        assert [(await listener.frame()).arbitration_id, (await listener.frame()).arbitration_id] == [0x123, 0x124]
+
+
+async def test_after_a_silence_the_first_frame_is_given_at_once_whatever_it_says(
+    car: can.BusABC, channel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(can_thread, "SILENT_POLLS", 1)
+    listener = CanListener()
+    async with running_bus(
+        listener, interface="virtual", channel=channel, conflatable_ids=[(0x123, False)], repeating=REPEATING
+    ):
+        car.send(status())
+        await listener.frame()
+        silent_until_s = boot_s() + 2.5 * can_thread.POLL_S
+        await until(lambda: boot_s() > silent_until_s)
+        car.send(status())
+        await listener.frame()
+
+
+async def test_what_waited_through_a_pause_counts_as_no_younger_than_it_may_be(
+    adapter: SerialAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(can_source, "PAUSE_S", 3600.0)
+    listener = CanListener()
+    async with running_bus(listener, interface="slcan", channel=adapter.port) as bus:
+        adapter.say(b"t123101\r")
+        assert (await listener.frame()).received_at_s >= boot_s() - 1.0
+        said_s = boot_s()
+        adapter.say(b"t123102\r")
+        adapter.wait_until_there()
+        bus.confirm()
+        (frame,) = listener.frames_so_far()
+        assert frame.received_at_s <= said_s
+
+
+@pytest.mark.parametrize("interface", ["virtual", "slcan"])
+async def test_when_a_command_attends_what_came_is_given_and_from_then_on_every_frame_at_once_sr_04(
+    car: can.BusABC, channel: str, adapter: SerialAdapter, interface: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (can_thread, can_source):
+        monkeypatch.setattr(module, "PAUSE_S", 3600.0)
+    listener, is_commanding = CanListener(), False
+
+    def say() -> None:
+        if interface == "virtual":
+            car.send(status())
+            car.send(status(0x125))
+        else:
+            adapter.say(b"t123101\rt125101\r")
+
+    async with running_bus(
+        listener,
+        interface=interface,
+        channel=channel if interface == "virtual" else adapter.port,
+        conflatable_ids=[(0x123, False)],
+        repeating=REPEATING,
+        may_conflate=lambda: not is_commanding,
+    ) as bus:
+        say()
+        await listener.frame()
+        say()
+        if interface == "virtual":
+            await until(lambda: bus.counts.unwanted == 2)
+        else:
+            adapter.wait_until_there()
+        assert listener.frames_so_far() == []
+        begun_s, is_commanding = boot_s(), True
+        bus.attend([])
+        (frame,) = listener.frames_so_far()
+        assert frame.received_at_s <= begun_s
+        for _ in range(3):
+            said_s = boot_s()
+            say()
+            assert (await listener.frame()).received_at_s >= said_s - 1e-3
+        is_commanding = False
+        bus.attend([])
+        say()
+        await listener.frame()
+        await until(lambda: accounted(bus) == 12)
+        assert bus.counts.received == 6
 
 
 async def test_a_permitted_frame_is_sent_not_heard_and_the_time_after_is_returned(
@@ -339,7 +483,7 @@ async def test_the_sum_of_all_counters_is_what_crossed_the_serial_line(adapter: 
         adapter.say(b"t123101\r" * 40 + b"t124101\r" * 30 + b"t1238AABB\r" * 20 + b"thello\r" * 10 + b"t123102\r")
         await until(lambda: accounted(bus) == 101)
         assert (bus.counts.unwanted, bus.counts.garbled) == (30, 30)
-        assert bus.counts.received + bus.conflation.counts[0x123, False] == 41
+        assert bus.counts.received + bus.left_out()[0x123, False] == 41
         assert listener.frames_so_far()[-1].data == b"\x02"
 
 

@@ -9,8 +9,8 @@ import pytest
 from agent.loading import load_profile
 from agent.model.command import Action, Reason
 from agent.model.frame import BitField, SendRule
-from agent.model.reception import MessageId
-from agent.model.recipe import Feedback, Precondition, Recipe
+from agent.model.reception import MessageId, Repeating
+from agent.model.recipe import ChecksumField, Feedback, Precondition, Recipe
 from agent.profiles.schema import (
     Condition,
     CounterRule,
@@ -21,7 +21,7 @@ from agent.profiles.schema import (
     SettleRule,
     UnitChoice,
 )
-from agent.profiles.watches import MASKS_MAX, attended, watches
+from agent.profiles.watches import MASKS_MAX, attended, repeating, watches
 from tests.support.plans import IS_LOCKED, ODOMETER, SPEED, message_plan, profile_of, signal_plan
 
 MOTION = MessageId("body", 0x100, False)
@@ -63,6 +63,52 @@ def test_the_time_out_is_half_of_what_must_be_known_first_sr_05(
     signals = signal_plan(SPEED, freshness_s=freshness_s), signal_plan(ODOMETER, byte=1, freshness_s=60.0)
     (watch,) = watches(profile(message_plan(*signals), silent_after_s=silent_after_s), "body")
     assert watch.timeout_s == timeout_s
+
+
+UNIT = UnitChoice(0x101, False, BitField(4, 1, is_little_endian=True, size_bytes=1), {0: 1.0, 1: 1.6})
+COUNTER = CounterRule(BitField(56, 4, is_little_endian=True, size_bytes=8), 1, 1.0)
+
+
+def test_frames_may_be_left_out_that_repeat_the_bits_of_a_message_that_is_as_long_as_this() -> None:
+    motion = message_plan(signal_plan(SPEED, byte=1), signal_plan(ODOMETER, byte=3, freshness_s=60.0))
+    (found,) = repeating(profile(motion), "body")
+    assert found == Repeating(MOTION, bytes.fromhex("00ff00ff"), every_s=0.25)
+    assert repeating(profile(replace(motion, bus="other")), "other")[0].message.bus == "other"
+
+
+@pytest.mark.parametrize(("freshness_s", "silent_after_s", "every_s"), [(60.0, 2.0, 0.5), (60.0, 60.0, 1.0)])
+def test_a_repetition_is_given_before_its_bus_seems_silent_and_before_its_age_is_noticed(
+    freshness_s: float, silent_after_s: float, every_s: float
+) -> None:
+    plan = message_plan(signal_plan(SPEED, freshness_s=freshness_s))
+    (found,) = repeating(profile(plan, silent_after_s=silent_after_s), "body")
+    assert found.every_s == every_s
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        replace(message_plan(signal_plan(SPEED)), counter=COUNTER),
+        replace(message_plan(signal_plan(SPEED)), checksum=ChecksumField("xor", COUNTER.field, sum)),
+        replace(message_plan(signal_plan(SPEED)), is_every_frame=True),
+        paged(frozenset({1}), frozenset({2})),
+        message_plan(replace(signal_plan(SPEED), selections=(Selection(SELECTOR, frozenset({1})),))),
+        message_plan(replace(signal_plan(SPEED), settle=SettleRule(0.5))),
+        message_plan(replace(signal_plan(SPEED), unit_choice=UNIT)),
+    ],
+    ids=["counter", "checksum", "every frame", "pages", "selection", "stands", "unit"],
+)
+def test_no_frame_is_left_out_where_each_says_more_than_its_bits(message: MessagePlan) -> None:
+    units = message_plan(name="Units", arbitration_id=0x102)
+    assert repeating(profile(message, units), "body") == repeating(profile(units), "body")
+
+
+def test_no_frame_is_left_out_of_what_gives_others_their_meaning_or_what_we_send() -> None:
+    motion = message_plan(replace(signal_plan(ODOMETER), unit_choice=UNIT))
+    chooser = message_plan(signal_plan(SPEED), name="Units", arbitration_id=0x101)
+    assert repeating(profile(motion, chooser), "body") == ()
+    sent = SendRule("body", 0x100, False, False, value=b"\x01", mask=b"\xff")
+    assert repeating(replace(profile(message_plan(signal_plan(SPEED))), send_list=(sent,)), "body") == ()
 
 
 def test_what_chooses_a_unit_is_watched_and_has_the_other_message_given_afresh() -> None:
