@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -95,7 +96,7 @@ def files(folder: Path) -> set[str]:
 def test_car_is_added_as_the_document_says_and_touches_its_own_folder_alone(tmp_path: Path) -> None:
     """SR-05: what the car sends before it knows is never a value of the profile that comes out."""
     (tmp_path / "ride.log").write_text(recording())
-    draft, review, trial = COMMANDS
+    draft, review, _, trial = COMMANDS
     (_, dbc), (_, profile) = *blocks("dbc"), *blocks("toml")
 
     table = run(draft, tmp_path)
@@ -120,6 +121,33 @@ def test_car_is_added_as_the_document_says_and_touches_its_own_folder_alone(tmp_
     assert files(tmp_path) == {"ride.log", "ride.png", "dbc/my_car/body.dbc", "dbc/my_car/profile.toml"}
 
 
+@pytest.mark.timeout(240)
+def test_car_with_its_golden_files_passes_the_tests_of_profiles_and_nothing_else_was_touched(tmp_path: Path) -> None:
+    """In a copy of the project, to the last step: whatever the document has one write lies in `dbc/`."""
+    for name in ("agent", "tests", "dbc"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
+    folder = tmp_path / "dbc" / "my_car"
+    folder.mkdir()
+    for name, language in (("body.dbc", "dbc"), ("profile.toml", "toml"), ("README.md", "md"), ("golden.py", "py")):
+        ((_, body),) = blocks(language)
+        (folder / name).write_text(body + "\n")
+    line, at = "| [`my_car`](my_car/) | invented | all | not tried yet |\n", README.index("| [`nissan_env200`]")
+    (tmp_path / "dbc" / "README.md").write_text(README[:at] + line + README[at:])
+
+    told = run(COMMANDS[2].replace("pytest ", "pytest -p no:cacheprovider "), tmp_path)
+    passed = re.search(r"(\d+) passed", told)
+    assert passed is not None, told
+    assert int(passed[1]) > 15, told
+    run("python -m pytest -q -p no:cacheprovider tests/profiles/test_format_document.py", tmp_path)
+    after = {name: (tmp_path / name).read_bytes() for name in files(tmp_path) if not name.endswith(".pyc")}
+    changed = {name for name in after if after[name] != before.get(name)}
+    own = ("README.md", "body.dbc", "drive.log", "expected.jsonl", "golden.py", "profile.toml")
+    assert changed == {"dbc/README.md", *(f"dbc/my_car/{name}" for name in own)}
+    assert before.keys() <= after.keys()
+
+
 def test_values_of_the_ride_come_out_at_their_times(tmp_path: Path) -> None:
     folder = tmp_path / "my_car"
     folder.mkdir()
@@ -139,7 +167,7 @@ def test_values_of_the_ride_come_out_at_their_times(tmp_path: Path) -> None:
 
 
 def test_document_has_the_commands_that_this_test_runs() -> None:
-    assert len(COMMANDS) == 3
-    assert len(blocks("dbc")) == len(blocks("toml")) == 1
+    assert len(COMMANDS) == 4
+    assert all(len(blocks(language)) == 1 for language in ("dbc", "toml", "md", "py"))
     tools = set(re.findall(r"carshare-agent profile (\w+)", "\n".join(COMMANDS)))
     assert tools == {"draft", "lint", "coverage", "plot"}

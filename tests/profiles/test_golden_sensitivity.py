@@ -26,7 +26,7 @@ _SIGNAL = re.compile(
 )
 
 # Signals whose number is taken as it is: scale and sign do not matter.
-_RAW = re.compile(r"(Crc|Counter)$|^(Page|IsMaximum|TimeSelector|Detail|Reserved|Wake)$")
+_RAW = re.compile(r"(Crc|Checksum|Counter)\d*$|^(Page|IsMaximum|TimeSelector|Detail|Reserved|Wake)$")
 
 # What no recording can show: a float has no sign of its own; no value is so large, and no counter jumps so far, that
 # the highest bit matters; what is cut off means nothing in either case; and one signal is for people to read. Where a
