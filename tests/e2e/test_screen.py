@@ -122,3 +122,16 @@ def test_the_battery_of_12_v_is_emptied_step_by_step(person: Person) -> None:
     person.sees("12.1 V")
     person.press("vv")
     person.sees("12.6 V")
+
+
+def test_car_of_another_profile_is_asked_for_what_it_does_not_say_by_itself(tmp_path: Path) -> None:
+    """Its control units answer: of these paths no message of the profile tells anything."""
+    person = Person(tmp_path, [*BENCH, "--profile", "dbc/vw_e_up"])
+    try:
+        person.sees("agent online")
+        person.press("w")
+        person.sees(r"IsChargingCableLocked +false ok")
+        person.press("q")
+        assert person.leaves() == 0
+    finally:
+        person.close()
