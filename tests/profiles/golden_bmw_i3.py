@@ -119,7 +119,7 @@ def _battery_power() -> Sent:
         f"{_BATTERY}.StateOfCharge.Current",
         _little(4, 0, 12),
         (0xFFF, 437, 438, 199, 3711, 0, 1000, 1001, 0x155, 0x2AA),
-        lambda raw, _: MARKER if raw == 0xFFF else _within(raw / 10, 0.0, 100.0),
+        lambda raw, _: MARKER if raw in (0, 0xFFF) else _within(raw / 10, 0.0, 100.0),
         Stands(100, 2.0),
     )
     return Sent("pt", 0x112, 8, 10, 500, {0: [current, voltage, charge]}, hold=13)
@@ -169,7 +169,7 @@ def _climate() -> Sent:
         "Vehicle.Exterior.AirTemperature",
         Place(0, 0, 8),
         (0xFF, 116, 142, 0x55, 0xAA, 200, 201, 0, 1),
-        lambda raw, _: MARKER if raw == 0xFF else _within(raw / 2 - 40, -40.0, 60.0),
+        lambda raw, _: MARKER if raw in (0, 0xFF) else _within(raw / 2 - 40, -40.0, 60.0),
     )
     return Sent("pt", 0x2CA, 2, 100, 10_000, {0: [outside]})
 
@@ -195,7 +195,7 @@ def _meter() -> Sent:
         "Vehicle.TraveledDistance",
         _little(0, 0, 24),
         (0xFFFFFF, *_standing((78_631, 78_632), 3), 0x27FFFE, *_standing((78_635, 0x155555, 0x0AAAAA, 0), 3)),
-        lambda raw, _: MARKER if raw == 0xFFFFFF else raw * 1000 if raw <= 2_000_000 else OUT_OF_RANGE,
+        lambda raw, _: MARKER if raw in (0, 0xFFFFFF) else raw * 1000 if raw <= 2_000_000 else OUT_OF_RANGE,
         Stands(200, 4000.0),
     )
     return Sent("pt", 0x330, 8, 150, 60_000, {0: [odometer]})

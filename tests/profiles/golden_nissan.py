@@ -34,7 +34,7 @@ def _speed(raw: int, _: Notes) -> Shown:
 def _odometer(raw: int, notes: Notes) -> Shown:
     if "miles" not in notes:
         return UNIT_UNKNOWN
-    if raw == 0xFFFFFF:
+    if raw in (0, 0xFFFFFF):
         return MARKER
     metres = round(raw * (1609.344 if notes["miles"] else 1000))
     return metres if metres < 1 << 32 else OUT_OF_RANGE
@@ -81,7 +81,7 @@ def battery_charge() -> Sent:
         f"{BATTERY}.StateOfCharge.Current",
         Place(1, 6, 10),
         (1023, 1020, 1001, 1000, 511, 512, 530, 341, 0, 682, 1),
-        lambda raw, _: raw / 10 if raw <= 1000 else MARKER,
+        lambda raw, _: raw / 10 if 0 < raw <= 1000 else MARKER,
         Stands(300, 5.0),
     )
     return Sent("ev", 0x55B, 8, 100, 1000, {0: [charge]}, hold=5, crc_polynomial=0x85)
@@ -146,7 +146,7 @@ def battery_temperature() -> Sent:
                 f"{BATTERY}.Temperature.{which}",
                 Place(2, 0, 8),
                 raws,
-                lambda raw, _: raw / 2 - 40 if raw <= 0xF0 else OUT_OF_RANGE,
+                lambda raw, _: MARKER if raw == 0 else raw / 2 - 40 if raw <= 0xF0 else OUT_OF_RANGE,
                 Stands(2000, 2.0),
             )
         ]
@@ -156,7 +156,11 @@ def battery_temperature() -> Sent:
                 "Max",
                 (0xFF, 0x46, *(0x4C,) * 3, 0x50, 0xFE, *(0x55,) * 2, *(0xAA,) * 2, *(0,) * 2, 0xF1, *(0xF0,) * 2),
             ),
-            (2, "Average", (0xF1, *(0xF0,) * 2, 0xFF, *(0x54,) * 2, 0x40, *(0x54,) * 2, *(0xAB,) * 2, 1, 1, 4, 5, 9)),
+            (
+                2,
+                "Average",
+                (0xF1, 0, *(0xF0,) * 2, 0xFF, *(0x54,) * 2, 0x40, *(0x54,) * 2, *(0xAB,) * 2, 1, 1, 4, 5, 9),
+            ),
             (3, "Min", (0xFE, *(0x53,) * 2, *(0xF0,) * 2, 0xF1, *(0xAA,) * 2, 1, 0xAA, 0xAC, *(0x80,) * 2, 0, 0, 3)),
         )
     }
@@ -220,7 +224,7 @@ def climate() -> Sent:
         "Vehicle.Exterior.AirTemperature",
         Place(6, 0, 8),
         (0xFF, 0xC9, 0xC8, 0x55, 0xAA, 0, 1),
-        lambda raw, _: MARKER if raw == 0xFF else raw / 2 - 40 if raw <= 0xC8 else OUT_OF_RANGE,
+        lambda raw, _: MARKER if raw in (0, 0xFF) else raw / 2 - 40 if raw <= 0xC8 else OUT_OF_RANGE,
     )
     return Sent("ev", 0x54C, 8, 100, 1000, {0: [outside]})
 
@@ -326,7 +330,7 @@ def meter(bus: str = "car", *, from_ms: int = 0) -> Sent:
     odometer = Signal(
         "Vehicle.TraveledDistance",
         Place(3, 0, 24),
-        (0xFFFFFF, 12_345, 12_346, 0x155555, 12_346, 0x2AAAAA, 1, 12_346),
+        (0xFFFFFF, 12_345, 12_346, 0x155555, 12_346, 0x2AAAAA, 1, 0, 12_346),
         _odometer,
         Stands(300, 4000.0),
     )

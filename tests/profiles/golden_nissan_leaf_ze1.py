@@ -127,13 +127,14 @@ _SCRIPT: tuple[tuple[int, Mapping[str, object]], ...] = (
     (1500, {"doors": 0x08}),
     (2200, {"doors": 0}),
     (3000, {"is_drive_awake": True, "start_button": 1}),
-    (3060, {"pack_v": 0.0, "pack_a": 0.0}),
+    (3060, {"pack_v": 0.0, "pack_a": 0.0, "charge_raw": 0, "outside_celsius": -40.0}),
     (3100, {"pack_v": 386.5, "pack_a": -0.5, "start_button": 2}),
     (3200, {"charge_raw": 1020, "gids": 512, "gids_max": 750, "health_percent": 0}),
     (3300, {"charge_raw": 1015, "health_percent": 93, "outside_celsius": -1.5}),
     (3400, {"charge_raw": 684, "shown_percent": 71.5}),
     (3480, {"units": "mi"}),
     (3500, {"bars": 13}),
+    (3600, {"odometer": 0}),
     (3700, {"odometer": 12_345}),
     (4000, {"bars": 31}),
     (4500, {"bars": 10}),
@@ -270,7 +271,7 @@ def _battery_power(car: _Car, counter: int) -> tuple[bytes, Readings]:
 def _battery_charge(car: _Car, counter: int) -> tuple[bytes, Readings]:
     covered = (car.charge_raw << 6).to_bytes(2, "big") + bytes([0, 0, 0xFF, 0xC0, 0x10 | counter])
     shown: Shown = car.charge_raw / 10 if car.charge_raw <= 1000 else OUT_OF_RANGE
-    if car.charge_raw in {1020, 1023}:
+    if car.charge_raw in {0, 1020, 1023}:
         shown = MARKER
     return covered + _leaf_crc(covered), {f"{_BATTERY}.StateOfCharge.Current": shown}
 
@@ -331,7 +332,7 @@ def _ready(car: _Car) -> Readings:
 
 def _climate(car: _Car) -> tuple[bytes, Readings]:
     outside = 0xFF if car.outside_celsius is None else round((car.outside_celsius + 40) * 2)
-    shown: Shown = MARKER if car.outside_celsius is None else car.outside_celsius
+    shown: Shown = MARKER if outside in (0, 0xFF) or car.outside_celsius is None else car.outside_celsius
     return bytes([0x59, 0xFF, 0, 0, 0, 0xF8, outside, 0]), {"Vehicle.Exterior.AirTemperature": shown}
 
 
@@ -339,7 +340,7 @@ def _meter(car: _Car) -> tuple[bytes, Readings]:
     if car.units is None:
         distance: Shown = UNIT_UNKNOWN
     else:
-        distance = MARKER if car.odometer is None else round(car.odometer * _METRES[car.units])
+        distance = MARKER if not car.odometer else round(car.odometer * _METRES[car.units])
     counted = _NO_ODOMETER if car.odometer is None else car.odometer
     return bytes([0x40 | car.is_brake_set << 2]) + counted.to_bytes(3, "big") + bytes(4), {
         "Vehicle.TraveledDistance": distance,

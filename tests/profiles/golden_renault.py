@@ -17,7 +17,7 @@ _CONDITION_UNMET = No("invalid", "condition_unmet")
 _SPEED_RAW_MAX = 15_300
 _SPEEDS = (0, 1, 0x1234, 0x2AAA, 15_300, 15_301, 0x6E36, 0xFFFF, 0, 0x1555, 0x0AAA, 0, 50)
 _WAYS = (1_234_567, 1_234_568, 1_235_000, 0x2AAAAAA, 0x1555555, 0x1555556, 0x36E36E3, 7, 0xFFFFFFF, 99_999_999)
-_MORE_WAYS = (100_000_000, 100_000_001, 42)
+_MORE_WAYS = (100_000_000, 100_000_001, 0, 42)
 
 
 def _speed(raw: int, _: Notes) -> Shown:
@@ -29,7 +29,7 @@ def _speed(raw: int, _: Notes) -> Shown:
 def _way(raw: int, notes: Notes) -> Shown:
     if notes["speed"] > _SPEED_RAW_MAX:
         return _CONDITION_UNMET
-    if raw == 0xFFFFFFF:
+    if raw in (0, 0xFFFFFFF):
         return MARKER
     return raw * 10 if raw <= 100_000_000 else OUT_OF_RANGE
 

@@ -60,7 +60,7 @@ def _battery_state() -> Sent:
             Place(6, 5, 7),
             (0x7F, 121, 120, 85, 42, 0, 1),
             lambda raw: raw - 40.0,
-            markers=(0x7F,),
+            markers=(0, 0x7F),
             limits=(-40.0, 80.0),
         ),
         number(
@@ -85,7 +85,7 @@ def _front_doors() -> Sent:
 
 def _outside() -> Sent:
     path, raws = "Vehicle.Exterior.AirTemperature", (0xFF, 101, 100, 85, 42, 0, 1)
-    outside = number(path, Place(6, 0, 8), raws, lambda raw: raw - 40.0, markers=(0xFF,), limits=(-40.0, 60.0))
+    outside = number(path, Place(6, 0, 8), raws, lambda raw: raw - 40.0, markers=(0, 0xFF), limits=(-40.0, 60.0))
     return Sent("v", 0x656, 7, 500, 60_000, {0: [outside]})
 
 

@@ -107,9 +107,9 @@ def _meter() -> Sent:
     odometer = number(
         "Vehicle.TraveledDistance",
         Place(4, 0, 24),
-        (0xFFFFFF, 0x00635D, 25_438, 65_536, 0x0AAAAA, 0x055555, 1_000_000, 1_000_001, 25_438),
+        (0xFFFFFF, 0, 0x00635D, 25_438, 65_536, 0x0AAAAA, 0x055555, 1_000_000, 1_000_001, 25_438),
         lambda raw: raw * 1000,
-        markers=(0xFFFFFF,),
+        markers=(0, 0xFFFFFF),
         limits=(0, 1_000_000_000),
         stands=Stands(1000, 4000.0),
     )

@@ -183,7 +183,7 @@ def _meter() -> Sent:
         "Vehicle.TraveledDistance",
         _little(1, 0, 20),
         (0xFFFFE, 0xFFFFF, *_standing((10_027, 10_028), 3), 0x2AAAA, *_standing((10_029, 0x55555, 0xAAAAA, 0), 3)),
-        lambda raw, _: MARKER if raw >= 0xFFFFE else raw * 1000,
+        lambda raw, _: MARKER if raw == 0 or raw >= 0xFFFFE else raw * 1000,
         Stands(1500, 2000.0),
     )
     return Sent("comfort", 0x65D, 8, 800, 10_000, {0: [odometer]})
