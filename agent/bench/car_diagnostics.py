@@ -68,7 +68,7 @@ class _Unit:
 
 
 class CarDiagnostics:
-    """All control units that the polls and exchanges of a profile ask, on all its buses.
+    """All control units that the polls and exchanges of a profile ask, on all its buses; they take `answer_after_s`.
 
     `faults` and `requests_seen` are by name of the poll; `lengths` chooses by it which of its answers is given, where
     control units differ in that.
@@ -77,6 +77,7 @@ class CarDiagnostics:
     def __init__(self, profile: Profile, value_of: ValueOf, lengths: Mapping[str, int] | None = None) -> None:
         self.faults: dict[str, DiagnosticFault] = {}
         self.requests_seen: Counter[str] = Counter()
+        self.answer_after_s = ANSWER_AFTER_S
         self._value_of = value_of
         self._lengths = lengths or {}
         self._due: list[Frame] = []
@@ -135,7 +136,7 @@ class CarDiagnostics:
                 self._answer(unit, data[1 : 1 + low], now_s)
                 return []
             if order.payload is not None:
-                self._put(unit, _single(order.payload, unit.address), now_s + ANSWER_AFTER_S)
+                self._put(unit, _single(order.payload, unit.address), now_s + self.answer_after_s)
             return [] if order.heard is None else [order.heard]
         if kind == 0x3 and low == 0x0 and len(data) >= 3:
             if now_s <= unit.waits_from_s + FLOW_CONTROL_WAIT_S:
@@ -145,7 +146,7 @@ class CarDiagnostics:
         return []
 
     def _answer(self, unit: _Unit, request: bytes, now_s: float) -> None:
-        at_s = now_s + ANSWER_AFTER_S
+        at_s = now_s + self.answer_after_s
         plan = unit.polls.get(request)
         if plan is None:
             code = OUT_OF_RANGE if request[0] in _READING_SERVICES else SERVICE_NOT_SUPPORTED

@@ -17,13 +17,15 @@ class Way(StrEnum):
     REQUESTS = "requests"
     PULSES = "pulses"
 
-    def profile(self, *, repeats_max: int) -> Profile:
-        """That of the car; what is no frame is asked for or pressed so often at most."""
+    def profile(self, *, repeats_max: int, has_poll: bool = False) -> Profile:
+        """That of the car; what is no frame is asked for or pressed so often at most. With `has_poll` the control unit
+        that works the doors is asked for a value too.
+        """
         match self:
             case Way.FRAMES:
                 return vehicle()[0]
             case Way.REQUESTS:
-                return talking_profile(repeats_max=repeats_max)
+                return talking_profile(repeats_max=repeats_max, has_poll=has_poll)
             case Way.PULSES:
                 return relay_profile(repeats_max=repeats_max)
 

@@ -36,6 +36,9 @@ ENDING_S_MAX: Final = 240.0
 WAYS: Final = (*7 * (Way.FRAMES,), Way.REQUESTS, Way.PULSES, Way.PULSES)
 """By the last digit of a seed: seven worlds of ten have the car whose doors are worked by frames."""
 
+ANSWERS_AFTER_S: Final = (0.02, 0.4, 0.9)
+"""How long control units take, by seed: the longer, the more often something else wants to ask meanwhile."""
+
 
 class World:
     """`run` lives it to its end; raises BrokenRuleError, or whatever the agent let escape.
@@ -50,7 +53,7 @@ class World:
     def __init__(self, seed: int) -> None:
         self.chance = Random(seed)  # noqa: S311 - to be repeated, not to be secret
         self.way = WAYS[seed % len(WAYS)] if self.forced_way is None else self.forced_way
-        self.profile = self.way.profile(repeats_max=2)
+        self.profile = self.way.profile(repeats_max=2, has_poll=True)
         self.now_s = 1000.0
         self.trace = Trace()
         # The caches hold functions of bytes; emptied, so that one world's work does not depend on another's.
@@ -70,6 +73,7 @@ class World:
             is_drive_enabled=self.chance.random() < 0.5,
             sleep_after_s=self.chance.choice((2.0, 5.0, 30.0)),
         )
+        self.car.diagnostics.answer_after_s = ANSWERS_AFTER_S[seed % len(ANSWERS_AFTER_S)]
         self.judge = Judge(self)
         self.broker = Broker(self)
         self.computer = self.computer_kind(self)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agent.backend.commands import GRACE_S, Conversation
@@ -24,13 +24,16 @@ from agent.model.pulse import Pulse
 from agent.model.records import Done, Intent, OutboxRemoved, OutboxStored, Priority, Record, ResultDelivered
 from tests.support.ways import Way
 from tests.support.world_rules import (
+    ANSWER_ID,
     BUTTONS,
     CONFIRMATIONS,
     DRIFT_S,
     IGNITION_FRESHNESS_S,
+    IN_FLIGHT_S,
     MAPPING_LAG_MS_MAX,
     MS_S,
     PRESS_S,
+    QUESTION,
     QUESTIONS,
     READBACK_S,
     SLACK_S,
@@ -76,6 +79,8 @@ class Judge:
         self._sessions: dict[bytes, float] = {}
         # What the frames of a command did; and of which commands the agent said that nothing was executed.
         self._acted: dict[bytes, Acted] = {}
+        # When a request left that is not answered yet.
+        self._in_flight_s = float("-inf")
         self._decided_s: dict[bytes, float] = {}
         self._denied: set[CommandBytes] = set()
         # Every final word the agent signed, and the messages seen already.
@@ -98,6 +103,7 @@ class Judge:
         self._sessions[sid] = now_s
         self._counters = {}
         self._under_way = {}
+        self._in_flight_s = float("-inf")
         self.truths.started()
         self.books.due_s = dict.fromkeys(self.books.running, now_s + READBACK_S + SLACK_S)
 
@@ -219,6 +225,8 @@ class Judge:
 
     def heard(self, frame: Frame) -> None:
         """A frame reaches the engine."""
+        if frame.arbitration_id == ANSWER_ID:
+            self._in_flight_s = float("-inf")
         heard = self.truths.heard(frame, self._world.now_s)
         if heard is None:
             return
@@ -233,9 +241,13 @@ class Judge:
     def asked_to_send(self, frame: Frame, asked_at_s: float) -> Sending:
         """SR-01, SR-02, SR-03: a frame that may leave, of a command that may act now."""
         allowed = frames_allowed(self._world.way)
+        if self._world.way is Way.REQUESTS and bits(frame) == QUESTION:
+            self._world.count("question")
+            return Sending(b"", is_action=False, is_request=True)
         if bits(frame) not in allowed or frame.bus != "body" or frame.is_fd:
             raise BrokenRuleError(f"SR-01: {frame} is on no list")
-        return self._asked_for(frame, allowed[bits(frame)], asked_at_s)
+        sending = self._asked_for(frame, allowed[bits(frame)], asked_at_s)
+        return replace(sending, is_request=frame.arbitration_id == QUESTION[0])
 
     def asked_to_pulse(self, pulse: Pulse, asked_at_s: float) -> Sending:
         """Likewise a pulse."""
@@ -270,6 +282,10 @@ class Judge:
     def frame_left(self, sending: Sending) -> None:
         """The frame is on the bus."""
         self.frames_sent += 1
+        if sending.is_request:
+            if self._world.now_s - self._in_flight_s < IN_FLIGHT_S:
+                raise BrokenRuleError(f"two requests in flight: asked at {self._in_flight_s:.3f}, and now {sending}")
+            self._in_flight_s = self._world.now_s
         if not sending.is_action:
             return
         now_s, cid = self._world.now_s, sending.cid

@@ -73,6 +73,12 @@ _TOLD: Final = {Action.UNLOCK: "0430010001000000", Action.LOCK: "043001000000000
 """Of the car whose doors are worked by requests: the frames that ask for each, and the one that opens a session."""
 _SESSION: Final = "0210C00000000000"
 _UNIT_ID: Final = 0x740
+QUESTION: Final = (_UNIT_ID, False, bytes.fromhex("0322C0DE00000000"))
+ANSWER_ID: Final = 0x760
+"""It is asked for a value too, which it does not know and refuses; no command is needed for that."""
+
+IN_FLIGHT_S: Final = 1.0
+"""For so long a request without an answer keeps everybody from asking on that bus (the agent waits no less)."""
 
 BUTTONS: Final = {"fob_unlock": Action.UNLOCK, "fob_lock": Action.LOCK}
 PRESS_S: Final = (0.3, 0.2)
@@ -185,3 +191,5 @@ class Sending:
 
     cid: bytes
     is_action: bool
+    is_request: bool = False
+    """One that a control unit answers."""
