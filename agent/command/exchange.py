@@ -64,6 +64,14 @@ class Exchange(Lifecycle):
             self._move(Signal.ASKED)
         return super().frame_sent(token, at_s, is_echo_due=is_echo_due)
 
+    def frame_not_sent(self, token: int, reason: Reason, now_s: float) -> Steps:
+        """One that timed out may have left after all: its answer is waited out."""
+        request = self._acting.frames[self._acting.position - 1]
+        is_its = token == self._unanswered and self._phase is Phase.ACTING
+        if isinstance(request, Request) and is_its and reason is Reason.TIMEOUT:
+            self.late_until_s = self._resume_s = now_s + request.answer_s + LATE_S
+        return super().frame_not_sent(token, reason, now_s)
+
     @property
     def asks_until_s(self) -> float:
         """Until when nobody else may ask on the recipe's bus; infinity if the end is not known."""

@@ -404,6 +404,24 @@ def test_last_request_without_an_answer_leaves_the_round_incomplete() -> None:
     assert told(pair) == {"frames": "handed_over", "answers": 1}
 
 
+@pytest.mark.parametrize(("reason", "waits_s"), [(Reason.TIMEOUT, 1.0 + LATE_S), (Reason.EXPIRED, 0.0)])
+def test_answer_to_a_request_that_may_have_left_is_waited_out(reason: Reason, waits_s: float) -> None:
+    """One request in flight a bus: of a frame that timed out nobody knows, one that was held back did not leave."""
+    pair = awake(TalkingPair(talking_profile(has_feedback=False)))
+    asked_s: list[float] = []
+
+    def watch(_pair: Pair, effect: Effect) -> None:
+        if isinstance(effect, SendFrame):
+            asked_s.append(pair.now_s)
+            pair.send_refusal = reason if len(asked_s) == 1 else None
+
+    pair.before_effect = watch
+    assert asked(pair)[0] is Stage.EXECUTED_UNVERIFIED
+    assert pair.requests == ROUND
+    interval_s = 1.0
+    assert asked_s[1] - asked_s[0] == pytest.approx(max(waits_s, interval_s), abs=0.05)
+
+
 def test_late_refusal_of_a_question_is_not_taken_for_the_commands() -> None:
     pair = awake(TalkingPair(talking_profile(has_poll=True)))
     pair.car.said_besides = {SESSION: b"\x7f\x22\x31"}

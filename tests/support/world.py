@@ -33,7 +33,7 @@ ENDING_S_MAX: Final = 240.0
 """After the last fault: a lock may be asked for during 120 s, and an answer is waited for 15 s more."""
 
 
-WAYS: Final = (*7 * (Way.FRAMES,), Way.REQUESTS, Way.PULSES, Way.PULSES)
+WAYS: Final = (*7 * (Way.FRAMES,), Way.REQUESTS, Way.REQUESTS, Way.PULSES)
 """By the last digit of a seed: seven worlds of ten have the car whose doors are worked by frames."""
 
 ANSWERS_AFTER_S: Final = (0.02, 0.4, 0.9)

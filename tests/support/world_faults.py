@@ -25,6 +25,7 @@ from agent.model.command import Action, Executed, Reason, Stage
 from agent.model.events import BusChanged, ClockSet
 from agent.model.frame import BusState
 from tests.support.pair import CAR
+from tests.support.ways import Way
 from tests.support.world_broker import Carried, Weather, topic
 from tests.support.world_computer import CLOCK_TRUSTS
 from tests.support.world_keys import OPERATORS, OTHER_CAR, OTHER_CARS_KEY, STRANGERS_KEY
@@ -188,7 +189,9 @@ def _lie(world: World, last: Envelope) -> Result:
 
 def car_breaks(world: World) -> None:
     car, chance = world.car, world.chance
-    fault = chance.choice(tuple(CarFault))
+    # Of a car that can say no it is the likeliest thing to go wrong: told by frames it says nothing.
+    refusing = 20 * (CarFault.LOCK_REFUSES,) if world.way is Way.REQUESTS else ()
+    fault = chance.choice((*CarFault, *refusing))
     car.set_fault(fault, world.now_s, is_on=True)
     world.count(f"car {fault.value}")
     world.script.mend_after(
