@@ -92,7 +92,7 @@ class App:
         self._supervisor = Supervisor(environ)
         self._stores = Stores(directory / config.store.directory, bytes.fromhex(config.car.id))
         self._wake = asyncio.Event()
-        self._awake_at_s = 0.0  # boot time at which `_perform_all` looks again by itself
+        self._has_news, self._awake_at_s = False, 0.0  # since `_taken`; boot time of `_perform_all`'s next look
         self._idle = asyncio.Event()
         self._stopped: Stop | None = None
         device = config.power.supervisor
@@ -106,6 +106,7 @@ class App:
             on_change=self._change,
             on_news=self._news,
             on_progress=self._supervision.progress,
+            on_taken=self._taken,
             # A command is judged by every frame, from its intent to its result.
             may_conflate=lambda: not self._engine.is_commanding,
         )
@@ -180,17 +181,16 @@ class App:
     # --- what the edge tells ------------------------------------------------------------------------------------
 
     def _frame(self, frame: Frame) -> None:
-        if self._engine.receive_frame(frame, boot_s()):
-            self._wake_if_due()
+        self._has_news |= self._engine.receive_frame(frame, boot_s())
 
     def _change(self, frame: Frame) -> None:
-        if self._engine.receive_change(frame, boot_s()):
-            self._wake_if_due()
+        self._has_news |= self._engine.receive_change(frame, boot_s())
 
-    def _wake_if_due(self) -> None:
-        """Most frames leave nothing to be done at once, and waking for each would cost more than taking it in."""
-        if self._engine.has_effects or self._engine.next_timer() < self._awake_at_s:
+    def _taken(self) -> None:
+        """Most frames leave nothing to be done at once, and to wake for each would cost more than to take it in."""
+        if self._has_news and (self._engine.has_effects or self._engine.next_timer() < self._awake_at_s):
             self._wake.set()
+        self._has_news = False
 
     def _news(self, event: LinkEvent) -> None:
         """Nothing to be done about at once: it wakes nobody."""

@@ -87,6 +87,8 @@ class Asking:
 
     def takes(self, frame: Frame, now_s: float) -> bool:
         """Whether a frame that came is of an identifier only answers have; then it is taken in."""
+        if not self._answer_ids:
+            return False
         is_answer = (frame.bus, frame.arbitration_id, frame.is_extended_id) in self._answer_ids
         if is_answer and not self._acting.answer_heard(frame, now_s):
             self._receive(frame, now_s)

@@ -67,6 +67,7 @@ def can_buses(
     on_change: Callable[[Frame], None],
     on_news: Callable[[LinkEvent], None],
     on_progress: Callable[[str, float], None],
+    on_taken: Callable[[], None],
     may_conflate: Callable[[], bool],
 ) -> dict[str, CanBus]:
     """Each bus of the profile by name, on the interface the configuration gives it.
@@ -96,6 +97,7 @@ def can_buses(
             on_state=lambda state, sign, name=plan.name: on_link(BusChanged(name, state, sign)),  # type: ignore[misc]
             on_look=lambda look, name=plan.name: on_news(BusLooked(name, look)),  # type: ignore[misc]
             on_progress=partial(on_progress, f"can.{plan.name}"),
+            on_taken=on_taken,
             watching=Watching(
                 watches(profile, plan.name) if is_watched(config.buses[plan.name]) else (), on_change, on_news
             ),

@@ -62,7 +62,8 @@ class CanBus:
 
     `on_frame` gets data frames of the `wanted_ids` (id, is extended) in order of arrival; `on_state` and `on_look` as
     `Controller` has them.  All are called in the event loop; what they raise ends `run`.  `on_progress` is called at
-    every turn of `run`, with the seconds that are waited on purpose before the next.  Of frames of one of the
+    every turn of `run`, with the seconds that are waited on purpose before the next, `on_taken` after `on_frame` was
+    called for what came together.  Of frames of one of the
     `conflatable_ids` that wait together while the loop is behind only the newest is given, and of those of the
     `repeating` messages that repeat the last only what `confirm` gives, as long as `may_conflate` says so; `attend` has
     to be called when it begins to say otherwise.
@@ -82,6 +83,7 @@ class CanBus:
         on_state: Callable[[BusState, BusSign], None],
         on_look: Callable[[BusLook], None] = lambda look: None,
         on_progress: Callable[[float], None] = lambda pause_s: None,
+        on_taken: Callable[[], None] = lambda: None,
         conflatable_ids: Sequence[tuple[int, bool]] = (),
         repeating: Sequence[Repeating] = (),
         may_conflate: Callable[[], bool] = lambda: True,
@@ -97,6 +99,7 @@ class CanBus:
         self._wanted = frozenset(wanted_ids)
         self.echoes = Echoes(send_list, self.counts)
         self._on_progress = on_progress
+        self._on_taken = on_taken
         # Only SocketCAN has a kernel behind it.
         self._reception: Reception | None = None
         if watching is not None and interface == "socketcan":
@@ -221,6 +224,7 @@ class CanBus:
             self._intake.take_each(FRAMES_BEFORE_SEND)
             if self._reception is not None:
                 self._reception.attend(messages, FRAMES_BEFORE_SEND)
+            self._on_taken()
         except (BusError, OSError) as error:
             self._fail(bus_error(self._name, error))
 
@@ -290,13 +294,19 @@ class CanBus:
         try:
             if self._reception is not None:
                 self._reception.take(FRAMES_PER_WAKE)
+                self._on_taken()
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(error)
 
     def _take(self, frames_max: int, *, is_asked: bool = False) -> None:
-        self._intake.take(frames_max, is_asked=is_asked)
-        if self._reception is not None:
-            self._reception.take(frames_max)
+        received = self.counts.received
+        try:
+            self._intake.take(frames_max, is_asked=is_asked)
+            if self._reception is not None:
+                self._reception.take(frames_max)
+        finally:
+            if self.counts.received != received:
+                self._on_taken()
 
     def _fail(self, error: Exception) -> None:
         """Close at once (a descriptor that failed stays readable and would spin) and let `run` know why."""

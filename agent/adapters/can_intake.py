@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 
 from agent.adapters.can_conflation import Conflation, MessageKey
@@ -91,13 +91,15 @@ class Intake:
         # Found out first: what goes on by itself meanwhile has overtaken them.
         due = self._sieve.due(boot_s(), is_all=is_all) if is_asked else ()
         given, failure = self._drained(source, frames_max)
-        if news := self._sieve.take_news(boot_s()):
+        news = self._sieve.take_news(boot_s())
+        if given:
             # First where the times are the same: a frame that waits beside news of its message came after them.
-            given = sorted([*news, *given], key=_arrival)
-        for message, at_s in given:
-            self._accept(message, at_s)
-        for message, at_s in self._sieve.take_due(due, boot_s()) if due else ():
-            self._accept(message, at_s)
+            for message, at_s in sorted([*news, *given], key=_arrival) if news else given:
+                self._accept(message, at_s)
+        elif news:
+            self._give(news)
+        if due:
+            self._give(self._sieve.take_due(due, boot_s()))
         if failure is not None:
             raise failure
 
@@ -121,6 +123,8 @@ class Intake:
         is_gathered = self._may_conflate()
         came = source.drain(max(frames_max, source.gathered_max) if is_gathered else frames_max)
         given: list[tuple[Message, float]] = []
+        if came == given:
+            return given, None
         try:
             given += self._conflation.newest(came) if is_gathered else came
         except BusError as error:
@@ -136,8 +140,14 @@ class Intake:
             if self._echoes.are_due:
                 self._echoes.take(message, at_s)
             return
+        self._give([(message, at_s)])
+
+    def _give(self, frames: Sequence[tuple[Message, float]]) -> None:
+        """Give data frames of the car."""
         if self._controller.state is BusState.BUS_OFF:
             self._controller.heard()
-        self._counts.received += 1
-        data, is_extended_id = bytes(message.data), message.is_extended_id
-        self._on_frame(_tuple(Frame, (self._name, message.arbitration_id, data, at_s, is_extended_id, message.is_fd)))
+        self._counts.received += len(frames)
+        name, on_frame = self._name, self._on_frame
+        for message, at_s in frames:
+            number, data = message.arbitration_id, bytes(message.data)
+            on_frame(_tuple(Frame, (name, number, data, at_s, message.is_extended_id, message.is_fd)))

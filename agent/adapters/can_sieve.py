@@ -166,13 +166,15 @@ class Sieve:
 
     def take_news(self, now_s: float) -> list[tuple[Message, float]]:
         """The newest frame of each message that said something new, with its time."""
-        found = []
-        while self.news:
-            known = self.news.popleft()
+        found, news = [], self.news
+        while news:
+            known = news.popleft()
             known.is_news = False
-            if (latest := known.latest) is not None and latest is not known.told:
+            latest = known.latest
+            if latest is not None and latest is not known.told:
                 found.append((latest, known.at_s))
-                self._give(known, latest, now_s)
+                known.told, known.due_at_s = latest, now_s + known.every_s
+                known.counted += 1
         return found
 
     def due(self, now_s: float, *, is_all: bool) -> Sequence[tuple[Known, Message, float]]:
@@ -190,7 +192,8 @@ class Sieve:
         """Of what was `due` what has not been overtaken since, by a frame that may have gone on and not arrived yet."""
         found = [each for each in due if each[0].latest is each[1] is not each[0].told]
         for known, latest, _ in found:
-            self._give(known, latest, now_s)
+            known.told, known.due_at_s = latest, now_s + known.every_s
+            known.counted += 1
         return [(latest, at_s) for _, latest, at_s in found]
 
     def count_left_out(self, counts: Counter[MessageKey]) -> None:
@@ -202,10 +205,6 @@ class Sieve:
             if new > 0:
                 counts[known.key] += new
                 known.counted += new
-
-    def _give(self, known: Known, message: Message, now_s: float) -> None:
-        known.told, known.due_at_s = message, now_s + known.every_s
-        known.counted += 1
 
 
 def _key(repeating: Repeating) -> MessageKey:

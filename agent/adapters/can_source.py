@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from agent.adapters.can_edge import arrival_s
@@ -61,7 +61,7 @@ class Source(Protocol):
 
     gathered_max: int
 
-    def drain(self, messages_max: int) -> Iterator[tuple[Message, float]]:
+    def drain(self, messages_max: int) -> Iterable[tuple[Message, float]]:
         """What has arrived, with boot times, oldest first; BusError once the interface has failed."""
 
     def each_is_wanted(self) -> None:

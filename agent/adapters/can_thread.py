@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from agent.adapters.can_edge import CLOCK_STEP_S
 from agent.adapters.can_port import bus_error
@@ -22,7 +22,7 @@ POLL_S = 0.1
 
 # Whether the bus has nothing more is looked at so often, and with it how old a message can be at most. While each frame
 # counts it is looked at after every one.
-LOOK_INTERVAL_S = 0.05
+LOOK_INTERVAL_S = 0.1
 
 # After so many waits without a frame a bus was asleep, or away: what comes then is told at once, whatever it says.
 SILENT_POLLS = 10
@@ -60,7 +60,7 @@ class ThreadSource:
         self._thread = threading.Thread(target=self._read, name=f"can-{bus}", daemon=True)
         self._thread.start()
 
-    def drain(self, messages_max: int) -> Iterator[tuple[Message, float]]:
+    def drain(self, messages_max: int) -> Iterable[tuple[Message, float]]:
         # First, so that a message handed over while this runs is not forgotten.
         if self._sieve.is_each_wanted:
             self._woken_by = _ANY
@@ -74,12 +74,12 @@ class ThreadSource:
         waiting = self._waiting
         # Nobody else takes any out.
         count = min(messages_max, len(waiting))
-        yield from [waiting.popleft() for _ in range(count)]
+        came = [waiting.popleft() for _ in range(count)]
         if count == messages_max:
             self._loop.call_soon(self._on_ready)
-            return
-        if self._failure is not None:
-            raise self._failure
+        elif self._failure is not None:
+            return _until_failure(came, self._failure)
+        return came
 
     def each_is_wanted(self) -> None:
         self._woken_by = _ANY
@@ -111,10 +111,9 @@ class ThreadSource:
         """
         sieve, receive, has_wall_times = self._sieve, self._bus.recv, self._has_wall_times
         keeps, news = sieve.keeps, sieve.news
-        clock_s, boot = time.clock_gettime, time.CLOCK_BOOTTIME
-        before_s = empty_at_s = arrived_at_s = look_due_s = boot_s()
+        before_s = empty_at_s = arrived_at_s = boot_s()
         offset_before_s = offset_s = wall_offset_s()
-        wait_s, silent_polls, is_steady = POLL_S, 0, True
+        wait_s, silent_polls, is_steady, look_stamp = POLL_S, 0, True, -math.inf
         while True:
             try:
                 message = receive(wait_s)
@@ -123,39 +122,37 @@ class ThreadSource:
                 if self._is_ending.is_set():
                     return
                 continue
-            now_s = clock_s(boot)
-            if message is None or now_s >= look_due_s or sieve.is_each_wanted:
+            # By the message's own clock, whatever that is: to read another would cost with every frame.
+            if message is None or sieve.is_each_wanted or not 0.0 < message.timestamp - look_stamp < LOOK_INTERVAL_S:
                 if self._is_ending.is_set():
                     return
+                now_s = boot_s()
                 if message is None:
                     # Whatever comes from here on came after it was asked for.
                     empty_at_s, offset_before_s = before_s, offset_s
                     silent_polls += wait_s > 0
                     if silent_polls == SILENT_POLLS:
                         sieve.forget()
-                wait_s, look_due_s = POLL_S if message is None else 0, now_s + LOOK_INTERVAL_S
+                wait_s = POLL_S if message is None else 0
                 offset_s = wall_offset_s(offset_s)
                 is_steady = abs(offset_s - offset_before_s) <= CLOCK_STEP_S
                 arrived_at_s = max(empty_at_s, arrived_at_s)
                 if not self._waiting:
                     sieve.resume()
-            before_s = now_s
-            if message is None:
-                continue
-            silent_polls = 0
+                before_s = now_s
+                if message is None:
+                    continue
+                look_stamp = message.timestamp
+                silent_polls = 0
             if keeps(message, arrived_at_s):
                 if self._woken_by == _ANY and news:
                     self._tell_loop()
                 continue
             if not sieve.passes(message):
                 continue
-            if has_wall_times and is_steady:
+            if has_wall_times and is_steady and (at_s := message.timestamp - offset_s) > arrived_at_s:
                 # `arrival_s` without the call.
-                at_s = message.timestamp - offset_s
-                if at_s > now_s:
-                    arrived_at_s = now_s
-                elif at_s > arrived_at_s:
-                    arrived_at_s = at_s
+                arrived_at_s = min(at_s, boot_s())
             self._hand_over(message, arrived_at_s)
 
     def _hand_over(self, message: Message, at_s: float) -> None:
@@ -175,3 +172,8 @@ class ThreadSource:
         except RuntimeError:
             # The loop has closed without closing us; there is nobody left to read for.
             self._is_ending.set()
+
+
+def _until_failure(came: Iterable[tuple[Message, float]], failure: BusError) -> Iterator[tuple[Message, float]]:
+    yield from came
+    raise failure

@@ -57,6 +57,12 @@ def repeating(profile: Profile, bus: str) -> tuple[Repeating, ...]:
     """
     (silent_after_s,) = (plan.silent_after_s for plan in profile.buses if plan.name == bus)
     sent = {MessageId(rule.bus, rule.arbitration_id, rule.is_extended_id) for rule in profile.send_list}
+    choosing = {
+        MessageId(plan.bus, choice.arbitration_id, choice.is_extended_id)
+        for plan in profile.messages
+        for signal in plan.signals
+        for choice in signal.chosen_by
+    }
     return tuple(
         Repeating(
             message,
@@ -65,7 +71,7 @@ def repeating(profile: Profile, bus: str) -> tuple[Repeating, ...]:
         )
         for plan in profile.messages
         for message in ids_of(plan)
-        if message.bus == bus and message not in sent and _is_plain(plan) and not any(_choosing(plan, profile))
+        if message.bus == bus and message not in sent and ids_of(plan)[0] not in choosing and _is_plain(plan)
     )
 
 

@@ -29,6 +29,7 @@ class Tracker:
         self._group_of = dict.fromkeys((signal.path for signal in asked), len(profile.groups))
         self._group_of |= {signal.path: number for number, group in enumerate(profile.groups) for signal in group}
         self._stand_ins = StandIns(profile)
+        self._has_stand_ins = bool(self._stand_ins)
         self._excuses: dict[str, tuple[str, float]] = {}
         # Most frames say only that what they carry was seen again: one time for all the paths of a group.
         self._seen_at_s = [-math.inf] * (len(profile.groups) + 1)
@@ -63,14 +64,15 @@ class Tracker:
 
     def fold(self, readings: Iterable[Reading]) -> None:
         """Take readings in; one older than what is known is left out."""
-        newest = self._newest
+        newest, seen_at_s, group_of = self._newest, self._seen_at_s, self._group_of
         for reading in readings:
-            path, _, _, at_s, *_ = reading
+            path, at_s = reading[0], reading[3]
             known = newest.get(path)
-            if known is None or (at_s >= known.at_s and at_s >= self._seen_at_s[self._group_of[path]]):
+            if known is None or (at_s >= known[3] and at_s >= seen_at_s[group_of[path]]):
                 newest[path] = reading
-                self._excuses.pop(path, None)
-                if self._stand_ins:
+                if self._excuses:
+                    self._excuses.pop(path, None)
+                if self._has_stand_ins:
                     self._stand_ins.outspoken(known, reading)
                 if self._derived:
                     self._rises.note(reading)

@@ -214,6 +214,7 @@ async def live_day(site: Site, plan: Plan, clock: DayClock, card: Card | None) -
             car,
             Traffic(car.body),
             on_frame=app._frame,
+            on_taken=app._taken,
             on_state=lambda state, sign: app._link(BusChanged("body", state, sign)),
         )
         app.watch(bus, count)

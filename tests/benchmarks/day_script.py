@@ -117,6 +117,7 @@ class BusInProcess:
         traffic: Traffic,
         *,
         on_frame: Callable[[Frame], None],
+        on_taken: Callable[[], None],
         on_state: Callable[[BusState, BusSign], None],
     ) -> None:
         self.counts = FrameCounts()
@@ -125,6 +126,7 @@ class BusInProcess:
         self._car = car
         self._traffic = traffic
         self._on_frame = on_frame
+        self._on_taken = on_taken
         self._on_state = on_state
 
     async def run(self) -> None:
@@ -173,6 +175,7 @@ class BusInProcess:
         for frame in self._car.step(now_s):
             self.counts.received += 1
             self._on_frame(frame)
+        self._on_taken()
 
 
 class People:

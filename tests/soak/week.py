@@ -105,6 +105,7 @@ class Week:
                 car,
                 Traffic(car.body),
                 on_frame=app._frame,
+                on_taken=app._taken,
                 on_state=lambda state, sign: app._link(BusChanged("body", state, sign)),
             )
             app.take_bus(bus)

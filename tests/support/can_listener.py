@@ -24,6 +24,11 @@ class CanListener:
         self._changes: asyncio.Queue[Frame] = asyncio.Queue()
         self.news: list[MessagesSeen | FramesLost] = []
         self._states: asyncio.Queue[BusState] = asyncio.Queue()
+        self.taken: list[int] = []
+        """How many frames waited to be asked for whenever the bus had given some."""
+
+    def on_taken(self) -> None:
+        self.taken.append(self._frames.qsize())
 
     def on_frame(self, frame: Frame) -> None:
         self._frames.put_nowait(frame)
@@ -97,6 +102,7 @@ async def running_bus(
         wanted_ids=wanted_ids,
         on_frame=listener.on_frame,
         on_state=listener.on_state,
+        on_taken=listener.on_taken,
         conflatable_ids=conflatable_ids,
         repeating=repeating,
         may_conflate=may_conflate,

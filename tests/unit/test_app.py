@@ -265,6 +265,32 @@ async def test_neither_end_of_either_link_gathers_small_segments(tmp_path: Path)
                 end.close()
 
 
+async def test_frames_wake_the_performer_once_they_were_taken_if_they_leave_something_to_be_done(
+    tmp_path: Path,
+) -> None:
+    app = app_in(tmp_path, free_port())
+    (plan, *_) = (
+        plan
+        for plan in load_profile(tmp_path / app._config.car.profile).messages
+        if plan.checksum is None and plan.counter is None
+    )
+    async with running(app) as stop:
+        # The performer does not run meanwhile, and would else look again by itself only in the far future.
+        app._awake_at_s = float("inf")
+        app._wake.clear()
+        app._taken()
+        frame = Frame(plan.bus, plan.arbitration_id, bytes(plan.length_bytes), boot_s(), plan.is_extended_id)
+        app._frame(frame)
+        assert not app._wake.is_set()
+        app._taken()
+        assert app._wake.is_set()
+        app._wake.clear()
+        app._frame(frame._replace(received_at_s=boot_s()))
+        app._taken()
+        assert not app._wake.is_set(), "it says what the last one said"
+        stop.set()
+
+
 async def test_edge_refuses_every_frame_of_a_link_that_only_listens(tmp_path: Path) -> None:
     """SR-01: the edge has its own eye on the configuration, should the engine ask for a frame all the same."""
     installed = install(tmp_path / "bench", broker_port=1, interface="virtual", channel=f"test-{uuid.uuid4()}")
@@ -281,6 +307,7 @@ async def test_edge_refuses_every_frame_of_a_link_that_only_listens(tmp_path: Pa
             on_change=lambda frame: None,
             on_news=lambda event: None,
             on_progress=lambda part, pause_s: None,
+            on_taken=lambda: None,
             may_conflate=lambda: True,
         ).values()
         await bus.open()

@@ -57,6 +57,21 @@ async def test_a_wanted_frame_is_given_with_bus_and_time(car: can.BusABC, channe
         assert before_s - 1e-3 <= frame.received_at_s <= boot_s()
 
 
+async def test_of_frames_that_come_together_it_is_told_once_that_they_came(car: can.BusABC, channel: str) -> None:
+    listener = CanListener()
+    async with running_bus(listener, interface="virtual", channel=channel) as bus:
+        for _ in range(3):
+            car.send(status())
+        car.send(status(0x124))
+        # The loop does not run meanwhile.
+        deadline_s = boot_s() + 10.0
+        while bus.counts.unwanted == 0 and boot_s() < deadline_s:
+            pass
+        bus.take_what_came()
+        bus.take_what_came()
+        assert listener.taken == [3]
+
+
 async def test_unwanted_ids_formats_and_remote_frames_are_counted_and_not_given(car: can.BusABC, channel: str) -> None:
     listener = CanListener()
     async with running_bus(listener, interface="virtual", channel=channel) as bus:
@@ -147,6 +162,26 @@ async def test_frames_that_repeat_the_last_are_given_when_asked_for_and_all_are_
         assert (bus.counts.received, bus.left_out()) == (2, {(0x123, False): 999})
         bus.confirm()
         assert listener.frames_so_far() == []
+
+
+@pytest.mark.parametrize("has_stamps", [True, False])
+async def test_on_a_bus_that_is_never_still_a_repetition_has_an_age_too_sr_05(channel: str, has_stamps: bool) -> None:
+    listener = CanListener()
+    with can.Bus(interface="virtual", channel=channel, preserve_timestamps=not has_stamps) as car:
+        async with running_bus(
+            listener, interface="virtual", channel=channel, conflatable_ids=[(0x123, False)], repeating=REPEATING
+        ) as bus:
+            car.send(status())
+            first_s = (await listener.frame()).received_at_s
+            end_s = sent_s = boot_s() + 5 * can_thread.LOOK_INTERVAL_S
+            while (now_s := boot_s()) < end_s:
+                if now_s - sent_s > 0.01 or sent_s == end_s:
+                    car.send(status())
+                    sent_s = now_s
+                await asyncio.sleep(0)
+            bus.confirm()
+            (frame,) = listener.frames_so_far()
+            assert first_s + 2 * can_thread.LOOK_INTERVAL_S < frame.received_at_s <= boot_s()
 
 
 async def test_what_says_something_new_is_given_without_asking_in_the_end_the_newest(
