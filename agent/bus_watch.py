@@ -50,7 +50,8 @@ class BusWatch:
 
     def heard(self, bus: str, at_s: float) -> None:
         """A frame of the profile was on this bus at `at_s`."""
-        self._heard_at_s[bus] = max(self._heard_at_s.get(bus, at_s), at_s)
+        if at_s >= self._heard_at_s.get(bus, at_s):
+            self._heard_at_s[bus] = at_s
 
     def changed(self, event: BusChanged, now_s: float) -> None:
         """An interface says that it is in another state."""

@@ -300,9 +300,10 @@ class Telemetry:
     def _observe(self, changed: Iterable[Reading], now_s: float) -> None:
         """As it stands now: what waited in the kernel's buffer for long may be stale already (SR-05)."""
         for reading in changed:
-            if reading.quality is not Quality.OK:
+            if reading.reason is not None:
                 self.account.value_refused(reading)
-            for path in (reading.path, *self._tracker.dependents(reading.path)):
+            self._reporter.observe(self._tracker.standing(reading, now_s), now_s)
+            for path in self._tracker.dependents(reading[0]):
                 self._reporter.observe(self._tracker.reading(path, now_s), now_s)
 
     def _observe_all(self, now_s: float) -> None:

@@ -110,6 +110,15 @@ class Tracker:
             return known._replace(value=None, quality=Quality.STALE, reason=reason)
         return known
 
+    def standing(self, reading: Reading, now_s: float) -> Reading:
+        """What is known now of the path of a reading just taken in: nearly always that reading."""
+        path = reading[0]
+        at_s = reading[3]
+        is_newest = self._newest.get(path) is reading and at_s >= self._seen_at_s[self._group_of[path]]
+        if is_newest and now_s - at_s <= self._freshness_s[path] and not self._has_stand_ins:
+            return reading
+        return self.reading(path, now_s)
+
     def last_known(self, path: str) -> Reading | None:
         """The newest reading however old it is: for display beside its age, never for a decision."""
         if (plan := self._derived.get(path)) is not None:

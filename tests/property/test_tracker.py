@@ -54,6 +54,21 @@ def test_snapshot_is_each_path_asked_for_by_itself(readings: list[Reading], now_
 
 
 @given(
+    st.lists(st.tuples(st.builds(reading, PATHS, st.integers(0, 3), QUARTERS, st.booleans()), st.booleans())), QUARTERS
+)
+def test_what_was_just_taken_in_stands_as_its_path_does(heard: list[tuple[Reading, bool]], later_s: float) -> None:
+    """Whether it is the newest or not, and however old it was when it came (SR-05)."""
+    tracker = Tracker(PROFILE)
+    for each, is_of_a_frame in heard:
+        if is_of_a_frame:
+            tracker.hear(((0,), [each]), each.at_s)
+        else:
+            tracker.fold([each])
+        for now_s in (each.at_s, each.at_s + later_s):
+            assert tracker.standing(each, now_s) == tracker.reading(each.path, now_s)
+
+
+@given(
     st.lists(st.builds(reading, PATHS, st.just(1), QUARTERS.map(lambda at_s: at_s - 3.0), st.booleans()), max_size=10),
     QUARTERS,
 )

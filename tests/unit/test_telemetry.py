@@ -12,13 +12,14 @@ import pytest
 from agent.config import Config, parse_config
 from agent.forwarding import LATE_S, REFUSAL_PAUSE_S, STORE_RETRY_S
 from agent.model.bus import BusHealth, BusLook, BusSign, LinkCounts
+from agent.model.clause import Clause
 from agent.model.effects import Effect, Fetch, Log, Persist, Publish
 from agent.model.events import BusChanged, BusLooked, ClockSet, ClockTrust, MessagesSeen
 from agent.model.frame import BusState
 from agent.model.reception import MessageId, Seen
 from agent.model.records import OutboxStored, Priority, Recovered, RunNoted, SequenceReserved
 from agent.pending import Pending
-from agent.profiles.schema import EVENTS_PER_HOUR_MAX, Profile, ReportRule, SettleRule
+from agent.profiles.schema import EVENTS_PER_HOUR_MAX, Derivation, DerivedPlan, Profile, ReportRule, SettleRule
 from agent.session import Session
 from agent.state.bus_health import STAND_S
 from agent.telemetry import SWEEP_INTERVAL_S, Telemetry
@@ -189,6 +190,44 @@ def test_connection_begins_with_who_is_here_what_it_can_do_and_how_it_is() -> No
         SPEED: "unknown",
         IS_LOCKED: "unknown",
     }
+
+
+def test_frame_that_waited_for_longer_than_its_values_are_fresh_is_no_event_sr_05() -> None:
+    car = Car()
+    car.connect()
+    car.run(2 * BATCH_S, 50, 0)
+    car.taken("evt")
+    heard_s = car.now_s
+    car.now_s += 6.0
+    car.hear(50, 1, at_s=heard_s + 0.1)
+    car.telemetry.handle_timer(car.now_s)
+    car.perform()
+    assert [document["kind"] for document in car.taken("evt") if document["kind"] == "event"] == []
+
+
+def test_derived_event_is_told_with_the_frame_it_follows_from() -> None:
+    path = "Vehicle.Carshare.IsSecured"
+    clauses = (Clause(IS_LOCKED, equals=True),)
+    event = ReportRule(0.0, 0.0, is_event=True)
+    plan = DerivedPlan(path, None, "boolean", Derivation.ALL, clauses, 1.0, 0, None, event)
+    car = Car(profile=replace(PROFILE, derived=(plan,)))
+    car.connect()
+    car.run(2 * BATCH_S, 50, 0)
+    car.taken("evt")
+    car.hear(50, 1)
+    # Not yet time to look at what time alone changes.
+    assert car.telemetry.next_timer() == float("-inf")
+    car.telemetry._tell_due(car.now_s)
+    car.perform()
+    assert path in json.dumps(car.taken("evt"))
+
+
+def test_value_that_is_none_is_counted_with_its_cause_as_often_as_it_comes_anew() -> None:
+    speed = signal_plan(SPEED, invalid_raw=frozenset({255, 254}))
+    car = Car(profile=profile_of(message_plan(speed)))
+    for raw in (50, 255, 255, 254, 50):
+        car.hear(raw)
+    assert car.telemetry.status(car.now_s)["values_refused"] == {"Status": {"invalid_marker": 2}}
 
 
 def test_event_is_told_at_once_and_the_sample_with_its_batch() -> None:

@@ -107,3 +107,12 @@ def test_why_nothing_was_answered_is_said_of_what_is_only_asked_for() -> None:
     tracker.excuse((GEAR, VOLTS), "no_answer", 10.0)
     assert tracker.reading(GEAR, 10.0).reason == "never_received"
     assert tracker.reading(VOLTS, 10.0).reason == "no_answer"
+
+
+def test_a_word_without_a_meaning_stands_as_the_answer_does_that_came_after_it() -> None:
+    tracker = Tracker(PROFILE)
+    heard = NO_MEANING._replace(at_s=10.0)
+    tracker.fold([heard])
+    assert tracker.standing(heard, 10.0) == heard
+    tracker.answer([answer(DRIVE, 10.1)])
+    assert tracker.standing(heard, 10.2) == tracker.reading(GEAR, 10.2) == answer(DRIVE, 10.1)
