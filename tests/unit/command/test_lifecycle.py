@@ -906,3 +906,14 @@ def test_answer_to_a_long_pulse_is_waited_for_as_long_as_it_takes() -> None:
     assert run.lifecycle.next_timer() == DEADLINE_S + 3.0 + SEND_ANSWER_S_MAX
     run.at(DEADLINE_S + 3.0 + SEND_ANSWER_S_MAX)
     assert run.verdict == (Stage.FAILED, Reason.TIMEOUT, Executed.UNKNOWN)
+
+
+def test_button_is_pressed_no_oftener_though_an_earlier_wish_may_still_take_effect() -> None:
+    """A lock unit is asked on until that is over; a button pressed once more might be taken for another wish."""
+    pulse = Pulse("fob_unlock", 0.3, 0.2)
+    recipe = replace(unlock_recipe(frames=(), wake=None, repeats_max=1), pulses=(pulse,), interval_s=0.6)
+    run = Run(recipe, settled_at_s=NOW_S + 5.0)
+    run.stored()
+    run.sent(after_s=0.5)
+    run.at(NOW_S + 4.0)
+    assert len(run.sends) == 1
