@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.adapters.broker import Broker, Subscription
-from agent.adapters.clock import boot_id, boot_s, unix_offset
+from agent.adapters.clock import boot_id, boot_s
 from agent.adapters.journal import log_refusal, write_log
 from agent.adapters.status_socket import StatusSocket
 from agent.adapters.store import CLOSE_WAIT_S, Stores
@@ -35,8 +35,9 @@ from agent.model.effects import (
     Subscribe,
     WatchAfresh,
 )
-from agent.model.events import ClockSet, Delivery, Fetched, LinkEvent, Published, StopAsked, Stored, StoreFailed
+from agent.model.events import Delivery, Fetched, LinkEvent, Published, StopAsked, Stored, StoreFailed
 from agent.model.frame import Frame
+from agent.model.reception import WatchNews
 from agent.model.records import OutboxStored
 from agent.power_off import PowerOff
 from agent.supervision import Supervision, parts_of
@@ -47,12 +48,12 @@ from agent.wiring import (
     bus_status,
     buses_begun,
     can_buses,
-    frames_counted,
     installed_trust,
     pulse_relay,
     relays,
     send_frame,
     subscriptions,
+    watch_clock,
 )
 
 if TYPE_CHECKING:
@@ -62,11 +63,9 @@ if TYPE_CHECKING:
     from agent.config import Config
     from agent.profiles.schema import Profile
 
-# The engine is asked at least this often, so that a suspend (which the event loop's clock does not count) shows.
+# While a command runs the engine is asked at least this often, so that a suspend (which the event loop's clock does not
+# count) shows. Otherwise it says itself when it wants to be asked next.
 TICK_S_MAX = 0.5
-
-# How often the wall clock is compared; a step of it is told to the engine within this time.
-CLOCK_INTERVAL_S = 10.0
 
 # The hazards give a running command 8 s after SIGTERM to end by itself (H92).
 STOP_GRACE_S = 8.0
@@ -103,7 +102,7 @@ class App:
             profile,
             on_frame=self._frame,
             on_link=self._link,
-            on_change=self._change,
+            on_watched=self._watched,
             on_news=self._news,
             on_progress=self._supervision.progress,
             on_taken=self._taken,
@@ -150,7 +149,7 @@ class App:
             async with asyncio.TaskGroup() as group:
                 background = [
                     group.create_task(self._broker.run(partial(buses_begun, self._buses)), name="broker"),
-                    group.create_task(self._watch_clock(), name="clock"),
+                    group.create_task(self._watch(), name="clock"),
                     group.create_task(self._supervision.watch_store(self._stores), name="store"),
                     group.create_task(self._supervision.feed_watchdog(), name="watchdog"),
                     group.create_task(self._supervision.tell_ready(self._buses), name="ready"),
@@ -183,18 +182,22 @@ class App:
     def _frame(self, frame: Frame) -> None:
         self._has_news |= self._engine.receive_frame(frame, boot_s())
 
-    def _change(self, frame: Frame) -> None:
-        self._has_news |= self._engine.receive_change(frame, boot_s())
+    def _watched(self, news: WatchNews) -> None:
+        self._engine.receive_watched(news, boot_s())
+        if self._engine.is_wanted_before(self._awake_at_s):
+            self._wake.set()
 
     def _taken(self) -> None:
         """Most frames leave nothing to be done at once, and to wake for each would cost more than to take it in."""
-        if self._has_news and (self._engine.has_effects or self._engine.next_timer() < self._awake_at_s):
+        if self._has_news and self._engine.is_wanted_before(self._awake_at_s):
             self._wake.set()
         self._has_news = False
 
     def _news(self, event: LinkEvent) -> None:
-        """Nothing to be done about at once: it wakes nobody."""
+        """Mostly nothing to be done about: then it wakes nobody."""
         self._engine.receive_link(event, boot_s())
+        if self._engine.has_effects:
+            self._wake.set()
 
     def _confirm(self) -> None:
         """Before values are judged by their age: messages that do not change are known by asking for them alone."""
@@ -234,10 +237,11 @@ class App:
                     await self._perform(effect)
                     now_s = boot_s()
                     self._supervision.progress("engine")
-                self._supervision.progress("engine")
                 if not self._engine.is_commanding:
                     self._idle.set()
-                self._awake_at_s = min(self._engine.next_timer(), now_s + TICK_S_MAX)
+                tick_s = TICK_S_MAX if self._engine.is_commanding else float("inf")
+                self._awake_at_s = min(self._engine.next_timer(), now_s + tick_s)
+                self._supervision.progress("engine", max(0.0, self._awake_at_s - now_s))
                 if self._awake_at_s > now_s and not self._wake.is_set():
                     timer = loop.call_later(self._awake_at_s - now_s, self._wake.set)
                     await self._wake.wait()
@@ -303,14 +307,9 @@ class App:
 
     # --- tasks of its own ---------------------------------------------------------------------------------------
 
-    async def _watch_clock(self) -> None:
-        while True:
-            offset_s, trust = unix_offset()
-            self._link(ClockSet(offset_s, trust))
-            for name, bus in self._buses.items():
-                self._news(frames_counted(name, bus))
-            self._supervision.progress("clock", CLOCK_INTERVAL_S)
-            await asyncio.sleep(CLOCK_INTERVAL_S)
+    async def _watch(self) -> None:
+        progress = partial(self._supervision.progress, "clock")
+        await watch_clock(self._buses, self._news, progress)
 
     async def _wind_down(self) -> None:
         """Take nothing new, let a running command end, then break off what still runs and tell what is left."""

@@ -43,15 +43,23 @@ class BusWatch:
         # A bus on which the car is not expected to say anything is never silent.
         self._spoken_on = {message.bus for message in profile.messages}
         self._heard_at_s: dict[str, float] = {}
+        self._going_on: set[str] = set()
         self._is_awake_told = dict.fromkeys(self._health, False)
         self._has_news = False
 
     # --- in -----------------------------------------------------------------------------------------------------
 
-    def heard(self, bus: str, at_s: float) -> None:
-        """A frame of the profile was on this bus at `at_s`."""
-        if at_s >= self._heard_at_s.get(bus, at_s):
-            self._heard_at_s[bus] = at_s
+    def heard(self, bus: str, at_s: float) -> bool:
+        """A frame of the profile was on this bus at `at_s`; returns whether it was silent before."""
+        before_s = self._heard_at_s.get(bus)
+        if before_s is not None and at_s <= before_s:
+            return False
+        self._heard_at_s[bus] = at_s
+        return before_s is None or (bus not in self._going_on and at_s - before_s > self._silent_after_s[bus])
+
+    def goes_on(self, bus: str, *, is_so: bool) -> None:
+        """Somebody would say if the last of its messages stopped, or nobody would any more."""
+        (self._going_on.add if is_so else self._going_on.discard)(bus)
 
     def changed(self, event: BusChanged, now_s: float) -> None:
         """An interface says that it is in another state."""
@@ -82,6 +90,16 @@ class BusWatch:
         bus = self._awake_with[bus]
         heard_at_s = self._heard_at_s.get(bus)
         return heard_at_s is None or now_s - heard_at_s > self._silent_after_s[bus]
+
+    def next_at(self, now_s: float) -> float | None:
+        """When time alone may change something next, as long as nobody says anything; None if it does not."""
+        silent = (
+            heard_at_s + self._silent_after_s[bus]
+            for bus, heard_at_s in self._heard_at_s.items()
+            if bus not in self._going_on
+        )
+        ends = (at_s for health in self._health.values() if (at_s := health.next_at(now_s)) is not None)
+        return min((at_s for at_s in (*silent, *ends) if at_s >= now_s), default=None)
 
     def is_any_awake(self, now_s: float) -> bool:
         """Whether a bus of the profile is heard."""

@@ -45,7 +45,6 @@ from agent.model.events import (
     FrameSent,
     FramesLost,
     LinkEvent,
-    MessagesSeen,
     Published,
     StopAsked,
     Stored,
@@ -53,7 +52,7 @@ from agent.model.events import (
 )
 from agent.model.frame import Frame
 from agent.model.power import IgnitionLine, PowerFails, SupervisorFound, SupplyMeasured, Woken
-from agent.model.reception import MessageId
+from agent.model.reception import MessageId, WatchNews
 from agent.model.records import Recovered, SessionStarted
 from agent.pending import Pending
 from agent.power import Power
@@ -144,16 +143,15 @@ class Engine:
         self._telemetry.chronicle.started({"interrupted": self._acting.interrupted_count, **failed}, now_s)
         self._pending.add(Notify("running; broker not connected yet", is_ready=True))
 
-    def receive_change(self, frame: Frame, now_s: float) -> bool:
-        """The kernel gave a frame because it changed something; those that did not were left out."""
-        heard = self._telemetry.receive_frame(frame, now_s, is_change=True)
-        if not heard[0] and self._telemetry.refused_message(frame) is not None:
+    def receive_watched(self, news: WatchNews, now_s: float) -> None:
+        """The kernel told what changed of what it watches, and what stopped; the rest went on as it was."""
+        told, refused = self._telemetry.receive_watched(news, now_s)
+        for frame in refused:
             # The kernel compares the next one with this one, and would keep the state it shows to itself.
             self._pending.add(WatchAfresh(MessageId(frame.bus, frame.arbitration_id, frame.is_extended_id)))
-        if self._acting.command is None:
-            return True
-        self._acting.frame_heard(frame, self._telemetry.readings_of(heard, frame), now_s)
-        return True
+        if self._acting.command is not None:
+            for frame, heard in zip(news.changes, told, strict=True):
+                self._acting.frame_heard(frame, self._telemetry.readings_of(heard, frame), now_s)
 
     def receive_frame(self, frame: Frame, now_s: float) -> bool:
         """A frame came from a bus; whether that can have left anything to do, now or sooner than was known."""
@@ -162,8 +160,7 @@ class Engine:
         heard = self._telemetry.receive_frame(frame, now_s)
         if self._acting.command is None:
             return bool(heard[1])
-        readings = self._telemetry.readings_of(heard, frame)
-        self._acting.frame_heard(frame, readings, now_s)
+        self._acting.frame_heard(frame, readings := self._telemetry.readings_of(heard, frame), now_s)
         if not readings and (message := self._telemetry.refused_message(frame)) is not None:
             self._acting.frame_refused(message)
         return True
@@ -220,8 +217,6 @@ class Engine:
                 self._acting.bus_changed(event, now_s)
             case BusLooked():
                 self._telemetry.bus_looked(event, now_s)
-            case MessagesSeen():
-                self._telemetry.receive_seen(event, now_s)
             case FramesLost():
                 self._telemetry.account.lost(event, now_s)
             case FramesCounted():
@@ -254,8 +249,14 @@ class Engine:
 
     def next_timer(self) -> float:
         """Boot time at which `handle_timer` is wanted next; may lie in the past."""
-        parts = (self._telemetry, self._acting, self._answers, self._trusting, self._link_watch, self._asking)
-        return min(part.next_timer() for part in parts)
+        parts = (self._telemetry, self._acting, self._asking, self._power, self._answers, self._trusting)
+        return min(self._link_watch.next_timer(), *(part.next_timer() for part in parts))
+
+    def is_wanted_before(self, at_s: float) -> bool:
+        """Whether what a bus told leaves something to do now, or brought `next_timer` before `at_s`."""
+        if self._pending.has_effects or self._telemetry.next_timer() < at_s or self._asking.next_timer() < at_s:
+            return True
+        return self.is_commanding and self._acting.next_timer() < at_s
 
     def next_effect(self) -> Effect | None:
         """The next thing to do, None when there is nothing."""

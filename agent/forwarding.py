@@ -82,7 +82,7 @@ class Forwarding:
         self._fresh_from = self._first_sequence
         self._is_connected = False
         self._hold_until_s = now_s
-        self._expiry_at_s = now_s
+        self._expiry_at_s = self._handled_at_s = now_s
         self._running_note_at_s = now_s + RUNNING_NOTE_S
 
     # --- in -----------------------------------------------------------------------------------------------------
@@ -187,6 +187,7 @@ class Forwarding:
         self.pump(now_s)
 
     def handle_timer(self, now_s: float) -> None:
+        self._handled_at_s = now_s
         if now_s >= self._expiry_at_s:
             self._expiry_at_s = now_s + EXPIRY_INTERVAL_S
             if expired := self._outbox.expire(self._running_s(now_s)):
@@ -200,6 +201,12 @@ class Forwarding:
         if self._failure is not None and not self._is_retrying and now_s >= self._retry_at_s:
             self._offer_again()
         self.pump(now_s)
+
+    def next_at(self) -> float:
+        """When `handle_timer` is wanted next, if nothing is told until then; what is due in minutes may be late."""
+        retry_at_s = float("inf") if self._failure is None or self._is_retrying else self._retry_at_s
+        is_held = self._is_connected and len(self._outbox) > 0 and self._hold_until_s > self._handled_at_s
+        return min(retry_at_s, self._hold_until_s) if is_held else retry_at_s
 
     def end(self, now_s: float) -> None:
         """The process is asked to end: make durable what need not be told again, and that it was asked."""

@@ -23,7 +23,7 @@ from agent.profiles.schema import Profile
 from agent.telemetry import Telemetry
 from agent.uplink import wire
 
-# As often as the vehicle state is looked through for what grew old, whose timer this one goes by.
+# So often at most the voltage is looked at, and so often while a step of the ladder waits for its time.
 LOOK_INTERVAL_S = 0.5
 
 # A supervisor measures every few seconds; what it said longer ago says nothing of a motor that has started since.
@@ -136,6 +136,12 @@ class Power:
             self._is_off_asked = True
             self._pending.log(Level.WARNING, "power_off_asked", reason=self._wanted_off)
             self._pending.add(RequestPowerOff(self._table.off_after_s, self._wanted_off))
+
+    def next_timer(self) -> float:
+        """When `handle_timer` is wanted next, infinity if time alone changes nothing."""
+        if self._announced is not None:
+            return min(self._announced.at_latest_s, self._look_at_s)
+        return max(self._look_at_s, self._ladder.next_at())
 
     def status(self, now_s: float) -> dict[str, object]:
         """For the local status socket."""

@@ -67,7 +67,7 @@ class Replay:
 
     def _derived_from(self, readings: Iterable[Reading], now_s: float) -> Iterator[Reading]:
         """The derived states these are inputs of, once of all their inputs something is known."""
-        paths = dict.fromkeys(path for reading in readings for path in self._tracker.dependents(reading.path))
+        paths = dict.fromkeys(path for reading in readings for path in self._tracker.dependents[reading.path])
         for path in paths:
             if self._tracker.last_known(path) is not None:
                 yield self._tracker.reading(path, now_s)

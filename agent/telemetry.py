@@ -8,27 +8,23 @@ from agent.accounting import Accounting
 from agent.bus_watch import BusWatch
 from agent.chronicle import Chronicle
 from agent.config import Config
-from agent.decode.decoder import Decoder
 from agent.forwarding import Forwarding
+from agent.lookout import Lookout
 from agent.model.bus import BusHealth
-from agent.model.events import BusChanged, BusLooked, ClockSet, MessagesSeen
+from agent.model.events import BusChanged, BusLooked, ClockSet
 from agent.model.frame import Frame
-from agent.model.reading import Heard, Quality, Reading
+from agent.model.reading import Heard, Reading
+from agent.model.reception import WatchNews
 from agent.model.records import OutboxStored, Priority, Recovered
 from agent.model.use import VehicleUse
+from agent.observing import Observing
 from agent.pending import Pending
 from agent.policy.event_cap import EventCap
 from agent.policy.reporting import Reporter
-from agent.policy.vehicle_use import vehicle_use
 from agent.profiles.schema import Profile
-from agent.profiles.watches import ids_of
 from agent.session import Session
-from agent.state.tracker import Tracker
 from agent.uplink import wire
 from agent.uplink.capabilities import capabilities_of
-
-# How often stale values and silence are looked for: well under the tightest freshness anybody can read remotely.
-SWEEP_INTERVAL_S = 0.5
 
 # An event is told at once by itself; the snapshot it changes, ten times as long, follows no oftener than this: whoever
 # comes and goes by a car makes a dozen events in a minute.
@@ -56,8 +52,8 @@ class Telemetry:
         self._topics = wire.Topics(bytes.fromhex(config.car.id))
         self._session = session
         self._pending = pending
-        self._decoder = Decoder(profile)
-        self._tracker = Tracker(profile)
+        self._observing = Observing(profile)
+        self._tracker = self._observing.tracker
         cap = EventCap()
         self._reporter = Reporter(
             profile.report_rules,
@@ -75,67 +71,66 @@ class Telemetry:
             now_s=now_s,
         )
         self.chronicle = Chronicle(profile, self._tracker, cap, self._forwarding, session)
-        self.account = Accounting(profile, self._decoder.counts, self.chronicle)
-        self.use = VehicleUse.ASLEEP
-        self._is_shedding = False
+        self.account = Accounting(profile, self._observing.decoder.counts, self.chronicle)
         self._power: Mapping[str, str] = {"step": "normal", "supply": "unknown"}
         self._buses = BusWatch(profile, self.chronicle, pending, now_s)
-        self._messages = {each: plan.name for plan in profile.messages for each in ids_of(plan)}
         self._is_connected = False
         self._state_at_s: float | None = None
+        # As of the last timer: whoever wants one sooner has something to be done, which is followed by one.
+        self._next_state_at_s = float("inf")
         self._is_state_due = True
         self._is_event_due = False
-        self._sweep_at_s = now_s
+        self._lookout = Lookout(
+            profile, self._observing, self._reporter, self.account, self._buses, self._forwarding.next_at, now_s
+        )
 
     # --- in -----------------------------------------------------------------------------------------------------
 
-    def receive_seen(self, event: MessagesSeen, now_s: float) -> None:
-        """Messages came that changed nothing; one whose last frame was refused stays as old as it is."""
-        for seen in event.seen:
-            message = self._messages.get(seen.message)
-            if message is not None and not self._decoder.refused_last(message):
-                self._tracker.seen(message, seen.at_s)
-                self._tracker.fold(settled := self._decoder.seen(message, seen.at_s))
-                self._observe(settled, now_s)
-                self._buses.heard(event.bus, seen.at_s)
+    def receive_watched(self, news: WatchNews, now_s: float) -> tuple[list[Heard], list[Frame]]:
+        """Fold in what the kernel told of a bus; see `Observing.receive_watched`."""
+        told, refused = self._observing.receive_watched(news, lambda changed: self._lookout.observe(changed, now_s))
+        bus, silent, known_at_s, changes, going_on = news
+        within_s = self._observing.within_s(bus)
+        if changes:
+            self._lookout.heard(bus, changes[-1].received_at_s, now_s)
+        elif known_at_s is not None and within_s is not None:
+            self._buses.heard(bus, known_at_s - within_s)
+        if silent or refused or going_on is not None:
+            # What is not said to go on has to be looked after.
+            self._buses.goes_on(bus, is_so=within_s is not None)
+            self._lookout.look_by(now_s)
+        return told, refused
 
-    def receive_frame(self, frame: Frame, now_s: float, *, is_change: bool = False) -> Heard:
-        """Fold one frame into the state; returns what it told. Of what it did not change there is nothing to report.
-
-        Between changes (`is_change`) frames go by unseen.
-        """
-        at_s = frame.received_at_s
-        self._buses.heard(frame.bus, at_s)
-        if is_change:
-            self._decoder.forget_count(frame)
-        heard = self._decoder.hear(frame)
-        if is_change:
-            self._decoder.forget_count(frame)
-        self._tracker.hear(heard, at_s)
-        self._observe(heard[1], now_s)
+    def receive_frame(self, frame: Frame, now_s: float) -> Heard:
+        """Fold one frame into the state; returns what it told. Of what it did not change there is nothing to report."""
+        self._lookout.heard(frame.bus, frame.received_at_s, now_s)
+        heard = self._observing.receive_frame(frame)
+        if heard[1]:
+            self._lookout.observe(heard[1], now_s)
         return heard
+
+    def readings_of(self, heard: Heard, frame: Frame) -> tuple[Reading, ...]:
+        """See `Observing.readings_of`."""
+        return self._observing.readings_of(heard, frame)
+
+    def refused_message(self, frame: Frame) -> str | None:
+        """See `Observing.refused_message`."""
+        return self._observing.refused_message(frame)
 
     def answered(self, readings: Sequence[Reading], now_s: float) -> None:
         """A control unit answered; unlike a frame of the car's own that does not make its bus heard (SR-08)."""
         self._tracker.answer(readings)
-        self._observe(readings, now_s)
+        self._lookout.observe(readings, now_s, is_frame=False)
 
     def not_answered(self, paths: Iterable[str], reason: str, now_s: float) -> None:
         """It did not: what there is of these paths grows old, and says why."""
         self._tracker.excuse(paths, reason, now_s)
-
-    def readings_of(self, heard: Heard, frame: Frame) -> tuple[Reading, ...]:
-        """All readings of the frame just received, the unchanged ones too: a command counts frames, not changes."""
-        return self._decoder.readings(heard[0], frame.received_at_s)
-
-    def refused_message(self, frame: Frame) -> str | None:
-        """Name of the message of a frame just received, if it was wanted and not believed."""
-        message = self._decoder.message_of(frame)
-        return message if message is not None and self._decoder.refused_last(message) else None
+        self._lookout.look_by(now_s)
 
     def bus_changed(self, event: BusChanged, now_s: float) -> None:
         """An interface says that it is in another state."""
         self._buses.changed(event, now_s)
+        self._lookout.look_by(now_s)
 
     def bus_looked(self, event: BusLooked, now_s: float) -> None:
         """An interface was looked at."""
@@ -176,28 +171,36 @@ class Telemetry:
 
     def handle_timer(self, now_s: float) -> None:
         """Notice what grew stale or fell silent, and tell what is due."""
-        due_at = self._reporter.next_due_at()
-        if now_s >= self._sweep_at_s or (due_at is not None and now_s >= due_at):
-            self._sweep_at_s = now_s + SWEEP_INTERVAL_S
-            self._sweep(now_s)
+        has_looked = self._lookout.look_if_due(now_s)
         has_events, has_samples = self._tell_due(now_s)
+        if has_looked:
+            self._lookout.looked(now_s)
         self._is_state_due = self._is_state_due or has_samples or self._buses.take_news()
-        age_s = float("inf") if self._state_at_s is None else now_s - self._state_at_s
-        is_time = age_s >= self._reporting.state_interval_s
         self._is_event_due = self._is_event_due or has_events
-        is_event_time = self._is_event_due and age_s >= min(EVENT_STATE_INTERVAL_S, self._reporting.state_interval_s)
-        is_heartbeat = age_s >= self._reporting.table(self._pace_use).heartbeat_s
-        if self._is_connected and (is_event_time or (self._is_state_due and is_time) or is_heartbeat):
+        if now_s >= self._state_at():
             self._publish_state(now_s)
         self._forwarding.handle_timer(now_s)
+        self._next_state_at_s = self._state_at()
 
     def next_timer(self) -> float:
-        due_at = self._reporter.next_due_at()
-        return self._sweep_at_s if due_at is None else min(self._sweep_at_s, due_at)
+        return min(self._lookout.next_at(), self._next_state_at_s)
+
+    def _state_at(self) -> float:
+        """When the next snapshot is to be published, if nothing comes to be told."""
+        if not self._is_connected:
+            return float("inf")
+        if self._state_at_s is None:
+            return float("-inf")
+        waits_s = self._reporting.table(self._lookout.pace_use).heartbeat_s
+        if self._is_state_due:
+            waits_s = min(waits_s, self._reporting.state_interval_s)
+        if self._is_event_due:
+            waits_s = min(waits_s, EVENT_STATE_INTERVAL_S, self._reporting.state_interval_s)
+        return self._state_at_s + waits_s
 
     def end(self, now_s: float) -> None:
         """Tell what waits and make removals durable, before the process ends."""
-        self._observe_all(now_s)
+        self._lookout.observe_all(now_s)
         self._tell_due(now_s, is_last=True)
         self._forwarding.end(now_s)
 
@@ -213,6 +216,11 @@ class Telemetry:
     def is_any_awake(self, now_s: float) -> bool:
         """Whether a bus of the profile is heard."""
         return self._buses.is_any_awake(now_s)
+
+    @property
+    def use(self) -> VehicleUse:
+        """What the car is used for, as it was last looked at."""
+        return self._lookout.use
 
     @property
     def is_in_use(self) -> bool:
@@ -238,7 +246,8 @@ class Telemetry:
 
     def shed(self, *, is_shedding: bool) -> None:
         """Tell no oftener than of a sleeping car from now on, or as the car is used again."""
-        self._is_shedding, self._is_event_due = is_shedding, True
+        self._lookout.shed(is_shedding=is_shedding)
+        self._is_event_due = True
 
     def power_is(self, power: Mapping[str, str]) -> None:
         """Where on the ladder the car stands, for the next snapshot."""
@@ -266,10 +275,6 @@ class Telemetry:
             },
         }
 
-    @property
-    def _pace_use(self) -> VehicleUse:
-        return VehicleUse.ASLEEP if self._is_shedding else self.use
-
     # --- out ----------------------------------------------------------------------------------------------------
 
     def _tell_due(self, now_s: float, *, is_last: bool = False) -> tuple[bool, bool]:
@@ -283,34 +288,6 @@ class Telemetry:
         self.chronicle.tell_suppressed(now_s, is_last=is_last)
         self.account.tell_due(now_s, is_last=is_last)
         return bool(due.events), bool(due.samples)
-
-    def _sweep(self, now_s: float) -> None:
-        """What time alone changes: values grow old, buses fall silent."""
-        self._observe_all(now_s)
-        paths = self._profile.paths
-        self.use = vehicle_use(
-            lambda path: self._tracker.reading(path, now_s) if path in paths else None,
-            is_asleep=not self._buses.is_any_awake(now_s),
-        )
-        # However old: when a bus falls silent every value of it is stale before that is noticed.
-        last_use = vehicle_use(self._tracker.last_known, is_asleep=False)
-        self._buses.handle_time(now_s, is_in_use=last_use is VehicleUse.DRIVING)
-        self._reporter.use(self._pace_use)
-
-    def _observe(self, changed: Iterable[Reading], now_s: float) -> None:
-        """As it stands now: what waited in the kernel's buffer for long may be stale already (SR-05)."""
-        for reading in changed:
-            if reading.reason is not None:
-                self.account.value_refused(reading)
-            self._reporter.observe(self._tracker.standing(reading, now_s), now_s)
-            for path in self._tracker.dependents(reading[0]):
-                self._reporter.observe(self._tracker.reading(path, now_s), now_s)
-
-    def _observe_all(self, now_s: float) -> None:
-        """A sample that waited is told as it stands now, not as it stood when it came (SR-05)."""
-        for reading in self._tracker.snapshot(now_s).values():
-            if reading.quality is not Quality.UNKNOWN:
-                self._reporter.observe(reading, now_s)
 
     def _publish_state(self, now_s: float) -> None:
         self._state_at_s = now_s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,16 +18,16 @@ from agent.adapters.can_bus import CanBus
 from agent.adapters.can_conflation import named
 from agent.adapters.can_reception import Watching
 from agent.adapters.can_sending import FrameRefused
-from agent.adapters.clock import boot_s
+from agent.adapters.clock import boot_s, unix_offset
 from agent.adapters.files import key_path, read_document
 from agent.adapters.journal import write_log
 from agent.adapters.relays import PulseRefused, Relays
 from agent.errors import ConfigurationError
 from agent.model.command import Reason
 from agent.model.effects import Level, Log, PulseRelay, SendFrame
-from agent.model.events import BusChanged, BusLooked, FrameEchoed, FrameNotSent, FramesCounted, FrameSent
+from agent.model.events import BusChanged, BusLooked, ClockSet, FrameEchoed, FrameNotSent, FramesCounted, FrameSent
 from agent.model.quick_dataclass import dataclass
-from agent.model.reception import MessageId
+from agent.model.reception import MessageId, WatchNews
 from agent.profiles.schema import Derivation
 from agent.profiles.watches import repeating, watches
 from agent.trusting import Beginning, beginning
@@ -40,6 +41,12 @@ if TYPE_CHECKING:
     from agent.model.frame import Frame
     from agent.model.records import Recovered
     from agent.profiles.schema import MessagePlan, Profile
+
+# A step of the wall clock is told to the engine within this time.
+CLOCK_INTERVAL_S = 10.0
+
+# Frames are counted together every so many turns of that.
+COUNTED_TURNS = 3
 
 BUSES_FIRST_S = 3.0
 """A serial adapter is given two seconds to boot; a car whose adapter hangs is to be reached all the same."""
@@ -64,7 +71,7 @@ def can_buses(
     *,
     on_frame: Callable[[Frame], None],
     on_link: Callable[[LinkEvent], None],
-    on_change: Callable[[Frame], None],
+    on_watched: Callable[[WatchNews], None],
     on_news: Callable[[LinkEvent], None],
     on_progress: Callable[[str, float], None],
     on_taken: Callable[[], None],
@@ -99,7 +106,7 @@ def can_buses(
             on_progress=partial(on_progress, f"can.{plan.name}"),
             on_taken=on_taken,
             watching=Watching(
-                watches(profile, plan.name) if is_watched(config.buses[plan.name]) else (), on_change, on_news
+                watches(profile, plan.name) if is_watched(config.buses[plan.name]) else (), on_watched, on_news
             ),
             conflatable_ids=[
                 (message.arbitration_id, message.is_extended_id)
@@ -150,6 +157,18 @@ def frames_counted(name: str, bus: CanBus) -> FramesCounted:
     left_out.update({key: watched.came - watched.told for key, watched in bus.statistics().items()})
     counts = asdict(bus.counts)
     return FramesCounted(name, counts, {MessageId(name, *key): count for key, count in left_out.items()})
+
+
+async def watch_clock(
+    buses: Mapping[str, CanBus], on_news: Callable[[LinkEvent], None], on_progress: Callable[[float], None]
+) -> None:
+    """Compare the wall clock, and from time to time count what came of frames, until cancelled."""
+    for turn in itertools.count():
+        on_news(ClockSet(*unix_offset()))
+        for name, bus in buses.items() if turn % COUNTED_TURNS == 0 else ():
+            on_news(frames_counted(name, bus))
+        on_progress(CLOCK_INTERVAL_S)
+        await asyncio.sleep(CLOCK_INTERVAL_S)
 
 
 def send_frame(

@@ -13,6 +13,11 @@ from agent.model.reception import Watch
 _HEAD: Final = struct.Struct("@3I4l2I0q")
 _FRAME: Final = {False: struct.Struct("=IBBBB8s"), True: struct.Struct("=IBBBB64s")}
 
+# What nearly all of the kernel's messages are, read in one go: opcode, flags, number of frames; id, length, bytes.
+_CLASSIC_BYTES: Final = 8
+_COUNT_OFFSET: Final = struct.calcsize("@3I4lI")
+_CHANGED: Final = struct.Struct(f"=II{_COUNT_OFFSET - 8}xI{_HEAD.size - _COUNT_OFFSET - 4}xIB3x8s")
+
 RX_SETUP: Final = 5
 RX_TIMEOUT: Final = 11
 RX_CHANGED: Final = 12
@@ -26,19 +31,24 @@ _CAN_FD_FRAME: Final = 0x0800
 # bcm_proc_show of net/can/bcm.c; of a message of which nothing came there is no line.
 _STATISTICS: Final = re.compile(r"rx_op: (?P<id>[0-9A-F]+) .*# recv (?P<told>\d+) \((?P<came>\d+)\)")
 
-_EXTENDED: Final = 0x8000_0000
+EXTENDED: Final = 0x8000_0000
+EXTENDED_ID: Final = EXTENDED | 0x1FFF_FFFF
 _REMOTE: Final = 0x4000_0000
 _ID_MASK: Final = 0x1FFF_FFFF
+
+_tuple = tuple.__new__  # what a named tuple's own constructor calls in the end, at half its price
 
 MESSAGE_BYTES_MAX: Final = _HEAD.size + _FRAME[True].size
 """Of one that the kernel sends: it holds one frame at most."""
 
 
 class Heard(NamedTuple):
-    """A frame that changed a watched bit; `data` None: the message has not come for its time-out."""
+    """A frame that changed a watched bit; `data` None: the message has not come for its time-out.
 
-    arbitration_id: int
-    is_extended_id: bool
+    `can_id` is the kernel's: the identifier, with `EXTENDED` if it is an extended one.
+    """
+
+    can_id: int
     is_fd: bool
     data: bytes | None
 
@@ -61,7 +71,7 @@ def parse_statistics(text: str) -> dict[tuple[int, bool], Watched]:
     for line in text.splitlines():
         if (match := _STATISTICS.match(line)) is not None:
             can_id = int(match["id"], 16)
-            found[can_id & _ID_MASK, bool(can_id & _EXTENDED)] = Watched(int(match["came"]), int(match["told"]))
+            found[can_id & _ID_MASK, bool(can_id & EXTENDED)] = Watched(int(match["came"]), int(match["told"]))
     return found
 
 
@@ -70,7 +80,7 @@ def rx_setup(watch: Watch) -> bytes:
     # Always: a frame of another length is a change, and what comes back after its time-out is told again.
     flags = _SETTIMER | _STARTTIMER | _RX_CHECK_DLC | _RX_ANNOUNCE_RESUME | (_CAN_FD_FRAME if watch.is_fd else 0)
     message = watch.message
-    can_id = message.arbitration_id | (_EXTENDED if message.is_extended_id else 0)
+    can_id = message.arbitration_id | (EXTENDED if message.is_extended_id else 0)
     times = (*_timeval(watch.timeout_s), *_timeval(watch.throttle_s))
     head = _HEAD.pack(RX_SETUP, flags, 0, *times, can_id, len(watch.masks))
     frame = _FRAME[watch.is_fd]
@@ -79,20 +89,22 @@ def rx_setup(watch: Watch) -> bytes:
 
 def parse(packet: bytes) -> Heard | None:
     """A message of the kernel; None for one that was not asked for (a remote frame, an opcode unknown here)."""
+    if len(packet) == _CHANGED.size:
+        opcode, flags, count, can_id, length, data = _CHANGED.unpack(packet)
+        if opcode == RX_CHANGED and count == 1 and not (flags & _CAN_FD_FRAME or can_id & _REMOTE):
+            return _tuple(Heard, (can_id & EXTENDED_ID, False, data if length == _CLASSIC_BYTES else data[:length]))
     if len(packet) < _HEAD.size:
         return None
     opcode, flags, _, _, _, _, _, can_id, count = _HEAD.unpack_from(packet)
-    is_fd = bool(flags & _CAN_FD_FRAME)
-    is_extended_id = bool(can_id & _EXTENDED)
     if opcode == RX_TIMEOUT:
-        return Heard(can_id & _ID_MASK, is_extended_id, is_fd, None)
-    frame = _FRAME[is_fd]
+        return Heard(can_id & EXTENDED_ID, bool(flags & _CAN_FD_FRAME), None)
+    frame = _FRAME[is_fd := bool(flags & _CAN_FD_FRAME)]
     if opcode != RX_CHANGED or count != 1 or len(packet) < _HEAD.size + frame.size:
         return None
     can_id, length, _, _, _, data = frame.unpack_from(packet, _HEAD.size)
     if can_id & _REMOTE:
         return None
-    return Heard(can_id & _ID_MASK, is_extended_id, is_fd, data[:length])
+    return _tuple(Heard, (can_id & EXTENDED_ID, is_fd, data[:length]))
 
 
 def _timeval(seconds: float) -> tuple[int, int]:

@@ -50,7 +50,7 @@ FRAMES_BEFORE_SEND = 4096
 FRAMES_PER_S_MAX = 50
 
 # A bus on which nothing fails is looked at so often, which also shows that somebody still does.
-PROGRESS_S = 5.0
+PROGRESS_S = 10.0
 
 # Interfaces whose time stamps are wall time of arrival; others' count from when the adapter was plugged in, are of when
 # they were read, or not at all.
@@ -100,7 +100,6 @@ class CanBus:
         self.echoes = Echoes(send_list, self.counts)
         self._on_progress = on_progress
         self._on_taken = on_taken
-        # Only SocketCAN has a kernel behind it.
         self._reception: Reception | None = None
         if watching is not None and interface == "socketcan":
             room = receive_buffer_bytes(bitrate_bps, is_fd=is_fd)
@@ -214,6 +213,7 @@ class CanBus:
     def close(self) -> None:
         """Close the interface; nothing is received or sent afterwards."""
         self._shut()
+        self._controller.close()
 
     def attend(self, messages: Collection[MessageId]) -> None:
         """From now on give every frame of these messages, and of no others that the kernel can watch.
@@ -237,7 +237,7 @@ class CanBus:
         """Take in what has come, and tell what is known of messages that do not change, and what was lost."""
         self._take_guarded(FRAMES_PER_WAKE, is_asked=True)
         if self._reception is not None:
-            self._reception.tell_news()
+            self._reception.tell_lost()
 
     def left_out(self) -> Counter[MessageKey]:
         """How many frames gave way to a newer one of their message, by id."""
@@ -294,7 +294,6 @@ class CanBus:
         try:
             if self._reception is not None:
                 self._reception.take(FRAMES_PER_WAKE)
-                self._on_taken()
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(error)
 

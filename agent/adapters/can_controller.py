@@ -50,19 +50,24 @@ class Controller:
         on_look: Callable[[BusLook], None],
     ) -> None:
         self.state: BusState | None = None
-        self._folder = folder
+        self._files = KernelFiles(folder)
         self._sent = sent
         self._on_state = on_state
         self._on_look = on_look
         self._errors: Counter[BusSign] = Counter()
         self._looked_at_s = float("-inf")
 
+    def close(self) -> None:
+        """Nobody looks any more."""
+        self._files.close()
+
     def opened(self) -> None:
         """The interface is open, and was read from."""
-        self._tell(BusSign.NO_CARRIER if has_carrier(self._folder) is False else BusSign.LINK_UP)
+        self._tell(BusSign.NO_CARRIER if self._files.has_carrier() is False else BusSign.LINK_UP)
 
     def failed(self, error: BusError) -> None:
         """The interface failed, and is closed."""
+        self._files.close()
         self._tell(BusSign.LINK_GONE if state_after(error) is BusState.GONE else BusSign.LINK_DOWN)
 
     def error_frame(self, error_class: int, data: bytes) -> None:
@@ -78,7 +83,7 @@ class Controller:
 
     def look(self) -> None:
         """Read the kernel's files; to be called every few seconds."""
-        carrier = has_carrier(self._folder)
+        carrier = self._files.has_carrier()
         if carrier is False and self.state in (BusState.UP, BusState.ERROR_PASSIVE):
             self._tell(BusSign.NO_CARRIER)
         elif carrier and self.state is BusState.BUS_OFF:
@@ -96,35 +101,48 @@ class Controller:
         now_s = boot_s()
         if now_s - self._looked_at_s >= _LOOK_S_MIN:
             self._looked_at_s = now_s
-            self._on_look(BusLook(dict(self._errors), self._sent(), link_counts(self._folder)))
+            self._on_look(BusLook(dict(self._errors), self._sent(), self._files.counts()))
 
 
-def has_carrier(folder: Path | None) -> bool | None:
-    """Whether an interface that is up takes part in its bus; None if it is not up, or nobody says."""
-    if folder is None:
-        return None
-    try:
-        if not int(_told(folder, "flags"), 16) & _FLAG_UP:
+class KernelFiles:
+    """The kernel's files about one interface; None is told of one that it does not have.
+
+    They are kept open, for to open one costs ten times what reading it does, and eight are read every few seconds.  Of
+    an interface that was taken away they say so, and those of one of the same name are opened anew.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._opened: dict[str, int] = {}
+
+    def close(self) -> None:
+        for opened in self._opened.values():
+            os.close(opened)
+        self._opened.clear()
+
+    def has_carrier(self) -> bool | None:
+        """Whether an interface that is up takes part in its bus; None if it is not up, or nobody says."""
+        try:
+            if not int(self._told("flags"), 16) & _FLAG_UP:
+                return None
+            return self._told("carrier").strip() != b"0"
+        except (OSError, ValueError):
             return None
-        return _told(folder, "carrier").strip() != b"0"
-    except (OSError, ValueError):
-        return None
 
+    def counts(self) -> LinkCounts | None:
+        """The kernel's counts; None for an interface it does not have."""
+        try:
+            return LinkCounts(*(int(self._told(f"statistics/{name}")) for name in _COUNTS))
+        except (OSError, ValueError):
+            return None
 
-def link_counts(folder: Path | None) -> LinkCounts | None:
-    """The kernel's counts; None for an interface it does not have."""
-    if folder is None:
-        return None
-    try:
-        return LinkCounts(*(int(_told(folder, f"statistics/{name}")) for name in _COUNTS))
-    except (OSError, ValueError):
-        return None
-
-
-def _told(folder: Path, name: str) -> bytes:
-    """One of the kernel's files. By a file object it would cost twice as much, and eight are read every few seconds."""
-    opened = os.open(f"{folder}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(opened, _TOLD_BYTES_MAX)
-    finally:
-        os.close(opened)
+    def _told(self, name: str) -> bytes:
+        if self._folder is None:
+            raise FileNotFoundError(name)
+        if (opened := self._opened.get(name)) is not None:
+            try:
+                return os.pread(opened, _TOLD_BYTES_MAX, 0)
+            except OSError:
+                self.close()
+        self._opened[name] = opened = os.open(f"{self._folder}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        return os.pread(opened, _TOLD_BYTES_MAX, 0)

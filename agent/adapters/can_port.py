@@ -25,7 +25,7 @@ WRITE_WAIT_S = 0.1
 STALL_S = 0.25
 # What the kernel counts for a frame, or for a message about one; of all together it allows 208 KiB unless the system
 # was told otherwise (net.core.rmem_max).
-_KERNEL_FRAME_BYTES = 768
+KERNEL_FRAME_BYTES = 768
 # A frame of eight bytes without stuffing; in CAN FD's data phase eight times as many bits leave in the same time.
 _FRAME_BITS = 111
 _FD_SPEED = 8
@@ -79,7 +79,7 @@ def _opened_by_library(interface: str, channel: str, *, bitrate_bps: int, is_fd:
 def receive_buffer_bytes(bitrate_bps: int, *, is_fd: bool) -> int:
     """Room for all that a full bus of this bit rate brings while nobody reads."""
     frames = math.ceil(STALL_S * bitrate_bps * (_FD_SPEED if is_fd else 1) / _FRAME_BITS)
-    return frames * _KERNEL_FRAME_BYTES
+    return frames * KERNEL_FRAME_BYTES
 
 
 def shut_down(bus: Port) -> None:

@@ -32,6 +32,8 @@ _FRAME = struct.Struct("=IBB2x8s")
 _FD_FRAME = struct.Struct("=IBB2x64s")
 _FILTER_PAIR = struct.Struct("=II")
 _TIMESPEC = struct.Struct("@ll")
+_TIMESPEC_BYTES, _unpack_timespec = _TIMESPEC.size, _TIMESPEC.unpack  # looked up once, for each frame has one
+_SOL_SOCKET = socket.SOL_SOCKET
 ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
 
 
@@ -152,8 +154,8 @@ class RawSocket:
 def timestamp_s(ancillary: list[tuple[int, int, bytes]]) -> float:
     """The wall time at which the kernel took the frame in; not a number if it does not say."""
     for level, kind, data in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS) and len(data) == _TIMESPEC.size:
-            seconds, nanos = _TIMESPEC.unpack(data)
+        if kind == SO_TIMESTAMPNS and level == _SOL_SOCKET and len(data) == _TIMESPEC_BYTES:
+            seconds, nanos = _unpack_timespec(data)
             return float(seconds + nanos * 1e-9)
     return float("nan")
 

@@ -16,20 +16,19 @@ from agent.adapters.can_raw import RawSocket
 from agent.adapters.can_source import FrameCounts
 from agent.adapters.journal import write_log
 from agent.model.effects import Level, Log
-from agent.model.events import FramesLost, MessagesSeen
-from agent.model.frame import Frame
+from agent.model.events import FramesLost
 from agent.model.quick_dataclass import dataclass
-from agent.model.reception import MessageId, Watch
+from agent.model.reception import MessageId, Watch, WatchNews
 
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """What the kernel is to watch on a bus (nothing: every wanted frame is read), who gets the frames it picks out, and
-    who the news of the others."""
+    """What the kernel is to watch on a bus (nothing: every wanted frame is read), who gets its news, and who is told
+    of what was lost."""
 
     watches: Sequence[Watch]
-    on_change: Callable[[Frame], None]
-    on_news: Callable[[MessagesSeen | FramesLost], None]
+    on_news: Callable[[WatchNews], None]
+    on_lost: Callable[[FramesLost], None]
 
 
 class Reception:
@@ -66,11 +65,12 @@ class Reception:
             return
         try:
             self._broadcast = Broadcast(
+                self._name,
                 channel,
                 self._watching.watches,
                 buffer_bytes=self._buffer_bytes,
                 on_ready=on_ready,
-                on_change=self._count_and_pass_on,
+                on_news=self._count_and_pass_on,
                 counts=self._counts,
             )
         except NotWatched as refusal:
@@ -81,6 +81,7 @@ class Reception:
             return
         # A command may have begun while the bus was being opened.
         bus.let_in(self.raw_ids)
+        self._broadcast.hurry(is_hurried=self._is_attending)
         self._broadcast.attend(self._attended)
 
     def end(self) -> None:
@@ -93,6 +94,7 @@ class Reception:
             self._statistics_before = self.statistics()
             self._broadcast.close()
             self._broadcast = None
+            self._watching.on_news(WatchNews(self._name, [watch.message for watch in self._watching.watches]))
 
     def take(self, messages_max: int) -> None:
         """Pass on what the kernel picked out; BusError once the interface has failed."""
@@ -110,6 +112,7 @@ class Reception:
         self._bus.let_in(self._with_echoes(self._wanted) if broadcast is None else self.raw_ids)
         if broadcast is not None:
             broadcast.take(messages_max)
+            broadcast.hurry(is_hurried=self._is_attending)
             broadcast.attend(self._attended)
 
     def watch_afresh(self, message: MessageId) -> None:
@@ -117,13 +120,10 @@ class Reception:
         if self._broadcast is not None:
             self._broadcast.watch_afresh([message])
 
-    def tell_news(self) -> None:
-        """Say what is known of messages that do not change, and what was lost; nothing may be waiting to be taken."""
-        seen = () if self._broadcast is None else self._broadcast.seen()
-        if seen:
-            self._watching.on_news(MessagesSeen(self._name, seen))
+    def tell_lost(self) -> None:
+        """Say what was lost since the last time."""
         if (lost := self.count_lost()) > 0:
-            self._watching.on_news(FramesLost(self._name, lost))
+            self._watching.on_lost(FramesLost(self._name, lost))
 
     def statistics(self) -> dict[tuple[int, bool], Watched]:
         """See `CanBus.statistics`."""
@@ -137,7 +137,7 @@ class Reception:
         if self._bus is None:
             return 0
         frames = lost_messages(self._bus.socket)
-        changes = 0 if self._broadcast is None else self._broadcast.lost
+        changes = 0 if self._broadcast is None else self._broadcast.count_lost()
         before, self._lost_before = self._lost_before, (frames, changes)
         self._counts.lost_changes += changes - before[1]
         new = frames + changes - sum(before)
@@ -147,10 +147,10 @@ class Reception:
     def _with_echoes(self, ids: Ids) -> Ids:
         return ids | self._echoes.ids if self._is_attending and self._echoes.are_due else ids
 
-    def _count_and_pass_on(self, frame: Frame) -> None:
-        self._counts.received += 1
-        self._counts.changes += 1
-        self._watching.on_change(frame)
+    def _count_and_pass_on(self, news: WatchNews) -> None:
+        self._counts.received += len(news.changes)
+        self._counts.changes += len(news.changes)
+        self._watching.on_news(news)
 
 
 _NOTHING = Watched(0, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import time
+from functools import cache
 from pathlib import Path
 
 from agent.model.events import ClockTrust
@@ -77,10 +78,14 @@ def unix_offset(synchronized_mark: Path = SYNCHRONIZED_MARK) -> tuple[float, Clo
     return wall_offset_s(), ClockTrust.ESTIMATED if is_synchronized else ClockTrust.FLOOR_ONLY
 
 
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def _kernel_says_synchronized() -> bool:
     timex = _Timex()
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.adjtimex(ctypes.byref(timex)) < 0:
+    if _libc().adjtimex(ctypes.byref(timex)) < 0:
         # EPERM or ENOSYS: whoever cannot ask does not know.
         return False
     return not timex.status & _STA_UNSYNC

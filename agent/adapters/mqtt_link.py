@@ -5,7 +5,9 @@
 - nothing is dropped unseen: aiomqtt drops what its queue cannot hold, with a warning in a log;
 - nothing is queued in the library: paho keeps what it could not send and sends it again after a reconnect, even
   with clean start. Hence one client object a connection, and never more in flight than the broker takes;
-- the end of a connection is noticed in every phase, its reason told, and its socket closed.
+- the end of a connection is noticed in every phase, its reason told, and its socket closed;
+- a connection on which nothing happens wakes the computer a few times a minute; aiomqtt looks at its keep-alive once a
+  second.
 
 aiomqtt has no public way to any of these, so this file uses the names it keeps to itself; no other does.
 """
@@ -23,6 +25,7 @@ from typing import Any
 import aiomqtt
 from paho.mqtt.client import Client as PahoClient
 from paho.mqtt.client import ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -55,6 +58,10 @@ ANSWER_WAIT_S = 10.0
 """CONNACK and SUBACK take a round trip; one that takes longer never comes."""
 
 _DISCONNECT_WAIT_S = 1.0
+
+# What the keep-alive is looked at in, and never longer; a broker waits for half of one beyond it.
+_KEEP_ALIVE_SHARE = 8
+_KEEP_ALIVE_LOOK_S_MAX = 10.0
 
 # Fixed header, topic length, packet id, properties with a message expiry.
 _PUBLISH_OVERHEAD_BYTES = 5 + 2 + 2 + 1 + 5
@@ -101,6 +108,8 @@ class MqttLink(aiomqtt.Client):
         self._wire = PahoSocket(connection, PACKET_BYTES_MAX)
         self._client._create_socket = lambda: self._wire  # type: ignore[method-assign]
         self._client.manual_ack_set(True)
+        self._misc_loop = self._keep_alive  # type: ignore[method-assign]
+        self._keep_alive_look_s = max(1.0, min(keep_alive_s / _KEEP_ALIVE_SHARE, _KEEP_ALIVE_LOOK_S_MAX))
         self._delivery_ids = delivery_ids
         self._news: deque[Delivery | Published | Refused] = deque()
         self._loose = 0
@@ -225,6 +234,10 @@ class MqttLink(aiomqtt.Client):
             if not answer.done():
                 answer.set_exception(error)
         self.has_news.set()
+
+    async def _keep_alive(self) -> None:
+        while self._client.loop_misc() == MQTTErrorCode.MQTT_ERR_SUCCESS:  # noqa: ASYNC110 - paho announces nothing
+            await asyncio.sleep(self._keep_alive_look_s)
 
     # --- called by paho, in the event loop, from aiomqtt's reader -------------------------------------------------
 

@@ -117,7 +117,9 @@ class Screen:
         except (AgentError, LinkError) as error:
             note(f"backend: {action.name.lower()}: {error}")
             return
-        for line in result_words(result).splitlines():
+        verdict, *pieces = result_words(result).splitlines()
+        # What it came to last: a small window shows the end of it, and events of the car follow at once.
+        for line in (*pieces, verdict):
             note(f"backend: {line}")
 
     async def _toggle_broker(self) -> None:

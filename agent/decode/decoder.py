@@ -40,6 +40,7 @@ class Decoder:
             for bus in plan.buses:
                 by_key = self._by_bus.setdefault(bus, {})
                 by_key[_key(plan.arbitration_id, plan.is_extended_id)] = stream
+        self._settling = [page for page in self._pages if page.settles]
         for plan, stream in zip(profile.messages, self._streams.values(), strict=True):
             for choice in stream.choices:
                 source = self._by_bus[plan.bus][_key(choice.source.arbitration_id, choice.source.is_extended_id)]
@@ -70,6 +71,41 @@ class Decoder:
         stream.screen.is_refused_last = False
         return page.groups, page.hear(data, at_s)
 
+    def hear_change(self, frame: Frame) -> Heard:
+        """As `hear`, of a frame that somebody picked out: those before and after it may have gone by unseen.
+
+        So no counter is compared. Of a message that goes on coming (`goes_on`) it follows the one before, however long
+        that is ago.
+        """
+        bus, arbitration_id, data, at_s, is_extended_id, _ = frame
+        try:
+            stream = self._by_bus[bus][arbitration_id | _EXTENDED if is_extended_id else arbitration_id]
+        except KeyError:
+            return NOTHING_HEARD
+        page = stream.only
+        if page is None or stream.is_checked or len(data) != stream.length_bytes:
+            if bus in stream.goes_on_on:
+                stream.follow(at_s)
+            stream.screen.forget_count()
+            heard = stream.hear(data, at_s)
+            stream.screen.forget_count()
+            return heard
+        if at_s - page.at_s > page.freshness_s and bus in stream.goes_on_on:
+            page.follow(at_s)
+        stream.counts.received += 1
+        stream.screen.is_refused_last = False
+        return page.groups, page.hear(data, at_s)
+
+    def goes_on(self, message: str, bus: str, *, is_so: bool) -> None:
+        """From now on somebody would say if this message stopped on this bus, or nobody would any more."""
+        goes_on_on = self._streams[message].goes_on_on
+        (goes_on_on.add if is_so else goes_on_on.discard)(bus)
+
+    @property
+    def has_unsettled(self) -> bool:
+        """Whether a value still has to stand, and is to be looked at again soon."""
+        return bool(self._settling) and any(page.is_unsettled for page in self._settling)
+
     def seen(self, message: str, at_s: float) -> Sequence[Reading]:
         """A frame of this message came at `at_s`, unseen by us, that changed no wanted bit: what has stood by then."""
         return [reading for page in self._streams[message].pages for reading in page.seen(at_s)]
@@ -87,11 +123,6 @@ class Decoder:
         """The DBC message of a frame, None if nobody wants it."""
         stream = self._by_bus.get(frame.bus, _NOTHING).get(_key(frame.arbitration_id, frame.is_extended_id))
         return None if stream is None else stream.message
-
-    def forget_count(self, frame: Frame) -> None:
-        """Between this frame of its message and the one before or after it others may have gone unseen."""
-        if (message := self.message_of(frame)) is not None:
-            self._streams[message].screen.forget_count()
 
     def refused_last(self, message: str) -> bool:
         """Whether the newest frame of a message was refused; False before the first one."""
@@ -124,6 +155,7 @@ class _Stream:
         is_one_page = len(self.pages) == 1 and plan.selector is None and not plan.groups[0][0].selections
         self.only = self.pages[0] if is_one_page and plan.counter is None and not self.choices else None
         self.unchanged: Heard = (tuple(page.group for page in self.pages), ())
+        self.goes_on_on: set[str] = set()
         self._choosing: list[Choice] = []
         self._selector = plan.selector
         self._selector_known = plan.selector_known
@@ -136,6 +168,11 @@ class _Stream:
         """Frames of this message decide that choice."""
         self._choosing.append(choice)
         self.only = None
+
+    def follow(self, at_s: float) -> None:
+        """A frame of `at_s` follows those before it, though we were not told of them."""
+        for page in self.pages:
+            page.follow(at_s)
 
     def hear(self, data: bytes, at_s: float) -> Heard:
         if self.screen.judge(data, at_s) is not _BELIEVED:

@@ -16,6 +16,9 @@ from agent.profiles.schema import MessagePlan, Selection, SignalPlan
 
 ByteOrder = Literal["little", "big"]
 
+# Longer than what goes on unchanged is ever left unlooked at.
+FOLLOWED_S_MAX = 30.0
+
 
 class Page:
     """One page; without multiplexing a message is one.
@@ -86,6 +89,22 @@ class Page:
             return self._read(self._unsettled, at_s, is_next=True)
         self.at_s = at_s
         return ()
+
+    def follow(self, at_s: float) -> None:
+        """What comes at `at_s` follows what was there: it went on coming, with the bits it was last seen with."""
+        # Somebody who would have said if it had not, within half a freshness, was asleep after so long a gap.
+        if self.freshness_s < at_s - self.at_s < self.freshness_s + FOLLOWED_S_MAX:
+            self.at_s = at_s - 0.5 * self.freshness_s
+
+    @property
+    def settles(self) -> bool:
+        """Whether a value of it has to stand before it counts."""
+        return bool(self._settlings)
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether a value has to stand at present."""
+        return self._unsettled != 0
 
     def readings(self, at_s: float) -> Sequence[Reading]:
         """All that is known of a page just seen at `at_s`."""

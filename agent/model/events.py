@@ -10,7 +10,7 @@ from agent.model.command import Reason
 from agent.model.frame import BusState
 from agent.model.power import IgnitionLine, PowerFails, SupervisorFound, SupplyMeasured, Woken
 from agent.model.quick_dataclass import dataclass
-from agent.model.reception import MessageId, Seen
+from agent.model.reception import MessageId
 from agent.model.records import OutboxStored
 
 
@@ -39,14 +39,6 @@ class BusLooked:
 
     bus: str
     look: BusLook
-
-
-@dataclass(frozen=True, slots=True)
-class MessagesSeen:
-    """What the kernel watches on this bus and found unchanged: as good as frames received at these times."""
-
-    bus: str
-    seen: tuple[Seen, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +167,6 @@ class StopAsked:
 LinkEvent = (
     BusChanged
     | BusLooked
-    | MessagesSeen
     | FramesLost
     | FramesCounted
     | FrameSent

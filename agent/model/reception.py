@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from agent.model.frame import Frame
 from agent.model.quick_dataclass import dataclass
 
 
@@ -52,8 +54,23 @@ class Repeating:
     every_s: float
 
 
-class Seen(NamedTuple):
-    """A frame of this message was on the bus at `at_s` (boot time) or later, with the wanted bits last told."""
+class GoesOn(NamedTuple):
+    """A message that comes at least every `within_s`, with the wanted bits last told; it is said if it stops."""
 
     message: MessageId
-    at_s: float
+    within_s: float
+
+
+class WatchNews(NamedTuple):
+    """What the kernel told of the messages it watches on a bus, to be taken in in this order.
+
+    `silent` are messages of which nobody will say any more that they stop: they have, or must come anew first.  Until
+    `known_at_s` (boot time; None: as before) everything is told that had stopped by then.  `changes` are frames in
+    order of their arrival.  `going_on` are all messages that go on coming, None if they are the same as before.
+    """
+
+    bus: str
+    silent: Sequence[MessageId] = ()
+    known_at_s: float | None = None
+    changes: Sequence[Frame] = ()
+    going_on: Sequence[GoesOn] | None = None

@@ -11,6 +11,9 @@ class Debounce:
     def __init__(self) -> None:
         self._waiting: dict[str, tuple[Reading, float]] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
     def change(self, reading: Reading, stand_s: float, now_s: float) -> None:
         """The path shows another value than the one known; the first reading of it is the one that will count."""
         known = self._waiting.get(reading.path)
@@ -20,6 +23,14 @@ class Debounce:
     def cancel(self, path: str) -> bool:
         """The path is back, or not to be believed; True if there was a change that now counts for nothing."""
         return self._waiting.pop(path, None) is not None
+
+    def stood(self, path: str, now_s: float) -> Reading | None:
+        """As `settled`, of one path alone."""
+        known = self._waiting.get(path)
+        if known is None or now_s < known[1]:
+            return None
+        del self._waiting[path]
+        return known[0]
 
     def settled(self, now_s: float) -> tuple[Reading, ...]:
         """Changes that have stood for their time; told once."""

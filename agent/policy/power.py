@@ -124,6 +124,15 @@ class Ladder:
                 return step
         return None
 
+    def next_at(self) -> float:
+        """When a step will be due if what was noted last stands; infinity if none will."""
+        ends = (
+            since_s + self._limits.stand_s(sign)
+            for sign, since_s in self._since_s.items()
+            if TRANSITIONS[self.step, sign] is not self.step
+        )
+        return min(ends, default=float("inf"))
+
     def take(self, step: Step) -> None:
         """Stand on this step from now on."""
         self.step = step

@@ -19,6 +19,9 @@ from agent.profiles.schema import ReportRule
 # is held back as if it were beyond its cap.
 EVENTS_MAX = 64
 
+# Not `bool`, which is a number to Python alone.
+_NUMBERS = frozenset({int, float})
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -42,9 +45,10 @@ def is_news(told: Reading | None, new: Reading, deadband: float) -> bool:
         return new.quality is not Quality.UNKNOWN
     if told.quality is not new.quality or told.reason != new.reason:
         return True
-    if isinstance(told.value, bool | str | None) or isinstance(new.value, bool | str | None):
-        return told.value != new.value
-    return abs(new.value - told.value) > deadband
+    before, value = told.value, new.value
+    if type(before) in _NUMBERS and type(value) in _NUMBERS:
+        return bool(abs(value - before) > deadband)  # type: ignore[operator]
+    return before != value
 
 
 def pace_of(rule: ReportRule, use: VehicleUse, general: Pace) -> Pace:
@@ -87,6 +91,8 @@ class Reporter:
         }
         self._gathered_s = self._gather_s[VehicleUse.AWAKE]
         self._batch_told_at_s = float("-inf")
+        self._waiting_since_s = float("-inf")
+        self._is_pace_new = False
         self._cap = cap
         self._debounce = Debounce()
         self._told: dict[str, Reading] = {}
@@ -100,19 +106,25 @@ class Reporter:
 
     def use(self, use: VehicleUse) -> None:
         """From here on the pace is that of this use."""
-        self._pace = self._paces[use]
-        self._gathered_s = self._gather_s[use]
+        if self._pace is not self._paces[use]:
+            self._pace = self._paces[use]
+            self._gathered_s = self._gather_s[use]
+            self._is_pace_new = self._batch_at_s is not None
 
     def observe(self, reading: Reading, now_s: float) -> None:
         """Consider one reading as it stands now."""
         path, rule = reading.path, self._rules[reading.path]
         if rule.is_event and self._is_input_change(reading, rule, now_s):
             return
-        if is_news(self._told.get(path), reading, rule.deadband) or self._is_overdue(reading, now_s):
-            self._put(reading, now_s)
-        else:
-            # Back to what was told last before the batch left: nothing to say any more.
-            self._samples.pop(path, None)
+        waiting = self._samples.get(path)
+        if waiting is not None and waiting.quality is reading.quality:
+            # Whether it is news is asked again when it leaves: it may be back to what was told last by then.
+            self._samples[path] = reading
+        elif self._is_to_be_told(reading, now_s):
+            self._samples[path] = reading
+            self._batch_with(reading, now_s)
+        elif waiting is not None:
+            del self._samples[path]
 
     def due(self, now_s: float) -> Due:
         """Take what is to be told now; it counts as told from here on."""
@@ -120,8 +132,14 @@ class Reporter:
             self._settle(reading, now_s)
         events, self._events = tuple(self._events), []
         samples: tuple[Reading, ...] = ()
+        if self._is_pace_new:
+            self._is_pace_new = False
+            self._batch_soon(self._waiting_since_s)
         if self._batch_at_s is not None and now_s >= self._batch_at_s:
-            samples = tuple(reading for reading in self._samples.values() if self._is_ripe(reading, now_s))
+            self._samples = {
+                path: reading for path, reading in self._samples.items() if self._is_to_be_told(reading, now_s)
+            }
+            samples = tuple(reading for reading in self._samples.values() if now_s >= self._ripe_at(reading))
             is_early = now_s < self._batch_told_at_s + self._gathered_s
             if is_early and not any(self._is_first_or_lost(reading) for reading in samples):
                 samples = ()
@@ -130,7 +148,8 @@ class Reporter:
             for reading in samples:
                 del self._samples[reading.path]
                 self._told[reading.path] = reading
-            self._batch_at_s = now_s + self._batch_s if self._samples else None
+            self._batch_at_s = None
+            self._batch_soon(now_s)
         self._told_at_s.update((reading.path, now_s) for reading in samples)
         self._told_at_s.update((change.reading.path, now_s) for change in events)
         return Due(events, samples)
@@ -149,12 +168,28 @@ class Reporter:
         """When to call `due` again, if nothing new comes; events are due in the past."""
         if self._events:
             return float("-inf")
+        if not self._debounce:
+            return self._batch_at_s
         wanted = [at_s for at_s in (self._batch_at_s, self._debounce.next_at()) if at_s is not None]
         return min(wanted, default=None)
+
+    def next_overdue_at(self) -> float | None:
+        """When the next value that does not change is to be told again, None if none is."""
+        ends = (
+            told_at_s + most_s
+            for path, told_at_s in self._told_at_s.items()
+            if (most_s := self._pace[path].interval_s_max) is not None
+            and path not in self._samples
+            and self._told[path].quality is Quality.OK
+        )
+        return min(ends, default=None)
 
     def _is_input_change(self, reading: Reading, rule: ReportRule, now_s: float) -> bool:
         """Whether this is, or may become, an event; if not it is a sample like any other."""
         path, value = reading.path, reading.value
+        if (stood := self._debounce.stood(path, now_s)) is not None:
+            # Before what came next: told late by whoever gathers, it must not look as if it had not stood.
+            self._settle(stood, now_s)
         if value is None:
             # Not known any more, so nothing stands any more.
             self._debounce.cancel(path)
@@ -179,18 +214,34 @@ class Reporter:
             # Told from here on, so that a change back before `due` is an event too.
             self._told[path] = reading
         elif is_news(self._told.get(path), reading, 0.0):
-            self._put(reading, now_s)
+            self._samples[path] = reading
+            self._batch_with(reading, now_s)
 
-    def _put(self, reading: Reading, now_s: float) -> None:
-        self._samples[reading.path] = reading
+    def _is_to_be_told(self, reading: Reading, now_s: float) -> bool:
+        deadband = self._rules[reading.path].deadband
+        return is_news(self._told.get(reading.path), reading, deadband) or self._is_overdue(reading, now_s)
+
+    def _batch_soon(self, since_s: float) -> None:
+        """All that waits has waited since this time."""
+        for reading in self._samples.values():
+            self._batch_with(reading, since_s)
+
+    def _batch_with(self, reading: Reading, since_s: float) -> None:
+        """This sample, which has waited since this time, leaves with the next batch or before it."""
+        gathered_at_s = self._batch_told_at_s + self._gathered_s
+        if self._is_first_or_lost(reading):
+            gathered_at_s = since_s
+        at_s = max(since_s + self._batch_s, self._ripe_at(reading), gathered_at_s)
         if self._batch_at_s is None:
-            self._batch_at_s = now_s + self._batch_s
+            self._batch_at_s, self._waiting_since_s = at_s, since_s
+        elif at_s < self._batch_at_s:
+            self._batch_at_s = at_s
 
-    def _is_ripe(self, reading: Reading, now_s: float) -> bool:
+    def _ripe_at(self, reading: Reading) -> float:
         told = self._told.get(reading.path)
-        is_value_lost = reading.quality is not Quality.OK and told is not None and told.quality is Quality.OK
-        told_at_s = self._told_at_s.get(reading.path, float("-inf"))
-        return is_value_lost or now_s >= told_at_s + self._pace[reading.path].interval_s_min
+        if reading.quality is not Quality.OK and told is not None and told.quality is Quality.OK:
+            return float("-inf")
+        return self._told_at_s.get(reading.path, float("-inf")) + self._pace[reading.path].interval_s_min
 
     def _is_first_or_lost(self, reading: Reading) -> bool:
         """Nothing was told of this path, or another quality: no mere change of a value."""

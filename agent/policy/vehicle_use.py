@@ -12,6 +12,9 @@ READY = "Vehicle.Carshare.IsReadyToDrive"
 LOW_VOLTAGE_SYSTEM = "Vehicle.LowVoltageSystemState"
 CHARGING = "Vehicle.Powertrain.TractionBattery.Charging.IsCharging"
 
+USE_PATHS = frozenset({SPEED, READY, LOW_VOLTAGE_SYSTEM, CHARGING})
+"""What the use of a car is told by."""
+
 # Of `LowVoltageSystemState`: the ignition is on.
 IGNITION_ON = frozenset({"ON", "START"})
 

@@ -124,6 +124,10 @@ class HealthWatch:
             return self.note(BusSign.HEARD, now_s)
         return self._settle(now_s) if is_in_use else self.note(BusSign.REST, now_s)
 
+    def next_at(self, now_s: float) -> float | None:
+        """When what it showed before has been left for long enough; None if there is nothing such."""
+        return min((at_s + STAND_S for at_s in self._left_at_s.values() if at_s + STAND_S >= now_s), default=None)
+
     def _settle(self, now_s: float) -> HealthChange | None:
         recent = (state for state, at_s in self._left_at_s.items() if now_s - at_s < STAND_S)
         state = max((self._shown, *recent), key=RANK.__getitem__)

@@ -11,6 +11,8 @@ from agent.profiles.schema import Profile
 from agent.state.derived import RiseCounter, derive
 from agent.state.stand_ins import StandIns
 
+_OK = Quality.OK
+
 
 class Tracker:
     """The newest reading of every path of one profile.
@@ -33,34 +35,51 @@ class Tracker:
         self._excuses: dict[str, tuple[str, float]] = {}
         # Most frames say only that what they carry was seen again: one time for all the paths of a group.
         self._seen_at_s = [-math.inf] * (len(profile.groups) + 1)
-        # By message: its groups, each with a path of it; the others are known when that one is.
+        # Of groups that go on coming: on which buses, and within which time. Until when that is known, by bus.
+        self._going_on: dict[int, dict[str, float]] = {}
+        self._known_at_s = {bus.name: -math.inf for bus in profile.buses}
         numbers = itertools.count()
-        self._groups = {
-            message.name: [(next(numbers), group[0].path) for group in message.groups] for message in profile.messages
-        }
+        self._groups = {message.name: [next(numbers) for _ in message.groups] for message in profile.messages}
         self._newest: dict[str, Reading] = {}
         self._derived = {plan.path: plan for plan in profile.derived}
+        self.paths = (*self._freshness_s, *self._derived)
         self._rises = RiseCounter(profile.derived)
-        self._dependents = {
+        self._has_more_to_note = bool(profile.derived or self._stand_ins)
+        self.dependents: Mapping[str, tuple[str, ...]] = {
             path: tuple(plan.path for plan in profile.derived if path in plan.inputs) for path in self._freshness_s
         }
-
-    def dependents(self, path: str) -> tuple[str, ...]:
-        """The derived states that this path is an input of."""
-        return self._dependents[path]
+        """By path, the derived states that it is an input of."""
 
     def hear(self, heard: Heard, at_s: float) -> None:
         """Take in what a frame received at `at_s` told."""
         groups, changed = heard
         if changed:
             self.fold(changed)
+        seen_at_s = self._seen_at_s
         for group in groups:
-            if at_s > self._seen_at_s[group]:
-                self._seen_at_s[group] = at_s
+            if at_s > seen_at_s[group]:
+                seen_at_s[group] = at_s
 
-    def seen(self, message: str, at_s: float) -> None:
-        """A frame of this message came at `at_s` that changed nothing; of what is not known yet that says nothing."""
-        self.hear((tuple(number for number, path in self._groups[message] if path in self._newest), ()), at_s)
+    def goes_on(self, message: str, bus: str, within_s: float) -> None:
+        """From now on this message goes on coming on this bus, at least every `within_s` and without a change, until
+        it is said that nobody knows any more. Of what is not known yet that says nothing.
+        """
+        for group in self._groups[message]:
+            self._going_on.setdefault(group, {})[bus] = within_s
+
+    def goes_on_no_more(self, message: str, bus: str, by_s: float) -> None:
+        """Nobody knows any more whether this message goes on; until `by_s` it did, as far as that was known."""
+        until_s = min(by_s, self._known_at_s[bus])
+        for group in self._groups[message]:
+            if (on := self._going_on.get(group)) is None or bus not in on:
+                continue
+            self._seen_at_s[group] = max(self._seen_at_s[group], until_s - on.pop(bus))
+            if not on:
+                del self._going_on[group]
+
+    def known_until(self, bus: str, at_s: float) -> None:
+        """What goes on coming on this bus had not stopped by `at_s`."""
+        self._known_at_s[bus] = at_s
 
     def fold(self, readings: Iterable[Reading]) -> None:
         """Take readings in; one older than what is known is left out."""
@@ -72,9 +91,8 @@ class Tracker:
                 newest[path] = reading
                 if self._excuses:
                     self._excuses.pop(path, None)
-                if self._has_stand_ins:
+                if self._has_more_to_note:
                     self._stand_ins.outspoken(known, reading)
-                if self._derived:
                     self._rises.note(reading)
 
     def answer(self, readings: Iterable[Reading]) -> None:
@@ -115,9 +133,14 @@ class Tracker:
         path = reading[0]
         at_s = reading[3]
         is_newest = self._newest.get(path) is reading and at_s >= self._seen_at_s[self._group_of[path]]
-        if is_newest and now_s - at_s <= self._freshness_s[path] and not self._has_stand_ins:
+        is_spoken = reading.quality is _OK or not self._has_stand_ins
+        if is_newest and is_spoken and now_s - at_s <= self._freshness_s[path]:
             return reading
         return self.reading(path, now_s)
+
+    def may_age(self, path: str) -> bool:
+        """Whether time alone may change what is known of the path, without its being said that something stopped."""
+        return self._group_of.get(path) not in self._going_on
 
     def last_known(self, path: str) -> Reading | None:
         """The newest reading however old it is: for display beside its age, never for a decision."""
@@ -131,17 +154,30 @@ class Tracker:
 
     def _spoken(self, path: str) -> Reading | None:
         """The newest reading of what the car said by itself, or of what is only asked for."""
-        known = self._newest.get(path)
-        if known is not None and (seen_at_s := self._seen_at_s[self._group_of[path]]) > known.at_s:
+        if (known := self._newest.get(path)) is None:
+            return None
+        group = self._group_of[path]
+        if (seen_at_s := self._seen_at_s[group]) > known.at_s:
             known = self._newest[path] = known._replace(at_s=seen_at_s)
+        if (on := self._going_on.get(group)) is not None:
+            # Not kept: a change that waits to be looked at may be one that is refused, and of before this.
+            going_on_s = max(self._known_at_s[bus] - within_s for bus, within_s in on.items())
+            return known if going_on_s <= known.at_s else known._replace(at_s=going_on_s)
         return known
 
     def snapshot(self, now_s: float) -> dict[str, Reading]:
         """Every path of the profile as it stands now."""
-        return {path: self.reading(path, now_s) for path in (*self._freshness_s, *self._derived)}
+        return {path: self.reading(path, now_s) for path in self.paths}
 
     def next_stale_at(self, now_s: float) -> float | None:
-        """When the next fresh reading grows stale if nothing comes, None if none is fresh."""
-        newest = [known for path in self._newest if (known := self._spoken(path)) is not None]
+        """When the next fresh reading grows stale if nothing comes, None if none is fresh.
+
+        Not of what goes on coming, for it is said when that stops.
+        """
+        newest = [
+            known
+            for path in self._newest
+            if self._group_of[path] not in self._going_on and (known := self._spoken(path)) is not None
+        ]
         ends = [*(known.at_s + self._freshness_s[known.path] for known in newest), *self._stand_ins.ends()]
         return min((end for end in ends if end >= now_s), default=None)

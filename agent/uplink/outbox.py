@@ -180,6 +180,8 @@ class Outbox:
         """The next records to hand to the broker; under way until `settled` or `link_changed`."""
         picked: list[Picked] = []
         for lane, waiting in self._lanes.items():
+            if not waiting:
+                continue
             for _ in range(min(self._room_for(lane), len(waiting))):
                 sequence = next(iter(waiting))
                 del waiting[sequence]

@@ -96,13 +96,14 @@ def _mark_agent() -> None:
     from agent.engine import Engine
     from agent.model.events import BrokerUp, BusChanged, LinkEvent
     from agent.model.frame import Frame
+    from agent.model.reception import WatchNews
 
-    receive_frame, receive_change = Engine.receive_frame, Engine.receive_change
+    receive_frame, receive_watched = Engine.receive_frame, Engine.receive_watched
     receive_link = Engine.receive_link
 
     def first_heard() -> None:
         mark("first_reading")
-        Engine.receive_frame, Engine.receive_change = receive_frame, receive_change  # type: ignore[method-assign]
+        Engine.receive_frame, Engine.receive_watched = receive_frame, receive_watched  # type: ignore[method-assign]
 
     def marked_frame(self: Engine, frame: Frame, now_s: float) -> bool:
         is_news = receive_frame(self, frame, now_s)
@@ -110,10 +111,10 @@ def _mark_agent() -> None:
             first_heard()
         return is_news
 
-    def marked_change(self: Engine, frame: Frame, now_s: float) -> bool:
-        is_news = receive_change(self, frame, now_s)
-        first_heard()
-        return is_news
+    def marked_watched(self: Engine, news: WatchNews, now_s: float) -> None:
+        receive_watched(self, news, now_s)
+        if news.changes:
+            first_heard()
 
     def marked_link(self: Engine, event: LinkEvent, now_s: float) -> None:
         receive_link(self, event, now_s)
@@ -123,7 +124,7 @@ def _mark_agent() -> None:
             mark("commands")
 
     Engine.receive_frame = marked_frame  # type: ignore[method-assign]
-    Engine.receive_change = marked_change  # type: ignore[method-assign]
+    Engine.receive_watched = marked_watched  # type: ignore[method-assign]
     Engine.receive_link = marked_link  # type: ignore[method-assign]
 
 

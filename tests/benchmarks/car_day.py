@@ -107,8 +107,8 @@ class WatchedApp(App):
         receive = self._engine._telemetry.receive_frame
         last: dict[str, Value | None] = {}
 
-        def receive_and_note(frame: Frame, now_s: float, *, is_change: bool = False) -> Heard:
-            received = receive(frame, now_s, is_change=is_change)
+        def receive_and_note(frame: Frame, now_s: float) -> Heard:
+            received = receive(frame, now_s)
             for reading in received[1]:
                 if reading.quality is Quality.OK and last.get(reading.path) != reading.value:
                     last[reading.path] = reading.value

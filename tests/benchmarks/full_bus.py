@@ -161,6 +161,7 @@ class Bench:
         # A snapshot every half second is for a person who watches the bench; this car tells its changes.
         rest = rest.partition("[broker]")[2].replace("state_interval_s = 0.5", "state_interval_s = 300.0")
         rest = rest.replace("interval_s = 0.5, heartbeat_s = 5.0", "interval_s = 0.0, heartbeat_s = 600.0")
+        rest = rest.replace("keep_alive_s = 5\n", "")  # that of the bench is for who unplugs its broker
         files.agent_toml.write_text(f"{head}{tables}[broker]{rest}")
         return files.agent_toml
 

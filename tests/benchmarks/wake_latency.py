@@ -38,6 +38,7 @@ from agent.errors import EXIT_DONE, EXIT_FAILED, AgentError
 from agent.loading import load_config
 from agent.model.command import Action
 from agent.model.frame import Frame
+from agent.model.reception import WatchNews
 from agent.policy.permits import permit
 from agent.wiring import new_identity
 from tests.benchmarks.cost_report import spread_ms
@@ -82,9 +83,10 @@ class WakingApp(App):
         super()._frame(frame)
         self._look(frame)
 
-    def _change(self, frame: Frame) -> None:
-        super()._change(frame)
-        self._look(frame)
+    def _watched(self, news: WatchNews) -> None:
+        super()._watched(news)
+        for frame in news.changes:
+            self._look(frame)
 
     def _look(self, frame: Frame) -> None:
         if (waking := self.waking) is None or self.ready.is_set():

@@ -20,6 +20,7 @@ import agent.adapters.broker
 import agent.adapters.can_bus
 import agent.app
 import agent.supervision
+import agent.wiring
 from agent import cli
 from agent.adapters.broker import Broker
 from agent.adapters.can_bus import CanBus
@@ -72,7 +73,7 @@ def blocked_thread(method: Callable[..., Any]) -> Callable[..., Any]:
 
 PARTS: dict[str, tuple[type, str, Callable[..., Any]]] = {
     "engine": (agent.app.App, "_perform_all", cut_short),
-    "clock": (agent.app.App, "_watch_clock", cut_short),
+    "clock": (agent.app.App, "_watch", cut_short),
     "store": (Stores, "prove", blocked_thread),
     "broker": (Broker, "_serve", cut_short),
     "power": (PowerSupervisor, "listen", cut_short),
@@ -91,7 +92,7 @@ def main() -> int:
     setattr(owner, name, change(getattr(owner, name)))
     agent.supervision.SILENCE_S_MAX /= 10
     agent.supervision.STORE_PROOF_S /= 10
-    agent.app.CLOCK_INTERVAL_S /= 10
+    agent.wiring.CLOCK_INTERVAL_S /= 10
     agent.adapters.broker.PROGRESS_S /= 10
     agent.adapters.can_bus.PROGRESS_S /= 10
     return cli.main()

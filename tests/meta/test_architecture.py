@@ -21,7 +21,7 @@ SHAPES = NOUNS | {"profiles", "config", "config_table", "ability"}
 STAGES = {"decode", "state", "policy", "uplink", "health"}
 ENGINE = {
     *("engine", "commanding", "acting", "trusting", "telemetry", "bus_watch", "forwarding", "chronicle", "link_watch"),
-    *("asking", "questions", "open_ends"),
+    *("asking", "questions", "open_ends", "observing", "lookout"),
     *("pending", "power", "presence", "ledger", "answers", "replay", "returning", "session", "accounting"),
 }
 """The engine and the parts it was cut into: the only modules that know more than one stage."""

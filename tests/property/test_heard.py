@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 from agent.decode.decoder import Decoder
 from agent.model.frame import Frame
 from agent.model.reading import Reading
-from agent.model.reception import MessageId
 from agent.profiles.schema import Profile
-from agent.profiles.watches import watches
 from agent.state.tracker import Tracker
 from tests.support.small_car import VECTORS, parsed, signal_table, small_profile_text
 
@@ -66,23 +64,6 @@ def traffic(draw: st.DrawFn) -> list[Frame]:
     return frames
 
 
-@st.composite
-def kernel_traffic(draw: st.DrawFn) -> list[Frame]:
-    """Motion and lock in turn, each as it is for some frames before it changes."""
-    at_s, frames = 20.0, []
-    motion, lock = PAYLOADS[0], PAYLOADS[-1]
-    flips = {motion: (0, 1 << 13, 1 << 20, 1 << 34), lock: (0, 1 << 8, 1 << 9, 1 << 21)}
-    for _ in range(draw(st.integers(1, 8))):
-        message = draw(st.sampled_from((motion, lock)))
-        arbitration_id, is_extended, payload = message
-        data = (int.from_bytes(payload) ^ draw(st.sampled_from(flips[message]))).to_bytes(len(payload))
-        step_s = draw(st.sampled_from((0.1, 0.1, 0.1, 0.2, 0.6, 2.0)))
-        for _ in range(draw(st.integers(1, 5))):
-            at_s += step_s
-            frames.append(Frame("body", arbitration_id, data, at_s, is_extended))
-    return frames
-
-
 @given(st.sampled_from(PROFILES), traffic(), st.sampled_from(STEPS_S))
 def test_changes_and_what_was_seen_again_are_all_there_is_to_know(
     profile: Profile, frames: list[Frame], asked_after_s: float
@@ -100,48 +81,6 @@ def test_changes_and_what_was_seen_again_are_all_there_is_to_know(
         assert set(changed) <= set(readings)
         assert tracker.snapshot(at_s + asked_after_s) == whole.snapshot(at_s + asked_after_s)
     assert _times(tracker, profile.paths) == _times(whole, profile.paths)
-
-
-@given(st.sampled_from(PROFILES), kernel_traffic())
-def test_what_the_kernel_picks_out_and_says_was_seen_comes_to_the_same_state(
-    profile: Profile, frames: list[Frame]
-) -> None:
-    """SR-05: a state that stays is announced once; that it stood is known from nothing but its not having changed."""
-    decoder, tracker = Decoder(profile), Tracker(profile)
-    whole_decoder, whole = Decoder(profile), Tracker(profile)
-    kernel = _Kernel(profile)
-    for frame in frames:
-        at_s = frame.received_at_s
-        whole.fold(whole_decoder.receive(frame))
-        message = decoder.message_of(frame)
-        if kernel.is_given(frame):
-            tracker.hear(decoder.hear(frame), at_s)
-        elif message is not None:
-            tracker.seen(message, at_s)
-            tracker.fold(decoder.seen(message, at_s))
-        assert tracker.snapshot(at_s) == whole.snapshot(at_s)
-
-
-class _Kernel:
-    """What the broadcast manager gives of the frames of a bus: changes of wanted bits, and all it cannot watch."""
-
-    def __init__(self, profile: Profile) -> None:
-        self._watches = {watch.message: watch for watch in watches(profile, "body")}
-        self._last: dict[MessageId, tuple[float, int]] = {}
-
-    def is_given(self, frame: Frame) -> bool:
-        message = MessageId(frame.bus, frame.arbitration_id, frame.is_extended_id)
-        watch = self._watches.get(message)
-        if watch is None or len(watch.masks) > 1:
-            return True
-        wanted = int.from_bytes(frame.data) & int.from_bytes(watch.masks[0][: len(frame.data)])
-        at_s, before = self._last.get(message, (0.0, -1))
-        self._last[message] = frame.received_at_s, wanted
-        is_given = wanted != before or frame.received_at_s - at_s > watch.timeout_s
-        if is_given:
-            for other in watch.units_of:
-                self._last.pop(other, None)
-        return is_given
 
 
 def _times(tracker: Tracker, paths: tuple[str, ...]) -> list[Reading | None]:

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from agent.adapters.can_bus import CanBus
 from agent.adapters.can_reception import Watching
 from agent.model.bus import BusSign
-from agent.model.events import FramesLost, MessagesSeen
+from agent.model.events import FramesLost
 from agent.model.frame import BusState, Frame, SendRule
-from agent.model.reception import Repeating, Watch
+from agent.model.reception import GoesOn, Repeating, Watch, WatchNews
 
 WAIT_S = 10.0
 
@@ -22,7 +22,9 @@ class CanListener:
     def __init__(self) -> None:
         self._frames: asyncio.Queue[Frame] = asyncio.Queue()
         self._changes: asyncio.Queue[Frame] = asyncio.Queue()
-        self.news: list[MessagesSeen | FramesLost] = []
+        self.news: list[WatchNews] = []
+        self.going_on: list[GoesOn] = []
+        self.lost = 0
         self._states: asyncio.Queue[BusState] = asyncio.Queue()
         self.taken: list[int] = []
         """How many frames waited to be asked for whenever the bus had given some."""
@@ -33,11 +35,16 @@ class CanListener:
     def on_frame(self, frame: Frame) -> None:
         self._frames.put_nowait(frame)
 
-    def on_change(self, frame: Frame) -> None:
-        self._changes.put_nowait(frame)
+    def on_watched(self, news: WatchNews) -> None:
+        self.news.append(news)
+        for frame in news.changes:
+            self._changes.put_nowait(frame)
+        self.going_on = [each for each in self.going_on if each.message not in news.silent]
+        if news.going_on is not None:
+            self.going_on = list(news.going_on)
 
-    def on_news(self, event: MessagesSeen | FramesLost) -> None:
-        self.news.append(event)
+    def on_lost(self, event: FramesLost) -> None:
+        self.lost += event.count
 
     async def change(self) -> Frame:
         """The next frame that the kernel picked out; fails after a bounded wait."""
@@ -106,7 +113,7 @@ async def running_bus(
         conflatable_ids=conflatable_ids,
         repeating=repeating,
         may_conflate=may_conflate,
-        watching=Watching(watches, listener.on_change, listener.on_news),
+        watching=Watching(watches, listener.on_watched, listener.on_lost),
     )
     async with asyncio.TaskGroup() as group:
         running = group.create_task(can_bus.run(), name="bus")

@@ -304,7 +304,7 @@ async def test_edge_refuses_every_frame_of_a_link_that_only_listens(tmp_path: Pa
             profile,
             on_frame=lambda frame: None,
             on_link=lambda event: None,
-            on_change=lambda frame: None,
+            on_watched=lambda news: None,
             on_news=lambda event: None,
             on_progress=lambda part, pause_s: None,
             on_taken=lambda: None,

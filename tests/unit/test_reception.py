@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from agent.model.command import Action, Stage
 from agent.model.effects import Attend, Persist, SendFrame, WatchAfresh
-from agent.model.events import FramesLost, MessagesSeen
+from agent.model.events import FramesLost
 from agent.model.frame import Frame
 from agent.model.reading import Quality, Reading
-from agent.model.reception import MessageId, Seen
+from agent.model.reception import GoesOn, MessageId, WatchNews
 from agent.model.records import Done, Intent
 from agent.profiles.watches import attended
 from agent.state.tracker import Tracker
@@ -71,6 +71,11 @@ def reading(pair: Pair, path: str) -> dict[str, object]:
     return found
 
 
+def changed(frame: Frame, now_s: float) -> WatchNews:
+    """The kernel gives this frame; its message goes on coming at least every quarter of a second."""
+    return WatchNews("body", (), now_s, [frame], [GoesOn(id_of(frame), 0.25)])
+
+
 def id_of(frame: Frame) -> MessageId:
     return MessageId(frame.bus, frame.arbitration_id, frame.is_extended_id)
 
@@ -79,14 +84,17 @@ def test_an_unchanged_value_is_fresh_while_its_message_is_seen_and_stale_soon_af
     pair = Pair()
     pair.run(5.0)  # a car that was just started says that it does not know yet
     frame = frame_of(pair, LOCK_PATH)
-    pair.engine.receive_change(frame, pair.now_s)
+    pair.engine.receive_watched(changed(frame, pair.now_s), pair.now_s)
     for _ in range(40):
         pair.now_s += 0.1
-        pair.engine.receive_link(MessagesSeen("body", (Seen(id_of(frame), pair.now_s - 0.25),)), pair.now_s)
+        pair.engine.receive_watched(WatchNews("body", known_at_s=pair.now_s), pair.now_s)
         found = reading(pair, LOCK_PATH)
         assert found["quality"] == "ok"
     assert found["age_s"] == 0.25
-    pair.now_s += 0.3
+    pair.now_s += 0.1
+    pair.engine.receive_watched(WatchNews("body", [id_of(frame)], pair.now_s), pair.now_s)
+    assert reading(pair, LOCK_PATH)["quality"] == "ok"
+    pair.now_s += 0.2
     assert reading(pair, LOCK_PATH)["quality"] == "stale"
 
 
@@ -95,8 +103,7 @@ def test_counters_of_changes_are_not_compared_for_those_between_went_unseen() ->
     # Every seventh frame, and as if each had come a moment after the one before: no silence excuses the jump.
     frames = [frame_of(pair, LOCK_PATH) for _ in range(15)][::7]
     frames = [frame._replace(received_at_s=pair.now_s + 0.1 * number) for number, frame in enumerate(frames)]
-    for frame in frames[:2]:
-        pair.engine.receive_change(frame, pair.now_s)
+    pair.engine.receive_watched(WatchNews("body", changes=frames[:2]), pair.now_s)
     pair.engine.receive_frame(frames[2], pair.now_s)
     counts = pair.engine.status(pair.now_s)["frames"]
     assert isinstance(counts, dict)
@@ -108,13 +115,13 @@ def test_after_a_refused_change_its_message_is_watched_afresh_and_not_seen_sr_05
     pair = Pair()
     pair.run(5.0)  # a car that was just started says that it does not know yet
     frame = frame_of(pair, LOCK_PATH)
-    pair.engine.receive_change(frame, pair.now_s)
+    pair.engine.receive_watched(changed(frame, pair.now_s), pair.now_s)
     broken = Frame(frame.bus, frame.arbitration_id, bytes(8), pair.now_s)
-    pair.engine.receive_change(broken, pair.now_s)
+    pair.engine.receive_watched(changed(broken, pair.now_s), pair.now_s)
     pair.perform()
     assert WatchAfresh(id_of(frame)) in pair.performed
     pair.now_s += 1.0
-    pair.engine.receive_link(MessagesSeen("body", (Seen(id_of(frame), pair.now_s),)), pair.now_s)
+    pair.engine.receive_watched(WatchNews("body", known_at_s=pair.now_s), pair.now_s)
     assert reading(pair, LOCK_PATH)["quality"] == "stale"
 
 
@@ -138,13 +145,16 @@ def test_being_seen_only_moves_the_time_of_what_is_known_and_never_back_sr_05(
     at_s: float, seen_at_s: list[float], now_s: float
 ) -> None:
     tracker = Tracker(PROFILE)
-    tracker.seen("Status", 5.0)  # nothing is known yet, and nothing is known by it
-    assert tracker.reading(SPEED, now_s).quality is Quality.UNKNOWN
+    for message in ("Status", "Lock"):
+        tracker.known_until("body", 5.0)
+        tracker.goes_on(message, "body", 0.0)
+    assert tracker.reading(SPEED, now_s).quality is Quality.UNKNOWN, "nothing is known yet, and nothing is known by it"
     tracker.fold([Reading(SPEED, 7, None, at_s, Quality.OK, message="Status")])
     for each_s in seen_at_s:
-        tracker.seen("Status", each_s)
-        tracker.seen("Lock", now_s)
-    newest_s = max([at_s, *seen_at_s])
+        tracker.known_until("body", each_s)
+    tracker.goes_on_no_more("Status", "body", now_s)
+    tracker.known_until("body", now_s)
+    newest_s = max([at_s, *seen_at_s[-1:], *([] if seen_at_s else [5.0])])
     known = tracker.last_known(SPEED)
     assert known is not None and (known.value, known.at_s) == (7, newest_s)
     assert (tracker.reading(SPEED, now_s).value == 7) == (now_s - newest_s <= 1.0)

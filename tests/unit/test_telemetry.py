@@ -11,18 +11,19 @@ import pytest
 
 from agent.config import Config, parse_config
 from agent.forwarding import LATE_S, REFUSAL_PAUSE_S, STORE_RETRY_S
+from agent.lookout import LOOK_INTERVAL_S
 from agent.model.bus import BusHealth, BusLook, BusSign, LinkCounts
 from agent.model.clause import Clause
 from agent.model.effects import Effect, Fetch, Log, Persist, Publish
-from agent.model.events import BusChanged, BusLooked, ClockSet, ClockTrust, MessagesSeen
+from agent.model.events import BusChanged, BusLooked, ClockSet, ClockTrust
 from agent.model.frame import BusState
-from agent.model.reception import MessageId, Seen
+from agent.model.reception import GoesOn, MessageId, WatchNews
 from agent.model.records import OutboxStored, Priority, Recovered, RunNoted, SequenceReserved
 from agent.pending import Pending
 from agent.profiles.schema import EVENTS_PER_HOUR_MAX, Derivation, DerivedPlan, Profile, ReportRule, SettleRule
 from agent.session import Session
 from agent.state.bus_health import STAND_S
-from agent.telemetry import SWEEP_INTERVAL_S, Telemetry
+from agent.telemetry import Telemetry
 from agent.uplink.outbox import IN_FLIGHT_MAX, REMOVALS_MAX, UNWRITTEN_BYTES_MAX
 from tests.support.disk import OutboxDisk
 from tests.support.plans import IS_LOCKED, SPEED, frame_of, message_plan, profile_of, signal_plan
@@ -499,9 +500,9 @@ def test_refused_records_wait_and_are_logged_in_one_line() -> None:
     assert len(car.taken("evt")) == 5
     assert [line.event for line in car.logged] == ["event_refused"]
     car.refusal = None
-    car.run(REFUSAL_PAUSE_S - SWEEP_INTERVAL_S)
+    car.run(REFUSAL_PAUSE_S - LOOK_INTERVAL_S)
     assert car.taken("evt") == []
-    car.run(2 * SWEEP_INTERVAL_S)
+    car.run(2 * LOOK_INTERVAL_S)
     assert len(car.taken("evt")) == 5
 
 
@@ -855,11 +856,12 @@ def test_a_state_that_stays_is_told_once_it_stood_although_the_kernel_gives_its_
     message = MessageId("body", 0x100, False)
     for raw in (0, 1):
         came_at_s = car.now_s
-        car.telemetry.receive_frame(frame_of(raw, at_s=came_at_s), came_at_s, is_change=True)
+        change, going_on = frame_of(raw, at_s=came_at_s), [GoesOn(message, 0.2)]
+        car.telemetry.receive_watched(WatchNews("body", (), came_at_s, [change], going_on), came_at_s)
         while (stood_s := round(car.now_s - came_at_s, 1)) < 0.9:
             car.run(0.1)
             seen_at_s = car.now_s - 0.2
-            car.telemetry.receive_seen(MessagesSeen("body", (Seen(message, seen_at_s),)), car.now_s)
+            car.telemetry.receive_watched(WatchNews("body", known_at_s=car.now_s), car.now_s)
             reading = car.telemetry.reading(IS_LOCKED, car.now_s)
             has_stood = round(seen_at_s - came_at_s, 1) >= 0.5
             assert (reading.value, reading.reason) == ((bool(raw), None) if has_stood else (None, "settling")), stood_s

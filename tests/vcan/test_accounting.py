@@ -124,7 +124,7 @@ async def test_a_page_that_comes_no_more_is_stale_in_time_while_the_others_go_on
         bus.confirm()
         for frame in listener.changes_so_far():
             tracker.hear(decoder.hear(frame), frame.received_at_s)
-        assert not listener.news and not listener.frames_so_far()
+        assert not listener.going_on and not listener.frames_so_far()
 
     def is_fresh(path: str) -> bool:
         return tracker.reading(path, boot_s()).quality is Quality.OK

@@ -55,9 +55,8 @@ class Receiver:
         self._tracker.fold(self._decoder.receive(frame))
 
     def on_change(self, frame: Frame) -> None:
-        """As `Engine.receive_change` does."""
-        self._decoder.forget_count(frame)
-        self._tracker.fold(self._decoder.receive(frame))
+        """As `Engine.receive_watched` does."""
+        self._tracker.hear(self._decoder.hear_change(frame), frame.received_at_s)
         message = self._decoder.message_of(frame)
         if message is not None and self._decoder.refused_last(message) and self.bus is not None:
             self.bus.watch_afresh(MessageId(frame.bus, frame.arbitration_id, frame.is_extended_id))

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from agent.adapters.can_controller import INTERFACES, has_carrier, link_counts
+from agent.adapters.can_controller import INTERFACES, KernelFiles
 from agent.adapters.status_socket import read_status
 from agent.model.frame import BusState
 from tests.support.can_listener import CanListener, running_bus
@@ -216,7 +216,7 @@ async def test_an_interface_without_a_carrier_is_off_from_the_start_and_is_found
     ours, other = pair_of_links
     monkeypatch.setattr("agent.adapters.can_bus.PROGRESS_S", 0.2)
     ip("set", ours, "up")
-    assert has_carrier(INTERFACES / ours) is False
+    assert KernelFiles(INTERFACES / ours).has_carrier() is False
     listener = CanListener()
     async with running_bus(listener, interface="socketcan", channel=ours, first=BusState.BUS_OFF):
         ip("set", other, "up")
@@ -225,4 +225,4 @@ async def test_an_interface_without_a_carrier_is_off_from_the_start_and_is_found
         assert await listener.state() is BusState.BUS_OFF
         ip("set", other, "up")
         assert await listener.state() is BusState.UP
-    assert link_counts(INTERFACES / ours) is not None
+    assert KernelFiles(INTERFACES / ours).counts() is not None

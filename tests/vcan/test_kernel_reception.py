@@ -10,9 +10,8 @@ from agent.adapters import can_broadcast, can_port
 from agent.adapters.bcm_message import Watched
 from agent.adapters.can_bus import CanBus
 from agent.adapters.clock import boot_s
-from agent.model.events import FramesLost, MessagesSeen
 from agent.model.frame import BusState
-from agent.model.reception import MessageId, Watch
+from agent.model.reception import GoesOn, MessageId, Watch
 from tests.support.can_listener import CanListener, running_bus, until
 from tests.support.wire import ERROR, EXTENDED, Wire, ip
 
@@ -36,13 +35,11 @@ def ids(*watches: Watch) -> list[tuple[int, bool]]:
 
 
 def seen(bus: CanBus, listener: CanListener, message: MessageId = SPEED) -> Callable[[], bool]:
-    """Whether the bus now says that the message is there."""
+    """Whether the message is now said to go on."""
 
     def is_seen() -> bool:
-        listener.news.clear()
         bus.confirm()
-        events = [event for event in listener.news if isinstance(event, MessagesSeen)]
-        return any(each.message == message for event in events for each in event.seen)
+        return any(each.message == message for each in listener.going_on)
 
     return is_seen
 
@@ -94,11 +91,14 @@ async def test_an_unchanged_message_is_seen_until_it_falls_silent_and_is_given_w
             sent_s = boot_s()
             await confirming(bus, until_s=sent_s + 0.25 * TIMEOUT_S)
         assert [each.data for each in listener.changes_so_far()] == [b"\x01"]
-        assert listener.news
+        assert listener.going_on == [GoesOn(SPEED, TIMEOUT_S)]
+        listener.news.clear()
         await confirming(bus, until_s=sent_s + TIMEOUT_S + 0.3)
         # It is never said to have been there at a time at which it was not any more.
-        times_s = [each.at_s for event in listener.news if isinstance(event, MessagesSeen) for each in event.seen]
-        assert sent_s - TIMEOUT_S < max(times_s) <= sent_s
+        silent = next(number for number, news in enumerate(listener.news) if news.silent)
+        assert list(listener.news[silent].silent) == [SPEED] and listener.going_on == []
+        known_s = [news.known_at_s - TIMEOUT_S for news in listener.news[:silent] if news.known_at_s is not None]
+        assert sent_s - TIMEOUT_S < max(known_s) <= sent_s
         wire.send(0x123, b"\x01")
         assert (await listener.change()).data == b"\x01"
         await until(seen(bus, listener))
@@ -205,9 +205,9 @@ async def test_a_message_watched_afresh_is_given_though_nothing_changed(wire: Wi
         await listener.change()
         await until(seen(bus, listener))
         bus.watch_afresh(SPEED)
-        listener.news.clear()
+        assert not seen(bus, listener)()
         await confirming(bus, until_s=boot_s() + 0.5 * TIMEOUT_S)
-        assert listener.news == []  # nobody knows before its next frame
+        assert listener.going_on == []  # nobody knows before its next frame
         wire.send(0x123, b"\x01")
         assert (await listener.change()).data == b"\x01"
         wire.send(EXTENDED | 0x18DAF110, b"\x07")  # what it holds changes what the other one means
@@ -227,9 +227,11 @@ async def test_after_a_suspend_everything_is_asked_for_again_sr_05(wire: Wire, m
         await until(seen(bus, listener))
         slept_s = can_broadcast.suspended_s() + 3600.0
         monkeypatch.setattr(can_broadcast, "suspended_s", lambda: slept_s)
-        listener.news.clear()
+        before_s = boot_s()
+        bus.confirm()
+        assert listener.going_on == [] and (listener.news[-1].known_at_s or 0.0) < before_s
         await confirming(bus, until_s=boot_s() + 0.5 * TIMEOUT_S)
-        assert listener.news == []
+        assert listener.going_on == []
         wire.send(0x123, b"\x01")
         assert (await listener.change()).data == b"\x01"
 
@@ -281,11 +283,11 @@ async def test_every_frame_lost_for_want_of_room_is_counted_and_what_it_said_is_
         wire.settle()
         bus.confirm()
         delivered = len(listener.changes_so_far())
-        lost = sum(event.count for event in listener.news if isinstance(event, FramesLost))
+        lost = listener.lost
         assert lost > 0 and lost == bus.counts.lost
         assert delivered + lost == sent // 2
         assert bus.statistics() == {(0x123, False): Watched(came=sent, told=sent // 2)}
-        assert not any(isinstance(event, MessagesSeen) for event in listener.news)  # what was lost may be a change
+        assert listener.going_on == []  # what was lost may be a change
         wire.send(0x123, bytes([sent // 2 - 1]))
         assert (await listener.change()).data == bytes([sent // 2 - 1])
 

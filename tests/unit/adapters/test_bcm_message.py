@@ -44,16 +44,15 @@ def test_an_extended_fd_watch_with_pages_as_the_kernel_reads_it() -> None:
 def test_a_change_comes_back_as_it_was_on_the_bus(
     number: int, is_extended: bool, is_fd: bool, data: st.DataObject
 ) -> None:
-    arbitration_id = number if is_extended else number & 0x7FF
+    can_id = number | EXTENDED if is_extended else number & 0x7FF
     size = 64 if is_fd else 8
     payload = data.draw(st.binary(max_size=size))
-    can_id = arbitration_id | (EXTENDED if is_extended else 0)
     frame = struct.pack(f"<IBBBB{size}s", can_id, len(payload), 0, 0, 0, payload)
     packet = head(RX_CHANGED, can_id, 1, flags=0x800 if is_fd else 0) + frame
     assert len(packet) <= MESSAGE_BYTES_MAX
-    assert parse(packet) == Heard(arbitration_id, is_extended, is_fd, payload)
+    assert parse(packet) == Heard(can_id, is_fd, payload)
     silent = head(RX_TIMEOUT, can_id, 0, flags=0x800 if is_fd else 0)
-    assert parse(silent) == Heard(arbitration_id, is_extended, is_fd, None)
+    assert parse(silent) == Heard(can_id, is_fd, None)
 
 
 @given(st.binary(max_size=140))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agent.adapters.can_controller import Controller, has_carrier, link_counts
+from agent.adapters.can_controller import Controller, KernelFiles
 from agent.adapters.can_port import bus_error
 from agent.model.bus import BusLook, BusSign, LinkCounts
 from agent.model.frame import BusState
@@ -40,6 +42,14 @@ class Told:
 
     def error(self, error_class: int, detail: int = 0) -> None:
         self.controller.error_frame(error_class, bytes([0, detail, 0, 0, 0, 0, 0, 0]))
+
+
+def said_of(folder: Path | None) -> tuple[bool | None, LinkCounts | None]:
+    files = KernelFiles(folder)
+    try:
+        return files.has_carrier(), files.counts()
+    finally:
+        files.close()
 
 
 def test_states_are_told_once_each_with_their_sign() -> None:
@@ -110,12 +120,32 @@ def test_of_an_interface_that_is_closed_the_carrier_says_nothing(folder: Path) -
 
 
 def test_of_what_is_down_away_or_none_of_the_kernels_nothing_is_known(folder: Path, tmp_path: Path) -> None:
-    assert (has_carrier(folder), link_counts(folder)) == (True, COUNTS)
+    assert said_of(folder) == (True, COUNTS)
     (folder / "flags").write_text("0x40040\n")
-    assert has_carrier(folder) is None
+    assert said_of(folder)[0] is None
     (folder / "flags").write_text("0x40041\n")
     (folder / "carrier").unlink()
     (folder / "statistics" / "tx_errors").write_text("many")
-    assert (has_carrier(folder), link_counts(folder)) == (None, None)
+    assert said_of(folder) == (None, None)
     for other in (tmp_path / "no_such", None):
-        assert (has_carrier(other), link_counts(other)) == (None, None)
+        assert said_of(other) == (None, None)
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_files_are_kept_open_and_opened_anew_once_they_say_no_more(folder: Path) -> None:
+    """Of an interface that was taken away the kernel's files can be read no more, those of its successor can."""
+    files, open_before = KernelFiles(folder), open_files()
+    for _ in range(3):
+        assert files.counts() == COUNTS
+    assert open_files() == open_before + len(LinkCounts.__slots__)
+    away = os.open(folder, os.O_RDONLY)  # to read a folder is an error too
+    for opened in files._opened.values():
+        os.dup2(away, opened)
+    os.close(away)
+    (folder / "statistics" / "tx_errors").write_text("7")
+    assert files.counts() == replace(COUNTS, tx_errors=7)
+    files.close()
+    assert open_files() == open_before

@@ -104,10 +104,12 @@ def test_unseen_frames_that_changed_nothing_let_it_stand(seen_at_s: float) -> No
     """Where the kernel watches, a state that stays is announced once; that it stood is told by `seen`."""
     decoder, tracker = state_decoder(), Tracker(profile_of(message_plan(STATE)))
     tracker.hear(decoder.hear(frame_of(1, at_s=1.0)), 1.0)
+    tracker.known_until("body", 1.0)
+    tracker.goes_on("Status", "body", 0.0)
     assert list(decoder.seen("Status", 0.9)) == [], "that was before"
     assert [reading.value for reading in decoder.seen("Status", 1.4)] == [None]
     settled = decoder.seen("Status", seen_at_s)
-    tracker.seen("Status", seen_at_s)
+    tracker.known_until("body", seen_at_s)
     tracker.fold(settled)
     assert (tracker.reading(IS_LOCKED, 1.9).value, tracker.reading(IS_LOCKED, 1.9).at_s) == (True, seen_at_s)
     assert list(decoder.seen("Status", 2.0)) == []

@@ -1,0 +1,134 @@
+"""Looked at only when that is wanted, a car is told of as if it were looked at over and over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.adapters.can_broadcast import ASK_S
+from agent.lookout import LOOK_INTERVAL_S, QUIET_LOOK_S
+from agent.model.reception import GoesOn, MessageId, WatchNews
+from tests.support.plans import IS_LOCKED, ODOMETER, SPEED, frame_of, message_plan, profile_of, signal_plan
+from tests.unit.test_telemetry import BATCH_S, HEARTBEAT_S, Car
+
+STEP_S = 0.1
+MESSAGE = MessageId("body", 0x100, False)
+GOES_ON = [GoesOn(MESSAGE, 0.4)]
+QUIET_S = 3 * QUIET_LOOK_S
+
+
+class Restless(Car):
+    """Looked at in each step; counts how often a look was wanted."""
+
+    wanted = 0
+
+    def step(self, *, is_always: bool) -> None:
+        self.now_s = round(self.now_s + STEP_S, 6)
+        is_wanted = self.now_s >= self.telemetry.next_timer()
+        self.wanted += is_wanted
+        if is_wanted or is_always:
+            self.telemetry.handle_timer(self.now_s)
+        self.perform()
+
+    @property
+    def is_asked(self) -> bool:
+        """As `App` does before it has the engine look, and the edge does meanwhile."""
+        return self.now_s + STEP_S >= self.telemetry.next_timer() or self.now_s % ASK_S < 0.5 * STEP_S
+
+    def told(self) -> tuple[list[Any], dict[str, Any], list[float]]:
+        """The events in order, what was told of each path last, and when that was and the bus woke and fell asleep."""
+        documents = self.taken("evt")
+        rows = {row["path"]: (row["value"], row["quality"]) for each in documents for row in each.get("readings", ())}
+        last = {row["path"]: each for each in documents for row in each.get("readings", ())}
+        slept = [each for each in documents if each["kind"] in ("bus_awake", "bus_asleep")]
+        words = [each.get("event", each["kind"]) for each in documents if each["kind"] == "event" or each in slept]
+        return words, rows, [each["session_ms"] / 1000 for each in (*last.values(), *slept)]
+
+
+@st.composite
+def days(draw: st.DrawFn) -> list[tuple[int, int, int, bool]]:
+    """Speed, lock, for how many steps that goes on, and whether its frames are read or watched by the kernel."""
+    part = st.tuples(st.sampled_from([0, 0, 50, 51]), st.sampled_from([0, 1]), st.integers(1, 40), st.booleans())
+    return draw(st.lists(part, max_size=6))
+
+
+def live(car: Restless, parts: list[tuple[int, int, int, bool]], *, is_always: bool) -> None:
+    car.connect()
+    goes_on = False
+    for speed, lock, steps, is_watched in parts:
+        for number in range(steps):
+            frame = frame_of(speed, lock, at_s=car.now_s)
+            if not is_watched:
+                if goes_on:
+                    car.telemetry.receive_watched(WatchNews("body", [MESSAGE], car.now_s), car.now_s)
+                goes_on = False
+                car.telemetry.receive_frame(frame, car.now_s)
+            elif number == 0 or not goes_on:
+                goes_on = True
+                car.telemetry.receive_watched(WatchNews("body", (), car.now_s, [frame], GOES_ON), car.now_s)
+            elif car.is_asked or is_always:
+                car.telemetry.receive_watched(WatchNews("body", known_at_s=car.now_s), car.now_s)
+            car.step(is_always=is_always)
+    for number in range(round(QUIET_S / STEP_S)):
+        if goes_on and number == 4:
+            car.telemetry.receive_watched(WatchNews("body", [MESSAGE], car.now_s), car.now_s)
+        car.step(is_always=is_always)
+
+
+@given(days())
+def test_nothing_is_missed_between_looks_sr_05(parts: list[tuple[int, int, int, bool]]) -> None:
+    wanted, always = Restless(), Restless()
+    live(wanted, parts, is_always=False)
+    live(always, parts, is_always=True)
+    assert wanted.telemetry.use is always.telemetry.use
+    assert wanted.telemetry.is_asleep("body", wanted.now_s) and always.telemetry.is_asleep("body", always.now_s)
+    words, rows, times_s = wanted.told()
+    true_words, true_rows, true_times_s = always.told()
+    assert (words, rows) == (true_words, true_rows)
+    assert times_s == pytest.approx(true_times_s, abs=LOOK_INTERVAL_S + ASK_S + 2 * STEP_S)
+    assert all(quality == "stale" for _, quality in rows.values())
+
+
+def test_where_all_goes_on_a_look_is_rare_and_what_stops_is_told_in_time_sr_05() -> None:
+    """SR-08: the computer of a car that stands there with its buses awake sleeps for seconds."""
+    car = Restless()
+    car.connect()
+    car.telemetry.receive_watched(
+        WatchNews("body", (), car.now_s, [frame_of(0, 1, at_s=car.now_s)], GOES_ON), car.now_s
+    )
+    while car.now_s < 1000.0 + HEARTBEAT_S:
+        if car.is_asked:
+            car.telemetry.receive_watched(WatchNews("body", known_at_s=car.now_s), car.now_s)
+        car.step(is_always=False)
+    assert car.wanted <= HEARTBEAT_S / QUIET_LOOK_S + 10
+    assert car.told()[1] == {SPEED: (0, "ok"), IS_LOCKED: (True, "ok")}
+    car.telemetry.receive_watched(WatchNews("body", [MESSAGE], car.now_s), car.now_s)
+    car.run(0.85 + 2 * LOOK_INTERVAL_S + 1.0)
+    assert car.told()[1] == {SPEED: (None, "stale")}
+    before = car.wanted
+    while car.now_s < 1000.0 + 2 * HEARTBEAT_S:
+        car.step(is_always=False)
+    assert car.wanted - before <= HEARTBEAT_S / QUIET_LOOK_S + 10
+
+
+def test_what_is_fresh_for_long_grows_old_in_time_and_a_bus_that_wakes_is_seen_at_once_sr_05() -> None:
+    car = Restless(profile=profile_of(message_plan(signal_plan(ODOMETER, freshness_s=41.3))))
+    car.connect()
+    for asleep_s in (30.0, 33.3, 36.7):
+        heard_at_s = car.now_s
+        car.telemetry.receive_frame(frame_of(0, at_s=heard_at_s), heard_at_s)
+        while "bus_awake" not in [each["kind"] for each in car.taken("evt")]:
+            car.step(is_always=False)
+            assert car.now_s - heard_at_s < LOOK_INTERVAL_S + 2 * STEP_S
+        while not (told := [each for each in car.taken("evt") if each["kind"] == "readings" and _is_stale(each)]):
+            car.step(is_always=False)
+            assert car.now_s - heard_at_s < 41.3 + LOOK_INTERVAL_S + BATCH_S + 2 * STEP_S
+        assert len(told) == 1
+        car.run(asleep_s)
+
+
+def _is_stale(document: dict[str, Any]) -> bool:
+    return bool(document["readings"][0]["quality"] == "stale")
