@@ -94,6 +94,7 @@ class Power:
         self._wanted_off: str | None = None
         self._is_off_asked = False
         self._look_at_s = now_s
+        self._is_supply_new = False
         self._tell_state(now_s)
 
     @property
@@ -107,7 +108,7 @@ class Power:
         """The power supervisor said something."""
         match news:
             case SupplyMeasured():
-                self._supply = news
+                self._supply, self._is_supply_new = news, True
             case SupervisorFound(is_there, detail):
                 if is_there is not self._has_supervisor:
                     self._has_supervisor = is_there
@@ -141,7 +142,7 @@ class Power:
         """When `handle_timer` is wanted next, infinity if time alone changes nothing."""
         if self._announced is not None:
             return min(self._announced.at_latest_s, self._look_at_s)
-        return max(self._look_at_s, self._ladder.next_at())
+        return self._look_at_s if self._is_supply_new else max(self._look_at_s, self._ladder.next_at())
 
     def status(self, now_s: float) -> dict[str, object]:
         """For the local status socket."""
@@ -157,6 +158,7 @@ class Power:
     # --- out ----------------------------------------------------------------------------------------------------
 
     def _look(self, now_s: float) -> None:
+        self._is_supply_new = False
         reading, source = self._voltage(now_s)
         volts = reading.value if reading.quality is Quality.OK else None
         self._ladder.note(

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from agent.adapters.can_broadcast import ASK_S
 from agent.lookout import LOOK_INTERVAL_S, QUIET_LOOK_S
+from agent.model.events import BusChanged
+from agent.model.frame import BusState
 from agent.model.reception import GoesOn, MessageId, WatchNews
 from tests.support.plans import IS_LOCKED, ODOMETER, SPEED, frame_of, message_plan, profile_of, signal_plan
 from tests.unit.test_telemetry import BATCH_S, HEARTBEAT_S, Car
@@ -56,6 +58,7 @@ def days(draw: st.DrawFn) -> list[tuple[int, int, int, bool]]:
 
 
 def live(car: Restless, parts: list[tuple[int, int, int, bool]], *, is_always: bool) -> None:
+    car.telemetry.bus_changed(BusChanged("body", BusState.UP), car.now_s)
     car.connect()
     goes_on = False
     for speed, lock, steps, is_watched in parts:

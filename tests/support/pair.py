@@ -321,7 +321,7 @@ class Pair:
         end_s = self.now_s + seconds
         while self.now_s < end_s and self.stopped is None:
             car_s = self.car.next_step_at()
-            next_s = min(end_s, self.engine.next_timer(), math.inf if car_s is None else car_s)
+            next_s = max(self.now_s, min(end_s, self.engine.next_timer(), math.inf if car_s is None else car_s))
             self.now_s += STEP_S * max(1, math.ceil((next_s - self.now_s) / STEP_S - 1e-6))
             for frame in self.car.step(self.now_s):
                 self.engine.receive_frame(frame, self.now_s)
