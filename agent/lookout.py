@@ -62,24 +62,27 @@ class Lookout:
         self._is_shedding = is_shedding
         self._reporter.use(self.pace_use)
 
-    def observe(self, changed: Iterable[Reading], now_s: float, *, is_frame: bool = True) -> None:
+    def observe(self, changed: Iterable[Reading], now_s: float) -> None:
         """As it stands now: what waited in the kernel's buffer for long may be stale already (SR-05).
 
-        One that is not (`is_frame`) is taken as it stood when it came, so that of an input that changed and changed
-        back meanwhile both are seen.
+        What is not is taken as it stood when it came, so that of an input that changed and changed back meanwhile both
+        are seen.
         """
-        tracker, observe = self._tracker, self._reporter.observe
+        standing_of, observe, telling = self._tracker.standing, self._reporter.observe, self._telling
         for reading in changed:
-            path = reading.path
             if reading.reason is not None:
                 self._account.value_refused(reading)
-            standing = tracker.standing(reading, now_s) if is_frame else tracker.reading(path, now_s)
+            standing = standing_of(reading, now_s)
             observe(standing, reading.at_s if standing is reading else now_s)
-            if path in self._telling:
-                for dependent in tracker.dependents[path]:
-                    observe(tracker.reading(dependent, now_s), now_s)
-                if path in USE_PATHS:
-                    self.look_by(now_s + LOOK_INTERVAL_S)
+            if reading.path in telling:
+                self._observe_by(reading.path, now_s)
+
+    def _observe_by(self, path: str, now_s: float) -> None:
+        """What else a new value of this path tells."""
+        for dependent in self._tracker.dependents[path]:
+            self._reporter.observe(self._tracker.reading(dependent, now_s), now_s)
+        if path in USE_PATHS:
+            self.look_by(now_s + LOOK_INTERVAL_S)
 
     def observe_all(self, now_s: float, *, only_aging: bool = False) -> None:
         """A sample that waited is told as it stands now, not as it stood when it came (SR-05)."""

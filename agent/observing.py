@@ -17,7 +17,7 @@ from agent.profiles.schema import Profile
 from agent.profiles.watches import ids_of
 from agent.state.tracker import Tracker
 
-OnReadings = Callable[[Sequence[Reading]], None]
+OnReadings = Callable[[Sequence[Reading], float], None]
 
 
 class Observing:
@@ -37,7 +37,9 @@ class Observing:
         self.tracker.hear(heard, frame.received_at_s)
         return heard
 
-    def receive_watched(self, news: WatchNews, on_readings: OnReadings) -> tuple[list[Heard], list[Frame]]:
+    def receive_watched(
+        self, news: WatchNews, on_readings: OnReadings, now_s: float
+    ) -> tuple[list[Heard], list[Frame]]:
         """Fold in what the kernel told; `on_readings` gets what each change tells that is new, once it is folded in.
 
         Returns what each change told, and the changes that were refused: their messages go on coming, and nobody knows
@@ -50,7 +52,7 @@ class Observing:
         if known_at_s is not None:
             self.tracker.known_until(bus, known_at_s)
             if self.decoder.has_unsettled:
-                self._settle(bus, known_at_s, on_readings)
+                self._settle(bus, known_at_s, on_readings, now_s)
         told: list[Heard] = []
         refused: list[Frame] = []
         hear, take = self.decoder.hear_change, self.tracker.hear
@@ -60,7 +62,7 @@ class Observing:
             if groups:
                 take(heard, frame.received_at_s)
                 if changed:
-                    on_readings(changed)
+                    on_readings(changed, now_s)
             elif (message := self.refused_message(frame)) is not None:
                 refused.append(frame)
                 self._goes_on_no_more(message, bus, frame.received_at_s)
@@ -81,11 +83,11 @@ class Observing:
         message = self.decoder.message_of(frame)
         return message if message is not None and self.decoder.refused_last(message) else None
 
-    def _settle(self, bus: str, known_at_s: float, on_readings: OnReadings) -> None:
+    def _settle(self, bus: str, known_at_s: float, on_readings: OnReadings, now_s: float) -> None:
         for message, within_s in self._going_on.get(bus, {}).items():
             if settled := self.decoder.seen(message, known_at_s - within_s):
                 self.tracker.fold(settled)
-                on_readings(settled)
+                on_readings(settled, now_s)
 
     def _go_on(self, bus: str, going_on: Iterable[GoesOn]) -> None:
         named = {self._messages[each.message]: each.within_s for each in going_on}

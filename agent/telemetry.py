@@ -88,7 +88,7 @@ class Telemetry:
 
     def receive_watched(self, news: WatchNews, now_s: float) -> tuple[list[Heard], list[Frame]]:
         """Fold in what the kernel told of a bus; see `Observing.receive_watched`."""
-        told, refused = self._observing.receive_watched(news, lambda changed: self._lookout.observe(changed, now_s))
+        told, refused = self._observing.receive_watched(news, self._lookout.observe, now_s)
         bus, silent, known_at_s, changes, going_on = news
         within_s = self._observing.within_s(bus)
         if changes:
@@ -120,7 +120,7 @@ class Telemetry:
     def answered(self, readings: Sequence[Reading], now_s: float) -> None:
         """A control unit answered; unlike a frame of the car's own that does not make its bus heard (SR-08)."""
         self._tracker.answer(readings)
-        self._lookout.observe(readings, now_s, is_frame=False)
+        self._lookout.observe(readings, now_s)
 
     def not_answered(self, paths: Iterable[str], reason: str, now_s: float) -> None:
         """It did not: what there is of these paths grows old, and says why."""

@@ -32,7 +32,7 @@ _FD_SPEED = 8
 
 # linux/sock_diag.h: the last of nine numbers about a socket's memory is what was dropped (since Linux 4.12).
 _SO_MEMINFO = 55
-_MEMINFO = struct.Struct("=9I")
+_MEMINFO_BYTES, _DROPS = 36, struct.Struct("=32xI")
 
 _GONE = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOENT, errno.EIO, errno.EAFNOSUPPORT})
 
@@ -110,10 +110,10 @@ def _shut_down_late(opening: asyncio.Future[Port]) -> None:
 def lost_messages(receiver: socket.socket) -> int:
     """What the kernel threw away since the socket was opened because its buffer was full; 0 if it does not say."""
     try:
-        told = receiver.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+        told = receiver.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO_BYTES)
     except OSError:
         return 0
-    return int(_MEMINFO.unpack(told)[-1]) if len(told) == _MEMINFO.size else 0
+    return int(_DROPS.unpack(told)[0]) if len(told) == _MEMINFO_BYTES else 0
 
 
 def driver_errors() -> tuple[type[Exception], ...]:

@@ -12,7 +12,7 @@ from typing import Final
 from agent.model.quick_dataclass import dataclass
 
 # Voltages looked at further apart than this say nothing of the time between: the computer was suspended or held up.
-LOOK_GAP_S_MAX: Final = 10.0
+LOOK_GAP_S_MAX: Final = 25.0
 
 
 class Step(StrEnum):

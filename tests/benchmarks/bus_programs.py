@@ -1,12 +1,12 @@
 """Programs that listen to the full bus: what a user writes first, and the agent with an eye on what it costs.
 
     python -m tests.benchmarks.bus_programs naive CHANNEL DBC [--filtered] [--broker PORT]
-    python -m tests.benchmarks.bus_programs agent CONFIG [--marks]
+    python -m tests.benchmarks.bus_programs agent CONFIG [--marks] [--watched]
 
 Each says `ready` once it listens, and with `--marks` when it had its first value (the agent also when it could be given
 commands), as `mark NAME SECONDS LIBRARIES` by the monotonic clock, with those it had imported by then. On SIGUSR1 the
-agent writes how many seconds its event loop has been at work: of a process that is awake for a thousandth of the time
-the kernel's own count, by ticks, says too little.
+agent that is `--watched` writes how many seconds its event loop has been at work: of a process that is awake for a
+thousandth of the time the kernel's own count, by ticks, says too little.
 """
 
 # ruff: noqa: T201 - a command's own output
@@ -128,12 +128,13 @@ def _mark_agent() -> None:
     Engine.receive_link = marked_link  # type: ignore[method-assign]
 
 
-def agent(config: Path, *, is_marked: bool) -> int:
-    """`carshare-agent run` with its loop watched."""
+def agent(config: Path, *, is_marked: bool, is_watched: bool) -> int:
+    """`carshare-agent run`, with its loop watched if that `is_watched`."""
     if is_marked:
         _mark_agent()
-    selectors.DefaultSelector = WatchedSelector  # type: ignore[misc] # what asyncio makes its loop with
-    signal.signal(signal.SIGUSR1, lambda *_: os.write(1, f"{WatchedSelector.busy_s:.6f}\n".encode()))
+    if is_watched:
+        selectors.DefaultSelector = WatchedSelector  # type: ignore[misc] # what asyncio makes its loop with
+        signal.signal(signal.SIGUSR1, lambda *_: os.write(1, f"{WatchedSelector.busy_s:.6f}\n".encode()))
     from agent.cli import main
 
     return main(["run", "--config", str(config)])
@@ -150,9 +151,10 @@ def main() -> int:
     agents = programs.add_parser("agent")
     agents.add_argument("config", type=Path)
     agents.add_argument("--marks", action="store_true")
+    agents.add_argument("--watched", action="store_true")
     options = parser.parse_args()
     if options.program == "agent":
-        return agent(options.config, is_marked=options.marks)
+        return agent(options.config, is_marked=options.marks, is_watched=options.watched)
     asyncio.run(naive(options.channel, options.dbc, is_filtered=options.filtered, broker_port=options.broker))
     return 0
 

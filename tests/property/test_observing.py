@@ -121,9 +121,9 @@ def test_what_goes_on_is_as_fresh_as_if_it_were_read_and_what_stopped_is_not_sr_
     for taken, taken_at_s, news in looks(frames, gathered, kernel):
         for frame in taken:
             whole.fold(decoder.receive(frame))
-        _, refused = observing.receive_watched(news, lambda readings: None)
+        _, refused = observing.receive_watched(news, lambda readings, at_s: None, taken_at_s)
         names = [MessageId(each.bus, each.arbitration_id, each.is_extended_id) for each in refused]
-        observing.receive_watched(kernel.watch_afresh(names), lambda readings: None)
+        observing.receive_watched(kernel.watch_afresh(names), lambda readings, at_s: None, taken_at_s)
         for now_s in (taken_at_s, taken_at_s + later_s):
             ours, theirs = observing.tracker.snapshot(now_s), whole.snapshot(now_s)
             for path, fresh_s in freshness_s.items():
