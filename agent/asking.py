@@ -159,6 +159,8 @@ class Asking:
 
     def next_timer(self) -> float:
         """When `handle_timer` is wanted next. That a bus woke is seen when telemetry looks for silence."""
+        if not self._lines:
+            return float("inf")
         return min((self._next_of(line) for line in self._lines.values()), default=float("inf"))
 
     # --- out ----------------------------------------------------------------------------------------------------

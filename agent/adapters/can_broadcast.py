@@ -20,8 +20,8 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from agent.adapters.bcm_message import EXTENDED, MESSAGE_BYTES_MAX, Heard, Watched, parse, parse_statistics, rx_setup
-from agent.adapters.can_edge import arrival_s
+from agent.adapters.bcm_message import EXTENDED, MESSAGE_BYTES_MAX, Watched, parse, parse_statistics, rx_setup
+from agent.adapters.can_edge import CLOCK_STEP_S, arrival_s
 from agent.adapters.can_port import KERNEL_FRAME_BYTES, bus_error, lost_messages
 from agent.adapters.can_raw import ANCILLARY_BYTES, SO_TIMESTAMPNS, timestamp_s
 from agent.adapters.can_source import FrameCounts
@@ -131,7 +131,8 @@ class Broadcast:
         # Read once for all that waits: what comes meanwhile counts as older than it is, by as long as this takes.
         now_s, offset_s = boot_s(), wall_offset_s(self._offset_s)
         self._is_empty = False
-        receive, by_can_id = self._socket.recvmsg, self._by_can_id
+        is_clock_steady = abs(offset_s - self._offset_s) <= CLOCK_STEP_S
+        receive, by_can_id, last_s = self._socket.recvmsg, self._by_can_id, max(self._arrived_at_s, self._empty_at_s)
         try:
             for _ in range(messages_max):
                 packet, ancillary, _, _ = receive(MESSAGE_BYTES_MAX, ANCILLARY_BYTES)
@@ -140,14 +141,24 @@ class Broadcast:
                     self._counts.unwanted += 1
                 elif self._attended and watch.message in self._attended:
                     self._counts.doubled += heard.data is not None
-                elif heard.data is None:
+                elif (data := heard.data) is None:
                     self._timed_out(watch.message)
                 else:
-                    # A change held back by the throttle has the time of its frame, which may be before the last look.
-                    earliest_s = max(self._empty_at_s - watch.throttle_s, self._arrived_at_s)
                     stamp_s = timestamp_s(ancillary)
-                    self._arrived_at_s = at_s = arrival_s(stamp_s, offset_s, self._offset_s, earliest_s, now_s)
-                    self._changed(watch, heard, at_s)
+                    at_s = stamp_s - offset_s
+                    # Nearly always one comes after the other, and no clock was set: as `arrival_s` would say.
+                    if not (is_clock_steady and last_s <= at_s <= now_s):
+                        # One held back by the throttle has the time of its frame, which may be before the last look.
+                        earliest_s = max(self._empty_at_s - watch.throttle_s, self._arrived_at_s)
+                        at_s = arrival_s(stamp_s, offset_s, self._offset_s, earliest_s, now_s)
+                    self._arrived_at_s, last_s = at_s, max(at_s, last_s)
+                    if (message := watch.message) not in self._live and watch.timeout_s:
+                        self._live.add(message)
+                        self._is_live_told = False
+                    bus, number, is_extended_id = message
+                    self._changes.append(_tuple(Frame, (bus, number, data, at_s, is_extended_id, heard.is_fd)))
+                    if watch.units_of:
+                        self._units_of += watch.units_of
         except BlockingIOError:
             self._empty_at_s, self._offset_s, self._is_empty = now_s, offset_s, True
         except OSError as error:
@@ -293,17 +304,6 @@ class Broadcast:
         self._live.discard(message)
         self._silent.append(message)
         self._is_live_told = False
-
-    def _changed(self, watch: Watch, heard: Heard, at_s: float) -> None:
-        message = watch.message
-        if message not in self._live and watch.timeout_s:
-            self._live.add(message)
-            self._is_live_told = False
-        bus, arbitration_id, is_extended_id = message
-        _, is_fd, data = heard
-        self._changes.append(_tuple(Frame, (bus, arbitration_id, data, at_s, is_extended_id, is_fd)))
-        if watch.units_of:
-            self._units_of += watch.units_of
 
     def _refresh_later(self) -> None:
         if self._refresh_s_min is not None:
