@@ -118,10 +118,10 @@ async def test_second_pulse_waits_for_the_first_ones_pause_and_is_not_carried_ou
         if lines.closed:
             may_go_on.release()
     second.cancel()
-    may_go_on.release()
-    await first
     with pytest.raises(asyncio.CancelledError):
         await second
+    may_go_on.release()
+    await first
     # Had it been left in the row, it would come before this one.
     third = asyncio.create_task(both.pulse(UNLOCK, LATER_S, lambda: True))
     for _ in ("pulse", "pause"):
