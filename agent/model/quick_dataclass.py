@@ -44,6 +44,8 @@ else:
         parameters = made.__dataclass_params__
         parameters.init = parameters.repr = parameters.eq = True
         parameters.frozen = frozen
+        if hasattr(parameters, "slots"):  # since Python 3.12
+            parameters.slots = True
         return made
 
     def _is_special(given):

@@ -8,6 +8,7 @@ import importlib
 import inspect
 import pickle
 import pkgutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
@@ -179,7 +180,6 @@ ACTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "unequal": lambda of: of["Point"](1) == of["Point"](2),
     "of another class": lambda of: of["Single"](1) == of["Checked"](1),
     "equal to a number": lambda of: of["Single"](1) == 1,
-    "nan is itself": lambda of: of["Single"](NAN) == of["Single"](NAN),
     "hash": lambda of: hash(of["Single"](1)) == hash(of["Single"](1)) == hash((1,)),
     "hash of many": lambda of: hash(of["Point"](1, 2.0, ())) == hash((1, 2.0, ())),
     "hash of what has none": lambda of: hash(of["Point"](1)),
@@ -203,6 +203,10 @@ ACTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "its own words": lambda of: of["Worded"]("a"),
     "its own place": lambda of: (of["Point"].__qualname__, of["Point"].__module__, of["Point"].__init__.__qualname__),
 }
+
+
+if sys.version_info < (3, 13):  # since then the standard one compares field by field, ours still all at once
+    ACTS["nan is itself"] = lambda of: of["Single"](NAN) == of["Single"](NAN)
 
 
 @pytest.mark.parametrize("act", ACTS)
