@@ -95,7 +95,7 @@ class Power:
         self._is_off_asked = False
         self._look_at_s = now_s
         self._is_supply_new = False
-        self._tell_state(now_s)
+        self._tell_state(self._voltage(now_s)[0])
 
     @property
     def is_going_off(self) -> bool:
@@ -166,7 +166,7 @@ class Power:
             is_fed=self._telemetry.use in _FED,
             now_s=now_s,
         )
-        self._tell_state(now_s)
+        self._tell_state(reading)
         if self._announced is None and (step := self._ladder.due()) is not None:
             fields = {
                 "vss": self._profile.vss_release,
@@ -198,16 +198,15 @@ class Power:
         self._link_watch.shed(is_shedding=is_shedding)
         if self._wanted_off != "power_fails":
             self._wanted_off = "low_voltage" if announced.step is Step.POWER_OFF else None
-        self._tell_state(now_s)
+        self._tell_state(self._voltage(now_s)[0])
 
     def _may_ask(self) -> bool:
         """Once, of a supervisor that answers, and not while a command runs or somebody uses the car."""
         is_in_use = self._wanted_off == "low_voltage" and self._telemetry.use in _FED
         return self._has_supervisor and not self._is_off_asked and not self._is_busy() and not is_in_use
 
-    def _tell_state(self, now_s: float) -> None:
-        reading, _ = self._voltage(now_s)
-        self._telemetry.power_is({"step": self._ladder.step.value, "supply": reading.quality.value})
+    def _tell_state(self, supply: Reading) -> None:
+        self._telemetry.power_is({"step": self._ladder.step.value, "supply": supply.quality.value})
 
     def _voltage(self, now_s: float) -> tuple[Reading, str | None]:
         """The voltage, and whose it is; without one the reading says why (SR-05)."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterable, Mapping
 
+from agent.adapters.beat import beat
 from agent.adapters.can_bus import CanBus
 from agent.adapters.clock import boot_s
 from agent.adapters.journal import write_log
@@ -66,7 +67,7 @@ class Supervision:
         while True:
             await stores.prove()
             self.progress("store", STORE_PROOF_S)
-            await asyncio.sleep(STORE_PROOF_S)
+            await beat(STORE_PROOF_S)
 
     async def feed_watchdog(self) -> None:
         """Feed it at its interval, unless a part has stopped."""
@@ -76,4 +77,4 @@ class Supervision:
                 write_log(Log(Level.ERROR, "part_stopped", {"parts": ", ".join(late)}))
             else:
                 self._supervisor.notify("WATCHDOG=1")
-            await asyncio.sleep(interval_s)
+            await beat(interval_s)

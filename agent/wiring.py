@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.adapters.beat import beat
 from agent.adapters.broker import BrokerSettings, Subscription
 from agent.adapters.can_bus import CanBus
 from agent.adapters.can_conflation import named
@@ -168,7 +169,7 @@ async def watch_clock(
         for name, bus in buses.items() if turn % COUNTED_TURNS == 0 else ():
             on_news(frames_counted(name, bus))
         on_progress(CLOCK_INTERVAL_S)
-        await asyncio.sleep(CLOCK_INTERVAL_S)
+        await beat(CLOCK_INTERVAL_S)
 
 
 def send_frame(

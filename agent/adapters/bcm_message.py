@@ -13,10 +13,7 @@ from agent.model.reception import Watch
 _HEAD: Final = struct.Struct("@3I4l2I0q")
 _FRAME: Final = {False: struct.Struct("=IBBBB8s"), True: struct.Struct("=IBBBB64s")}
 
-# What nearly all of the kernel's messages are, read in one go: opcode, flags, number of frames; id, length, bytes.
-_CLASSIC_BYTES: Final = 8
-_COUNT_OFFSET: Final = struct.calcsize("@3I4lI")
-_CHANGED: Final = struct.Struct(f"=II{_COUNT_OFFSET - 8}xI{_HEAD.size - _COUNT_OFFSET - 4}xIB3x8s")
+_PAYLOAD_OFFSET: Final = struct.calcsize("=IBBBB")
 
 RX_SETUP: Final = 5
 RX_TIMEOUT: Final = 11
@@ -36,10 +33,12 @@ EXTENDED_ID: Final = EXTENDED | 0x1FFF_FFFF
 _REMOTE: Final = 0x4000_0000
 _ID_MASK: Final = 0x1FFF_FFFF
 
-_tuple = tuple.__new__  # what a named tuple's own constructor calls in the end, at half its price
-
 MESSAGE_BYTES_MAX: Final = _HEAD.size + _FRAME[True].size
 """Of one that the kernel sends: it holds one frame at most."""
+
+KIND_BYTES: Final = _HEAD.size + _PAYLOAD_OFFSET
+"""Of its messages that are alike in these first bytes and in length, `parse` says the same but for the payload, which
+begins behind them."""
 
 
 class Heard(NamedTuple):
@@ -89,10 +88,6 @@ def rx_setup(watch: Watch) -> bytes:
 
 def parse(packet: bytes) -> Heard | None:
     """A message of the kernel; None for one that was not asked for (a remote frame, an opcode unknown here)."""
-    if len(packet) == _CHANGED.size:
-        opcode, flags, count, can_id, length, data = _CHANGED.unpack(packet)
-        if opcode == RX_CHANGED and count == 1 and not (flags & _CAN_FD_FRAME or can_id & _REMOTE):
-            return _tuple(Heard, (can_id & EXTENDED_ID, False, data if length == _CLASSIC_BYTES else data[:length]))
     if len(packet) < _HEAD.size:
         return None
     opcode, flags, _, _, _, _, _, can_id, count = _HEAD.unpack_from(packet)
@@ -104,7 +99,7 @@ def parse(packet: bytes) -> Heard | None:
     can_id, length, _, _, _, data = frame.unpack_from(packet, _HEAD.size)
     if can_id & _REMOTE:
         return None
-    return _tuple(Heard, (can_id & EXTENDED_ID, is_fd, data[:length]))
+    return Heard(can_id & EXTENDED_ID, is_fd, data[:length])
 
 
 def _timeval(seconds: float) -> tuple[int, int]:

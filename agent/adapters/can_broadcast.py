@@ -13,26 +13,21 @@ for them, and at once while a command is under way.
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import socket
 import time
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
 
-from agent.adapters.bcm_message import EXTENDED, MESSAGE_BYTES_MAX, Watched, parse, parse_statistics, rx_setup
+from agent.adapters.bcm_message import EXTENDED, KIND_BYTES, MESSAGE_BYTES_MAX, Watched, parse, rx_setup
+from agent.adapters.bcm_socket import open_watching, statistics_of
+from agent.adapters.beat import next_beat_s
 from agent.adapters.can_edge import CLOCK_STEP_S, arrival_s
 from agent.adapters.can_port import KERNEL_FRAME_BYTES, bus_error, lost_messages
-from agent.adapters.can_raw import ANCILLARY_BYTES, SO_TIMESTAMPNS, timestamp_s
+from agent.adapters.can_raw import ANCILLARY_BYTES, timestamp_s
 from agent.adapters.can_source import FrameCounts
 from agent.adapters.clock import boot_s, wall_offset_s
 from agent.errors import BusError
 from agent.model.frame import Frame
 from agent.model.reception import GoesOn, MessageId, Watch, WatchNews
-
-PROTOCOL = getattr(socket, "CAN_BCM", 2)
-
-KERNEL_STATISTICS = Path("/proc/net/can-bcm")
 
 # Where nothing changes it is made sure so often that nothing waits: of what stops it is then known until when it came.
 ASK_S = 1.0
@@ -51,12 +46,11 @@ _tuple = tuple.__new__  # what a named tuple's own constructor calls in the end,
 _SUSPENDED_S = 0.05
 
 
-# The interface is not there, or down: the bus has failed. Whatever else the kernel says, it cannot watch for us.
-_INTERFACE_FAILED = frozenset({errno.ENODEV, errno.ENXIO, errno.ENETDOWN})
+# Kinds of messages whose meaning is kept, for each watch: it changes, or is silent, and its frames have one length.
+_KINDS_A_WATCH = 4
 
-
-class NotWatched(BusError):  # noqa: N818 - not a failure of the bus: another way of receiving is taken
-    """The kernel has no broadcast manager for us, and why."""
+# What a kind of message says: of which watch (None: of none), and where the bytes of its frame are (None: it is gone).
+_Kind = tuple["Watch | None", "slice | None", bool]
 
 
 class Broadcast:
@@ -84,6 +78,7 @@ class Broadcast:
         self._by_can_id = {
             watch.message.arbitration_id | (EXTENDED if watch.message.is_extended_id else 0): watch for watch in watches
         }
+        self._kinds: dict[bytes, _Kind] = {}
         self._on_ready = on_ready
         self._on_news = on_news
         self._changes: list[Frame] = []
@@ -105,8 +100,8 @@ class Broadcast:
         self._refresh_s_min = min((watch.refresh_s for watch in watches if watch.refresh_s), default=None)
         self._empty_at_s = self._arrived_at_s = boot_s()
         self._offset_s = wall_offset_s()
-        self._suspended_s = suspended_s()
-        self._socket = self._opened(channel, buffer_bytes)
+        self._suspended_s = suspended_s(boot_s())
+        self._socket = open_watching(channel, self._place, watches, buffer_bytes)
         # So that what waits is never older than what has to be fresh may be.
         slowest_s = min((watch.timeout_s or watch.refresh_s for watch in watches), default=GATHER_S)
         self._gather_s_max = min(GATHER_S, slowest_s)
@@ -129,19 +124,21 @@ class Broadcast:
         if self._failure is not None:
             raise self._failure
         # Read once for all that waits: what comes meanwhile counts as older than it is, by as long as this takes.
-        now_s, offset_s = boot_s(), wall_offset_s(self._offset_s)
+        now_s = boot_s()
+        slept_s, offset_s = suspended_s(now_s), wall_offset_s(self._offset_s, now_s)
         self._is_empty = False
         is_clock_steady = abs(offset_s - self._offset_s) <= CLOCK_STEP_S
-        receive, by_can_id, last_s = self._socket.recvmsg, self._by_can_id, max(self._arrived_at_s, self._empty_at_s)
+        receive, kind_of, last_s = self._socket.recvmsg, self._kinds.get, max(self._arrived_at_s, self._empty_at_s)
         try:
             for _ in range(messages_max):
                 packet, ancillary, _, _ = receive(MESSAGE_BYTES_MAX, ANCILLARY_BYTES)
                 self._taken += 1
-                if (heard := parse(packet)) is None or (watch := by_can_id.get(heard[0])) is None:
+                watch, payload, is_fd = kind_of(packet[:KIND_BYTES]) or self._kind_of(packet)
+                if watch is None:
                     self._counts.unwanted += 1
                 elif self._attended and watch.message in self._attended:
-                    self._counts.doubled += heard.data is not None
-                elif (data := heard.data) is None:
+                    self._counts.doubled += payload is not None
+                elif payload is None:
                     self._timed_out(watch.message)
                 else:
                     stamp_s = timestamp_s(ancillary)
@@ -156,7 +153,7 @@ class Broadcast:
                         self._live.add(message)
                         self._is_live_told = False
                     bus, number, is_extended_id = message
-                    self._changes.append(_tuple(Frame, (bus, number, data, at_s, is_extended_id, heard.is_fd)))
+                    self._changes.append(_tuple(Frame, (bus, number, packet[payload], at_s, is_extended_id, is_fd)))
                     if watch.units_of:
                         self._units_of += watch.units_of
         except BlockingIOError:
@@ -164,7 +161,7 @@ class Broadcast:
         except OSError as error:
             raise bus_error(self._place, error) from error
         finally:
-            self._tell(now_s)
+            self._tell(now_s, slept_s)
 
     def count_lost(self) -> int:
         """Messages of the kernel for which there was no room in the socket's buffer, all of them so far."""
@@ -175,10 +172,7 @@ class Broadcast:
 
     def statistics(self) -> dict[tuple[int, bool], Watched]:
         """What the kernel says of each message of which a frame came; nothing if it does not say."""
-        try:
-            return parse_statistics((KERNEL_STATISTICS / str(os.fstat(self._socket.fileno()).st_ino)).read_text())
-        except OSError:
-            return {}
+        return statistics_of(self._socket)
 
     def attend(self, messages: Collection[MessageId]) -> None:
         """These are received frame by frame elsewhere from now on; those no longer among them are watched afresh."""
@@ -254,13 +248,26 @@ class Broadcast:
         else:
             self._gather_s = max(self._gather_s / 4, _GATHER_S_MIN)
         # What one turn left is taken in the next.
-        self._gathering = self._loop.call_later(self._gather_s if self._is_empty else 0.0, self._gathered)
+        now_s = self._loop.time()
+        at_s = next_beat_s(now_s, self._gather_s) if self._is_empty else now_s
+        self._gathering = self._loop.call_at(at_s, self._gathered)
 
-    def _tell(self, now_s: float) -> None:
-        """All that was taken; and if nothing is left, that all is known."""
+    def _kind_of(self, packet: bytes) -> _Kind:
+        """What all of the kernel's messages say that are of the kind of this one."""
+        heard = parse(packet)
+        if heard is None or (watch := self._by_can_id.get(heard.can_id)) is None:
+            return None, None, False
+        payload = None if heard.data is None else slice(KIND_BYTES, KIND_BYTES + len(heard.data))
+        kind = watch, payload, heard.is_fd
+        if len(self._kinds) < _KINDS_A_WATCH * len(self._watches):
+            self._kinds[packet[:KIND_BYTES]] = kind
+        return kind
+
+    def _tell(self, now_s: float, slept_s: float) -> None:
+        """All that was taken; and if nothing is left, that all is known. `slept_s` is `suspended_s` at `now_s`."""
         known_at_s = going_on = None
         if self._is_empty:
-            before, slept_s = self.lost, suspended_s()
+            before = self.lost
             if abs(slept_s - self._suspended_s) > _SUSPENDED_S:
                 self._suspended_s = slept_s
                 self.watch_afresh(self._watches)
@@ -278,28 +285,6 @@ class Broadcast:
             units_of, self._units_of = self._units_of, []
             self.watch_afresh(units_of)
 
-    def _opened(self, channel: str, buffer_bytes: int) -> socket.socket:
-        try:
-            opened = socket.socket(socket.AF_CAN, socket.SOCK_DGRAM, PROTOCOL)
-        except OSError as error:
-            raise NotWatched(f"the kernel has no CAN broadcast manager (module can-bcm): {error}") from error
-        try:
-            opened.setblocking(False)
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
-            opened.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-            opened.connect((channel,))
-            for watch in self._watches.values():
-                opened.send(rx_setup(watch))
-        except OSError as error:
-            opened.close()
-            if error.errno in _INTERFACE_FAILED:
-                raise bus_error(self._place, error) from error
-            raise NotWatched(f"{self._place}: {error}") from error
-        except BaseException:
-            opened.close()
-            raise
-        return opened
-
     def _timed_out(self, message: MessageId) -> None:
         self._live.discard(message)
         self._silent.append(message)
@@ -314,6 +299,7 @@ class Broadcast:
         self._refresh_later()
 
 
-def suspended_s() -> float:
-    """For how long the computer slept since it was booted, and the kernel's time-outs stood still."""
-    return boot_s() - time.monotonic()
+def suspended_s(now_s: float) -> float:
+    """For how long the computer slept since it was booted, and the kernel's time-outs stood still; `now_s` is just
+    read."""
+    return now_s - time.monotonic()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from agent.adapters.bcm_message import Watched
+from agent.adapters.beat import next_beat_s
 from agent.adapters.can_conflation import Conflation, MessageKey
 from agent.adapters.can_controller import INTERFACES, Controller
 from agent.adapters.can_echo import Echoes
@@ -153,10 +154,12 @@ class CanBus:
 
     async def _watched(self, failed: asyncio.Future[None]) -> None:
         """Wait for the interface to fail, and raise what it failed with; in between look at it, and show so."""
+        loop = asyncio.get_running_loop()
         while not failed.done():
             self._on_progress(PROGRESS_S)
             self._controller.look()
-            await asyncio.wait({failed}, timeout=PROGRESS_S)
+            now_s = loop.time()
+            await asyncio.wait({failed}, timeout=next_beat_s(now_s, PROGRESS_S) - now_s)
         failed.result()
 
     async def open(self) -> None:

@@ -156,7 +156,7 @@ def timestamp_s(ancillary: list[tuple[int, int, bytes]]) -> float:
     for level, kind, data in ancillary:
         if kind == SO_TIMESTAMPNS and level == _SOL_SOCKET and len(data) == _TIMESPEC_BYTES:
             seconds, nanos = _unpack_timespec(data)
-            return float(seconds + nanos * 1e-9)
+            return seconds + nanos * 1e-9  # type: ignore[no-any-return] # `struct` says nothing of what it gives
     return float("nan")
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from agent.adapters.bcm_message import Watched
-from agent.adapters.can_broadcast import Broadcast, NotWatched
+from agent.adapters.bcm_socket import NotWatched
+from agent.adapters.can_broadcast import Broadcast
 from agent.adapters.can_echo import Echoes, Ids
 from agent.adapters.can_port import lost_messages
 from agent.adapters.can_raw import RawSocket

@@ -53,14 +53,15 @@ def boot_id() -> str:
         return ""
 
 
-def wall_offset_s(near_s: float | None = None) -> float:
+def wall_offset_s(near_s: float | None = None, now_s: float | None = None) -> float:
     """Wall time minus boot time, never less than it is: the tightest of three readings, boot time read first.
 
     So a wall time turned into boot time with it is never later than it was.  `near_s` is what it was a moment ago: if
-    the first reading is close to that, nobody has set the clock, and one will do.
+    the first reading is close to that, nobody has set the clock, and one will do; `now_s` is boot time just read.
     """
     if near_s is not None:
-        quick_s = -boot_s() + time.time()
+        before_s = boot_s() if now_s is None else now_s
+        quick_s = time.time() - before_s
         if abs(quick_s - near_s) <= _NEAR_S:
             return quick_s
     readings = []

@@ -31,6 +31,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from agent.adapters.beat import beat
 from agent.adapters.link_errors import SessionKeptError, link_error
 from agent.adapters.mqtt_shapes import Refused, Subscription
 from agent.adapters.paho_socket import PahoSocket
@@ -60,7 +61,7 @@ ANSWER_WAIT_S = 10.0
 _DISCONNECT_WAIT_S = 1.0
 
 # What the keep-alive is looked at in, and never longer; a broker waits for half of one beyond it.
-_KEEP_ALIVE_SHARE = 8
+_KEEP_ALIVE_SHARE = 6
 _KEEP_ALIVE_LOOK_S_MAX = 10.0
 
 # Fixed header, topic length, packet id, properties with a message expiry.
@@ -236,8 +237,8 @@ class MqttLink(aiomqtt.Client):
         self.has_news.set()
 
     async def _keep_alive(self) -> None:
-        while self._client.loop_misc() == MQTTErrorCode.MQTT_ERR_SUCCESS:  # noqa: ASYNC110 - paho announces nothing
-            await asyncio.sleep(self._keep_alive_look_s)
+        while self._client.loop_misc() == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            await beat(self._keep_alive_look_s)
 
     # --- called by paho, in the event loop, from aiomqtt's reader -------------------------------------------------
 

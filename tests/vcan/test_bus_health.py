@@ -46,6 +46,16 @@ class Health:
     def status(self) -> dict[str, Any]:
         return read_status(self._installation.files.agent_toml.parent / "status.sock", wait_s=20.0)
 
+    def counters(self) -> dict[str, Any]:
+        """What is counted of the bus, as of the last look."""
+        counters: dict[str, Any] = self.status()["bus_health"]["body"]["counters"]
+        return counters
+
+    def counts(self, sign: str, wanted: int) -> None:
+        """A change is counted at once only if the last look is a second ago, else with the next."""
+        words = f"it counts {wanted} of {sign}"
+        self._agent.until(lambda: self.counters()["errors"].get(sign) == wanted, within_s=SOON_S, what=words)
+
     def word(self) -> str:
         """The agent's word for the bus now."""
         return str(self.status()["buses"]["body"])
@@ -146,7 +156,7 @@ def test_an_interface_that_is_removed_and_added_again_is_used_again_h98(health: 
 
 
 def test_a_controller_says_what_becomes_of_it_in_error_frames(health: Health, wire: Wire) -> None:
-    before = health.status()["bus_health"]["body"]["counters"]
+    before = health.counters()
     wire.send(ERROR | 0x008, bytes(8))
     wire.send(ERROR | 0x004, bytes([0, 0x20, 0, 0, 0, 0, 0, 0]))
     health.becomes("error_passive")
@@ -156,7 +166,8 @@ def test_a_controller_says_what_becomes_of_it_in_error_frames(health: Health, wi
         ("error_passive", "error_active", "controller_passive"),
         ("error_active", "error_passive", "controller_warning"),
     )
-    after = health.status()["bus_health"]["body"]["counters"]
+    health.counts("controller_warning", before["errors"].get("controller_warning", 0) + 1)
+    after = health.counters()
     assert after["errors"]["controller_passive"] == before["errors"].get("controller_passive", 0) + 1
     assert after["errors"]["protocol_error"] == before["errors"].get("protocol_error", 0) + 1
     assert after["link"]["rx_packets"] >= before["link"]["rx_packets"] + 2

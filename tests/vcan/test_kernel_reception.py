@@ -225,8 +225,8 @@ async def test_after_a_suspend_everything_is_asked_for_again_sr_05(wire: Wire, m
         wire.send(0x123, b"\x01")
         await listener.change()
         await until(seen(bus, listener))
-        slept_s = can_broadcast.suspended_s() + 3600.0
-        monkeypatch.setattr(can_broadcast, "suspended_s", lambda: slept_s)
+        slept_s = can_broadcast.suspended_s(boot_s()) + 3600.0
+        monkeypatch.setattr(can_broadcast, "suspended_s", lambda now_s: slept_s)
         before_s = boot_s()
         bus.confirm()
         assert listener.going_on == [] and (listener.news[-1].known_at_s or 0.0) < before_s

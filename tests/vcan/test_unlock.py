@@ -10,7 +10,7 @@ from pathlib import Path
 import can
 import pytest
 
-from agent.adapters.can_broadcast import KERNEL_STATISTICS
+from agent.adapters.bcm_socket import KERNEL_STATISTICS
 from agent.adapters.can_echo import gives_echoes
 from agent.bench.vehicle import demo_folder
 from agent.loading import load_profile

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.adapters.bcm_message import MESSAGE_BYTES_MAX, Heard, parse, rx_setup
+from agent.adapters.bcm_message import KIND_BYTES, MESSAGE_BYTES_MAX, Heard, parse, rx_setup
 from agent.model.reception import MessageId, Watch
 
 EXTENDED = 0x8000_0000
@@ -53,6 +53,31 @@ def test_a_change_comes_back_as_it_was_on_the_bus(
     assert parse(packet) == Heard(can_id, is_fd, payload)
     silent = head(RX_TIMEOUT, can_id, 0, flags=0x800 if is_fd else 0)
     assert parse(silent) == Heard(can_id, is_fd, None)
+
+
+@given(
+    st.sampled_from((RX_CHANGED, RX_TIMEOUT, TX_STATUS)),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from((0, 0x800)),
+    st.integers(0, 2),
+    st.integers(0, 255),
+    st.binary(min_size=64, max_size=64),
+    st.binary(min_size=64, max_size=64),
+)
+def test_messages_of_one_kind_say_the_same_but_for_the_payload(
+    opcode: int, can_id: int, flags: int, frames: int, length: int, first: bytes, second: bytes
+) -> None:
+    size = 0 if opcode == RX_TIMEOUT else 64 if flags else 8
+    kind = head(opcode, can_id, frames, flags) + struct.pack("<IBBBB", can_id, length, 0, 0, 0)
+    assert len(kind) == KIND_BYTES
+    said = [parse(kind + payload[:size]) for payload in (first, second)]
+    payloads = [None if heard is None else heard.data for heard in said]
+    if payloads[0] is None:
+        assert said[0] == said[1]
+    else:
+        place = slice(KIND_BYTES, KIND_BYTES + len(payloads[0]))
+        assert payloads == [(kind + payload[:size])[place] for payload in (first, second)]
+        assert len({heard._replace(data=None) for heard in said if heard is not None}) == 1
 
 
 @given(st.binary(max_size=140))
