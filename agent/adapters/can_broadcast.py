@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Sequence
 from agent.adapters.bcm_message import EXTENDED, KIND_BYTES, MESSAGE_BYTES_MAX, Watched, parse, rx_setup
 from agent.adapters.bcm_socket import open_watching, statistics_of
 from agent.adapters.beat import next_beat_s
-from agent.adapters.can_edge import CLOCK_STEP_S, arrival_s
+from agent.adapters.can_edge import CLOCK_STEP_S, GATHER_S, arrival_s
 from agent.adapters.can_port import KERNEL_FRAME_BYTES, bus_error, lost_messages
 from agent.adapters.can_raw import ANCILLARY_BYTES, timestamp_s
 from agent.adapters.can_source import FrameCounts
@@ -32,11 +32,8 @@ from agent.model.reception import GoesOn, MessageId, Watch, WatchNews
 # Where nothing changes it is made sure so often that nothing waits: of what stops it is then known until when it came.
 ASK_S = 1.0
 
-# So long a change may wait for others, at most: of what a person sees of a car nobody misses it. One that comes alone,
-# longer than this after the one before, does not wait.
-GATHER_S = 0.5
-# It begins with twice the gap between two, or this, and grows while what comes meanwhile fills the least part of the
-# room there is for it.
+# Gathering begins with twice the gap between two, or this, and grows while what comes meanwhile fills the least part of
+# the room there is for it.
 _GATHER_S_MIN = 0.01
 _ROOM_SHARE = 8
 

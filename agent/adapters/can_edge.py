@@ -15,6 +15,10 @@ from agent.model.frame import BusState, Frame, SendRule
 # A wall clock that was set is off by more than this; slewing (500 ppm at most) takes ten seconds to get here.
 CLOCK_STEP_S = 0.005
 
+# So long a change may wait for others, at most: of what a person sees of a car nobody misses it. One that comes alone,
+# longer than this after the one before, does not wait.
+GATHER_S = 0.5
+
 BACK_OFF_S_MIN = 1.0
 BACK_OFF_S_MAX = 60.0
 

@@ -73,7 +73,8 @@ class Known:
 class Sieve:
     """The frames of one bus: data frames with one of the `wanted` ids; of `repeating` messages those that do not.
 
-    `patient` are the ids of which the loop need have only what is newest when it looks.
+    `patient` are the ids of which the loop need have only what is newest when it looks; none waits by more than
+    `interval_s` longer than it may (0: none waits).
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Sieve:
         self._known: Mapping[int, Known] = self._all
         self._look_at_s = 0.0
         # None is later by more than half its time.
-        self._interval_s = 0.5 * min((each.every_s for each in self._all.values()), default=0.0)
+        self.interval_s = 0.5 * min((each.every_s for each in self._all.values()), default=0.0)
         self.is_each_wanted = False
         self.news: deque[Known] = deque()
 
@@ -181,7 +182,7 @@ class Sieve:
         """What repetitions are to be given now, or all there are, unless `take_due` finds them overtaken."""
         if now_s < self._look_at_s and not is_all:
             return ()
-        self._look_at_s = now_s + self._interval_s
+        self._look_at_s = now_s + self.interval_s
         return [
             (known, latest, known.at_s)
             for known in self._all.values()

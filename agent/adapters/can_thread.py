@@ -9,7 +9,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
-from agent.adapters.can_edge import CLOCK_STEP_S
+from agent.adapters.beat import next_beat_s
+from agent.adapters.can_edge import CLOCK_STEP_S, GATHER_S
 from agent.adapters.can_port import bus_error
 from agent.adapters.can_raw import Message, Port
 from agent.adapters.can_sieve import Sieve
@@ -27,9 +28,9 @@ LOOK_INTERVAL_S = 0.1
 # After so many waits without a frame a bus was asleep, or away: what comes then is told at once, whatever it says.
 SILENT_POLLS = 10
 
-# To wake the loop from a thread costs as much as to read and decode thirty frames. What can wait does so for a moment,
-# unless nothing came in the moment before.
-PAUSE_S = 0.1
+# To wake the loop from a thread costs as much as to read and decode thirty frames. What can wait does so for as long as
+# where the kernel watches, unless nothing came in the time before.
+PAUSE_S = GATHER_S
 
 # Messages a thread may have waiting for the event loop: two seconds of a full 500 kbit/s bus.
 WAITING_MAX = 8192
@@ -55,6 +56,8 @@ class ThreadSource:
         self._waiting: deque[tuple[Message, float]] = deque(maxlen=WAITING_MAX)
         self._failure: BusError | None = None
         self._woken_by = _ANY
+        # What waits is never older than a repetition of it may be.
+        self._pause_s = min(PAUSE_S, sieve.interval_s or PAUSE_S)
         self._pause: asyncio.TimerHandle | None = None
         self._is_ending = threading.Event()
         self._thread = threading.Thread(target=self._read, name=f"can-{bus}", daemon=True)
@@ -68,7 +71,7 @@ class ThreadSource:
             self._woken_by = _URGENT
         elif self._waiting or self._sieve.news:
             self._woken_by = _URGENT
-            self._pause = self._loop.call_later(PAUSE_S, self._look_again)
+            self._pause = self._loop.call_at(next_beat_s(self._loop.time(), self._pause_s), self._look_again)
         else:
             self._woken_by = _ANY
         waiting = self._waiting

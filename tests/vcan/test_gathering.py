@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agent.adapters.can_broadcast import GATHER_S
+from agent.adapters.can_edge import GATHER_S
 from agent.adapters.clock import boot_s
 from agent.model.reception import MessageId, Watch
 from tests.support.can_listener import CanListener, running_bus, until
