@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -41,7 +41,7 @@ class Accounting:
             self._by_bus[plan.bus].append(plan.name)
         self._refused = refused
         self._chronicle = chronicle
-        self._values: dict[str, Counter[str]] = {}
+        self._values: dict[str, Counter[str]] = defaultdict(Counter)
         self._edge: dict[str, Mapping[str, int]] = {}
         self._left_out: dict[str, int] = {}
         self._faults_told: dict[str, int] = {}
@@ -62,7 +62,7 @@ class Accounting:
     def value_refused(self, reading: Reading) -> None:
         """A believed frame held a value that is none: beyond its range, a marker, without a meaning."""
         if reading.quality is Quality.INVALID and reading.reason is not None:
-            self._values.setdefault(reading.message, Counter())[reading.reason] += 1
+            self._values[reading.message][reading.reason] += 1
 
     def tell_due(self, now_s: float, *, is_last: bool = False) -> None:
         """Put what went wrong on a bus since it was last told into the outbox, within the bounds."""
