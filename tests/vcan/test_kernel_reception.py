@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.adapters import can_broadcast, can_port
+from agent.adapters import bcm_socket, can_broadcast, can_port
 from agent.adapters.bcm_message import Watched
 from agent.adapters.can_bus import CanBus
 from agent.adapters.clock import boot_s
@@ -77,6 +77,19 @@ async def test_only_what_changes_a_wanted_bit_is_given(wire: Wire) -> None:
         assert (bus.counts.received, bus.counts.changes, bus.counts.unwanted, bus.counts.lost) == (5, 4, 0, 0)
         assert bus.statistics()[0x123, False] == Watched(came=6, told=3)
         assert bus.statistics()[0x18DAF110, True] == Watched(came=6, told=1)
+
+
+async def test_what_the_kernel_tells_is_understood_whatever_it_has_told_before(wire: Wire) -> None:
+    """More kinds of messages than are kept: of every length, and each of them twice."""
+    listener, said = CanListener(), [bytes([turn, *range(length)]) for turn in range(2) for length in range(8)]
+    async with running_bus(
+        listener, interface="socketcan", channel="vcan0", watches=[watch()], wanted_ids=ids(watch())
+    ) as bus:
+        for data in said:
+            wire.send(0x123, data)
+        wire.settle()
+        bus.confirm()
+        assert [each.data for each in listener.changes_so_far()] == said
 
 
 async def test_an_unchanged_message_is_seen_until_it_falls_silent_and_is_given_when_it_resumes_sr_05(
@@ -312,7 +325,7 @@ async def test_frames_lost_by_the_raw_socket_are_counted_and_add_up(
 async def test_without_a_broadcast_manager_every_frame_is_read(
     wire: Wire, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(can_broadcast, "PROTOCOL", 3)  # CAN_TP16, which no kernel has ever had
+    monkeypatch.setattr(bcm_socket, "PROTOCOL", 3)  # CAN_TP16, which no kernel has ever had
     listener = CanListener()
     async with running_bus(
         listener, interface="socketcan", channel="vcan0", watches=[watch()], wanted_ids=ids(watch())
