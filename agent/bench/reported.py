@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 
 from agent.backend.watching import EventReport, LinkReport, PresenceReport, Report, StateReport
 from agent.backend.words import ReportWords
@@ -93,7 +94,7 @@ class Reported:
                 self.is_online = is_online
             case LinkReport(is_connected, _):
                 self.is_linked = is_connected
-        self.lines.extend(line for line in self._words.lines(report))
+        self.lines.extend(self._words.lines(_without_readings(report)))
 
     def _take_readings(self, readings: object, now_s: float) -> None:
         for path, row in readings.items() if isinstance(readings, dict) else ():
@@ -107,6 +108,14 @@ class Reported:
                     row.get("last_value"),
                     now_s,
                 )
+
+
+def _without_readings(report: Report) -> Report:
+    """Values have a place of their own in the picture; among what happened they would push it out of a small window."""
+    if isinstance(report, StateReport | EventReport):
+        document = {key: value for key, value in report.document.items() if key != "readings"}
+        return replace(report, document=document)
+    return report
 
 
 def _number(value: object) -> float | None:

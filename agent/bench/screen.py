@@ -139,7 +139,8 @@ class Screen:
         truth = state(bench.car.car)
         speed, odometer_km = truth["speed_kmh"], bench.car.car.body.odometer_m / 1000
         opened, faults = bench.car.car.body, sorted(bench.car.car.faults)
-        doors = ", ".join(name.value for name, is_open in opened.openings.items() if is_open) or "doors closed"
+        open_words = [name.value.replace("_", " ") for name, is_open in opened.openings.items() if is_open]
+        doors = f"{' and '.join(open_words)} open" if open_words else "doors closed"
         online = {True: "online", False: "OFFLINE", None: "not seen yet"}[reported.is_online]
         return View(
             title=f"carshare-bench: {bench.broker_words}; CAN: {bench.can.words}",

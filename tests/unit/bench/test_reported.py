@@ -69,6 +69,14 @@ async def test_malformed_documents_tell_nothing() -> None:
     assert (reported.readings, reported.buses) == ({}, {})
 
 
+async def test_lines_tell_what_happened_and_no_values_which_stand_elsewhere() -> None:
+    opened = {"kind": "event", "event": "door_opened", "readings": [{"path": "Vehicle.Door", **row(True)}]}
+    samples = {"kind": "readings", "readings": [{"path": SPEED, **row(3.0)}]}
+    reported = await told(state(**{SPEED: row(1.0)}), EventReport("demo", samples), EventReport("demo", opened))
+    assert list(reported.lines) == ["demo event door_opened"]
+    assert (reported.value(SPEED), reported.value("Vehicle.Door")) == (3.0, True)
+
+
 async def test_lines_are_bounded() -> None:
     reported = Reported()
     for number in range(LINES_MAX + 5):
