@@ -94,12 +94,14 @@ def _configured(path: Path, is_elsewhere: Callable[[Path], bool] = lambda key: F
     Keys for which `is_elsewhere` says so are not asked for.
     """
     from agent.config import check_against_profile
-    from agent.loading import key_records, listed, load_config, load_profile
+    from agent.loading import interface_faults, key_records, listed, load_config, load_profile
 
     config = profile = None
     problems: list[str] = []
     try:
         config, text = load_config(path)
+        if faults := interface_faults(config, text, source=str(path)):
+            problems.append(listed(faults))
         problems += _file_problems(config, path.parent, is_elsewhere)
         profile = load_profile(path.parent / config.car.profile)
         key_records(config, text, source=str(path))

@@ -5,16 +5,19 @@ Paths stay text here; the edge reads them relative to the folder of the configur
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Iterable
 from dataclasses import field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from agent.config_table import PowerTable, RelayTable, ReportingTable
 from agent.faults import Fault, shown, syntax_fault, toml_line
 from agent.model.command import Action
 from agent.model.quick_dataclass import dataclass
-from agent.model.table import Table, Within, believed, checked
-from agent.profiles.findings import Findings, expected_of
+from agent.model.table import Table, Within, believed, checked, keys_at
+from agent.profiles.findings import Findings, expected_by, expected_of
 from agent.profiles.schema import Profile
 
 if TYPE_CHECKING:
@@ -38,6 +41,9 @@ ConditionWord = Literal[
     "in_zone",
     "locked",
 ]
+
+_INTERFACE_NAME = r"(?!\.\.?$)[^\s/:]{1,15}"
+"""What Linux takes for a network interface's name (`dev_valid_name`), which counts bytes, where these are letters."""
 
 ACTIONS = {action.name.lower(): action for action in Action}
 
@@ -156,8 +162,7 @@ def parse_config(text: str, *, source: str) -> Config | list[Fault]:
     try:
         config = checked(Config, document)
     except ValidationError as error:
-        for detail in error.errors(include_url=False, include_context=False):
-            _add(findings, detail)
+        _tell(findings, error.errors(include_url=False, include_context=False))
         return findings.listed()
     _cross_checks(config, findings)
     return findings.listed() or config
@@ -220,6 +225,10 @@ def check_against_profile(config: Config, profile: Profile, text: str, *, source
 def _cross_checks(config: Config, findings: Findings) -> None:
     for name, problem in config.power.faults():
         findings.add(("power", name), problem, "resume_v > warn_v > shed_v > off_v")
+    for name, bus in config.buses.items():
+        if bus.interface == "socketcan" and not re.fullmatch(_INTERFACE_NAME, bus.channel):
+            problem = f"{shown(bus.channel)} is a name that the kernel gives no interface"
+            findings.add(("buses", name, "channel"), problem, "one that `ip link` lists, such as can0")
     broker = config.broker
     if (broker.certificate_file is None) != (broker.key_file is None):
         findings.add(("broker",), "certificate_file and key_file go together", "both or none")
@@ -272,11 +281,15 @@ def _check_end_of_rental(config: Config, findings: Findings) -> None:
             findings.add(("end_of_rental", index, "energy_percent_min"), problem, '"energy" among the conditions')
 
 
-def _add(findings: Findings, detail: ErrorDetails) -> None:
-    path, kind = detail["loc"], detail["type"]
-    if kind == "unexpected_keyword_argument":
-        findings.add(path, "unknown key", "a key of the sample configuration")
-    elif kind == "missing":
-        findings.add(path, "missing", "a value; there is no default")
-    else:
-        findings.add(path, f"{shown(detail['input'])} does not fit", detail["msg"].removeprefix("Input should be "))
+def _tell(findings: Findings, details: Iterable[ErrorDetails]) -> None:
+    meant: set[tuple[str | int, ...]] = set()  # by a key that is written otherwise, and told with it
+    for detail in sorted(details, key=lambda detail: detail["type"] != "unexpected_keyword_argument"):
+        path, kind = detail["loc"], detail["type"]
+        if kind == "unexpected_keyword_argument":
+            known = keys_at(Config, path[:-1])
+            findings.add(path, "unknown key", expected_of(known, str(path[-1])))
+            meant |= {(*path[:-1], key) for key in get_close_matches(str(path[-1]), known)}
+        elif kind != "missing":
+            findings.add(path, f"{shown(detail['input'])} does not fit", expected_by(detail["msg"]))
+        elif path not in meant:
+            findings.add(path, "missing", "a value; there is no default")

@@ -86,7 +86,7 @@ class AsleepTable(PaceTable):
 class ReportingTable(Table):
     """How much is told. The operator named gets the telemetry; commands are answered to whoever asked."""
 
-    operator: int | None = None
+    operator: Annotated[int, Within(ge=1, le=2**31 - 1)] | None = None
     batch_s: Annotated[float, Within(ge=0.1, le=5.0)] = 5.0
     state_interval_s: Annotated[float, Within(ge=0.5, le=3600.0)] = 1800.0
     outbox_records_max: Annotated[int, Within(ge=100, le=10_000)] = 10_000

@@ -24,14 +24,16 @@ from agent.adapters.files import (
     read_text,
     replace_file,
 )
+from agent.adapters.interface_names import interface_names
 from agent.adapters.journal import write_log
 from agent.command.keys import load_public_key
 from agent.command.verify import KeyRecord
 from agent.config import ACTIONS, Config, believe_config, parse_config
 from agent.errors import ConfigurationError
-from agent.faults import Fault, dotted, toml_line
+from agent.faults import Fault, dotted, shown, toml_line
 from agent.model.effects import Level, Log
 from agent.model.quick_dataclass import dataclass
+from agent.profiles.findings import expected_of
 
 if TYPE_CHECKING:
     from agent.profiles.recall import Program, Sources
@@ -149,6 +151,23 @@ def checked_config(text: str, path: Path) -> Config:
     if isinstance(config, list):
         raise ConfigurationError(listed(config))
     return config
+
+
+def interface_faults(config: Config, text: str, *, source: str) -> list[Fault]:
+    """Interfaces of which python-can knows none by their name; `run` finds out when it opens them."""
+    known = interface_names()
+    places = {("buses", name, "interface"): bus.interface for name, bus in config.buses.items()}
+    return [
+        Fault(
+            source,
+            dotted(path),
+            toml_line(text, path),
+            f"python-can has no interface {shown(given)}",
+            expected_of(known, given),
+        )
+        for path, given in places.items()
+        if given not in known
+    ]
 
 
 def listed(faults: Sequence[Fault]) -> str:

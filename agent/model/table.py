@@ -8,7 +8,7 @@ its validators took a quarter of an ordinary start.  Both give equal tables (`te
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache, partial
 from types import NoneType, SimpleNamespace, UnionType
@@ -95,6 +95,15 @@ def believed(kind: type[_T], document: object) -> _T:
     Of another one too, if all in it is of its type: bounds are not looked at. TypeError otherwise.
     """
     return cast(_T, _placing(cast(Any, kind))(document))
+
+
+def keys_at(kind: object, path: Sequence[str | int]) -> list[str]:
+    """The keys of the table that stands at `path` in a document of this kind; none if no table has its place there."""
+    for part in path:
+        kind = get_type_hints(kind).get(str(part)) if is_dataclass(kind) else next(reversed(get_args(kind)), None)
+        if get_origin(kind) is not None and NoneType in get_args(kind):
+            kind = next(member for member in get_args(kind) if member is not NoneType)
+    return [field.name for field in fields(kind)] if is_dataclass(kind) else []
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -60,6 +61,15 @@ class Findings:
 
     def _add(self, fault: Fault) -> None:
         self._faults[fault] = None  # the same fault seen from two places is told once
+
+
+def expected_by(message: str) -> str:
+    """What a type or a bound wants, of the message with which pydantic refused a value."""
+    if digits := re.search(r"pattern '\^\[0-9a-f\]\{(\d+)\}\$'", message):
+        return f"{digits[1]} hexadecimal digits, in lower case"
+    if message == "String should have at least 1 character":
+        return "a text that is not empty"
+    return message.removeprefix("Input should be ")
 
 
 def expected_of(known: Iterable[str], given: str = "") -> str:

@@ -127,7 +127,9 @@ class Lookup:
             if not is_plain_name(file):
                 self._findings.add(place, f"{file!r} is not the name of a file", "a file beside the profile, no path")
             elif file not in files:
-                self._findings.add(place, f"there is no file {file!r} beside the profile", expected_of(files, file))
+                # With no other to be meant it was left behind when the folder was copied.
+                expected = expected_of(files, file) if files else "a file of that name"
+                self._findings.add(place, f"there is no file {file!r} beside the profile", expected)
             else:
                 named[file] = files[file]
         loaded = load(named)

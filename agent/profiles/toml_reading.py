@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import PurePosixPath, PureWindowsPath
-from types import NoneType
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from agent.faults import Fault
-from agent.model.table import checked
+from agent.model.table import checked, keys_at
 from agent.profiles import vss
-from agent.profiles.findings import Findings, expected_of
+from agent.profiles.findings import Findings, expected_by, expected_of
 from agent.profiles.toml_model import DATABASE_FILES_MAX, ProfileTable
 
 if TYPE_CHECKING:
@@ -92,7 +90,7 @@ def _tell(findings: Findings, details: Iterable[ErrorDetails], document: Any) ->
     for detail in sorted(details, key=lambda detail: detail["type"] != "unexpected_keyword_argument"):
         path, given = _existing(detail["loc"], document)
         if detail["type"] == "unexpected_keyword_argument":
-            known = _keys_at(path[:-1])
+            known = keys_at(ProfileTable, path[:-1])
             findings.add(path, "unknown key", expected_of(known, str(path[-1])))
             told += [(*path[:-1], key) for key in get_close_matches(str(path[-1]), known)]  # which is meant by it
         elif detail["type"] == "missing":
@@ -102,7 +100,7 @@ def _tell(findings: Findings, details: Iterable[ErrorDetails], document: Any) ->
         elif len(detail["loc"]) > len(path):  # a member of a union, told once for all its members
             findings.add(path, f"{_shown(given)} does not fit", "true or false, a number or a text")
         else:
-            findings.add(path, f"{_shown(given)} does not fit", detail["msg"].removeprefix("Input should be "))
+            findings.add(path, f"{_shown(given)} does not fit", expected_by(detail["msg"]))
         told.append(path)
     for path in told:
         findings.settle(path[:3])
@@ -154,16 +152,6 @@ def _existing(location: Sequence[str | int], document: Any) -> tuple[_Path, obje
         document = document[part]
         path.append(part)
     return tuple(path), document
-
-
-def _keys_at(path: Sequence[str | int]) -> list[str]:
-    """The keys of the table at `path`."""
-    kind: object = ProfileTable
-    for part in path:
-        kind = get_type_hints(kind)[str(part)] if is_dataclass(kind) else get_args(kind)[-1]
-        if get_origin(kind) is not None and NoneType in get_args(kind):
-            kind = next(member for member in get_args(kind) if member is not NoneType)
-    return [field.name for field in fields(kind)] if is_dataclass(kind) else []
 
 
 _SHOWN_BITS_MAX = 128  # Python refuses to write out integers of some thousand digits

@@ -152,6 +152,15 @@ def test_agent_does_not_start_with_a_configuration_that_does_not_fit(
     assert not list(configuration.parent.rglob("*.db")), "a store was made"
 
 
+def test_interface_that_nobody_drives_is_named_by_check(tmp_path: Path) -> None:
+    """Else it would show at the first start alone, in the car."""
+    configuration = edited_configuration(tmp_path, 'interface = "socketcan"', 'interface = "sockercan"')
+    ended = run("carshare-agent", "check", "--config", configuration, folder=tmp_path)
+    assert ended.status == WRONG_USE
+    (fault,) = ended.faults
+    assert fault.endswith("buses.body.interface: python-can has no interface 'sockercan'; expected socketcan or socketcand")
+
+
 def test_configuration_that_is_no_toml_is_named(tmp_path: Path) -> None:
     configuration = edited_configuration(tmp_path, "[broker]", "[broker")
     ended = run("carshare-agent", "check", "--config", configuration, folder=tmp_path)

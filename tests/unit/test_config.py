@@ -107,7 +107,6 @@ def test_all_faults_are_told_at_once_in_the_order_of_their_lines() -> None:
     faults = refused(text)
     assert [(fault.key, fault.line) for fault in faults] == [
         ("car.id", line_of(text, "id =")),
-        ("buses.body.channel", line_of(text, "[buses.body]")),
         ("buses.body.chanel", line_of(text, "chanel")),
         ("broker.host", line_of(text, "host")),
         ("broker.port", line_of(text, "port")),
@@ -115,14 +114,38 @@ def test_all_faults_are_told_at_once_in_the_order_of_their_lines() -> None:
     ]
     assert [fault.problem for fault in faults] == [
         "'VIN12345678901234' does not fit",
-        "missing",
         "unknown key",
         "1883 does not fit",
         "70000 does not fit",
         "'fly' does not fit",
     ]
     assert all(fault.source == "agent.toml" and fault.expected for fault in faults)
-    assert faults[4].expected == "less than or equal to 65535"
+    assert [fault.expected for fault in faults[:4]] == [
+        "16 hexadecimal digits, in lower case",
+        "channel",
+        "a valid string",
+        "less than or equal to 65535",
+    ]
+
+
+def test_a_key_that_no_other_is_like_is_told_beside_those_there_are() -> None:
+    (fault,) = refused(MINIMAL + "[status]\nport = 80\n")
+    assert (fault.key, fault.expected) == ("status.port", "one of socket")
+    assert [fault.expected for fault in refused(MINIMAL + "[reporting.driving]\nintervals = 3\n")] == ["interval_s"]
+
+
+@pytest.mark.parametrize("channel", ["can/0", "..", "can 0", "can:0", "a" * 16])
+def test_a_name_that_no_interface_of_linux_can_have_is_refused(channel: str) -> None:
+    text = MINIMAL.replace("can0", channel)
+    (fault,) = refused(text)
+    assert (fault.key, fault.line) == ("buses.body.channel", line_of(text, "channel"))
+    serial = text.replace("[buses.body]\n", '[buses.body]\ninterface = "slcan"\n')
+    assert accepted(serial).buses["body"].channel == channel
+
+
+def test_an_operator_has_a_number_above_zero() -> None:
+    (fault,) = refused(MINIMAL.replace("[[operators]]", "[reporting]\noperator = -3\n[[operators]]", 1))
+    assert (fault.key, fault.expected) == ("reporting.operator", "greater than or equal to 1")
 
 
 def test_key_of_the_second_operator_is_not_looked_for_in_the_first() -> None:
@@ -317,7 +340,7 @@ def test_a_bundle_may_come_to_have_the_operator_that_gets_telemetry() -> None:
     accepted(ROOTED + "[reporting]\noperator = 8\n")
 
 
-@pytest.mark.parametrize("number", [0, 8])
+@pytest.mark.parametrize("number", [1, 8])
 def test_telemetry_goes_to_no_operator_that_is_not_there(number: int) -> None:
     text = f"{MINIMAL}[reporting]\noperator = {number}\n"
     (fault,) = refused(text)

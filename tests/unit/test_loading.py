@@ -16,7 +16,7 @@ import pytest
 from agent.adapters.files import PLAN_FILE
 from agent.adapters.removal import store_files
 from agent.errors import ConfigurationError
-from agent.loading import PLAN_BYTES_MAX, Loaded, load_for_run, load_profile
+from agent.loading import PLAN_BYTES_MAX, Loaded, checked_config, interface_faults, load_for_run, load_profile
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = bytes(range(32))
@@ -53,6 +53,15 @@ def test_the_first_start_compiles_and_the_next_recalls(car: Path, capsys: pytest
     assert (first.is_recalled, again.is_recalled) == (False, True)
     assert again.profile == first.profile == load_profile(car / "profile")
     assert lines(capsys) == [], "an ordinary start has nothing to say"
+
+
+def test_an_interface_that_python_can_does_not_have_is_told_with_its_line() -> None:
+    text = (ROOT / "systemd" / "agent.toml").read_text()
+    assert interface_faults(checked_config(text, Path("agent.toml")), text, source="agent.toml") == []
+    text = text.replace("[buses.body]", '[buses.body]\ninterface = "sclan"', 1)
+    (fault,) = interface_faults(checked_config(text, Path("agent.toml")), text, source="agent.toml")
+    assert (fault.key, fault.line) == ("buses.body.interface", text.splitlines().index('interface = "sclan"') + 1)
+    assert (fault.problem, "slcan" in fault.expected) == ("python-can has no interface 'sclan'", True)
 
 
 def test_the_plan_is_its_owners_alone_and_nothing_is_left_beside_it(car: Path) -> None:

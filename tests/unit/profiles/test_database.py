@@ -117,6 +117,16 @@ def test_a_file_cantools_cannot_read_is_a_fault(content: bytes) -> None:
     assert [fault.source for fault in refused(content)] == ["small.dbc"]
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"\n \n", "is empty"), (DBC.encode("utf-16"), "is no text"), (bytes(100) + DBC.encode(), "is no text")],
+)
+def test_what_is_no_text_is_called_so_and_not_quoted(content: bytes, told: str) -> None:
+    (fault,) = refused(content)
+    assert fault.problem.startswith(told)
+    assert fault.expected.startswith("a CAN database")
+
+
 def test_a_syntax_error_is_told_with_its_line() -> None:
     line = DBC.splitlines().index(' SG_ Page M : 32|8@1+ (1,0) [0|0] "" Agent') + 1
     (fault,) = refused(DBC.replace("Page M : 32|8@1+", "Page M : 32|8@1").encode())

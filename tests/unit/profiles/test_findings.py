@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.faults import Fault
-from agent.profiles.findings import FAULTS_MAX, Findings, expected_of
+from agent.profiles.findings import FAULTS_MAX, Findings, expected_by, expected_of
 
 TEXT = """name = "x"
 
@@ -52,6 +52,12 @@ def test_findings_are_true_once_there_is_one() -> None:
 
 def test_a_file_beside_a_profile_without_a_folder_is_its_bare_name() -> None:
     assert Findings(TEXT, "profile.toml").beside("car.dbc") == "car.dbc"
+
+
+def test_what_pydantic_wants_is_said_in_words() -> None:
+    assert expected_by("String should match pattern '^[0-9a-f]{16}$'") == "16 hexadecimal digits, in lower case"
+    assert expected_by("String should have at least 1 character") == "a text that is not empty"
+    assert expected_by("Input should be less than 3") == "less than 3"
 
 
 def test_the_nearest_names_are_suggested() -> None:
