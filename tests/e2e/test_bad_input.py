@@ -158,7 +158,9 @@ def test_interface_that_nobody_drives_is_named_by_check(tmp_path: Path) -> None:
     ended = run("carshare-agent", "check", "--config", configuration, folder=tmp_path)
     assert ended.status == WRONG_USE
     (fault,) = ended.faults
-    assert fault.endswith("buses.body.interface: python-can has no interface 'sockercan'; expected socketcan or socketcand")
+    assert fault.endswith(
+        "buses.body.interface: python-can has no interface 'sockercan'; expected socketcan or socketcand"
+    )
 
 
 def test_configuration_that_is_no_toml_is_named(tmp_path: Path) -> None:
