@@ -56,8 +56,8 @@ class ThreadSource:
         self._waiting: deque[tuple[Message, float]] = deque(maxlen=WAITING_MAX)
         self._failure: BusError | None = None
         self._woken_by = _ANY
-        # What waits is never older than a repetition of it may be.
-        self._pause_s = min(PAUSE_S, sieve.interval_s or PAUSE_S)
+        # What waits is never older than a repetition of it may be: that is looked at twice in its time.
+        self._pause_s = min(PAUSE_S, 2 * sieve.interval_s or PAUSE_S)
         self._pause: asyncio.TimerHandle | None = None
         self._is_ending = threading.Event()
         self._thread = threading.Thread(target=self._read, name=f"can-{bus}", daemon=True)

@@ -220,6 +220,38 @@ async def test_what_cannot_wait_wakes_the_loop_at_once(
         assert [(await listener.frame()).arbitration_id, (await listener.frame()).arbitration_id] == [0x123, 0x124]
 
 
+async def test_what_can_wait_does_so_no_longer_than_a_repetition_may_sr_05(
+    car: can.BusABC, channel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(can_thread, "PAUSE_S", 3600.0)
+    listener, repeating = CanListener(), [Repeating(MessageId("body", 0x123, False), b"\xff", every_s=0.1)]
+    async with running_bus(
+        listener, interface="virtual", channel=channel, conflatable_ids=[(0x123, False)], repeating=repeating
+    ):
+        for number in range(5):
+            car.send(status(data=bytes([number])))
+            assert (await listener.frame()).data == bytes([number])
+
+
+async def test_what_can_wait_wakes_the_loop_no_oftener_than_a_repetition_has_to(
+    car: can.BusABC, channel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(can_thread, "PAUSE_S", 3600.0)
+    every_s, count = 0.2, 5
+    listener, repeating = CanListener(), [Repeating(MessageId("body", 0x123, False), b"\xff", every_s=every_s)]
+    async with running_bus(
+        listener, interface="virtual", channel=channel, conflatable_ids=[(0x123, False)], repeating=repeating
+    ):
+        end_s, sent_s, number = boot_s() + count * every_s, 0.0, 0
+        while (now_s := boot_s()) < end_s:
+            if now_s - sent_s > 0.005:
+                car.send(status(data=bytes([number := (number + 1) % 256])))
+                sent_s = now_s
+            await asyncio.sleep(0)
+        # The first at once, and at the beats from then on, one of which may fall on the end.
+        assert len(listener.taken) <= count + 2
+
+
 async def test_after_a_silence_the_first_frame_is_given_at_once_whatever_it_says(
     car: can.BusABC, channel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
