@@ -54,8 +54,11 @@ class Cost:
         return self.seconds > 0 and self.processor_s > OVERRUN_SHARE * self.seconds
 
 
-def summary(costs: Mapping[str, Sequence[Cost]], counted: str = "") -> dict[str, Any]:
-    """Nanoseconds a frame and a wanted change of each way, and the ratios that are bounded; medians of the rounds."""
+def summary(costs: Mapping[str, Sequence[Cost]], counted: str = "", measured: str = "") -> dict[str, Any]:
+    """Nanoseconds a frame and a wanted change of each way, and the ratios that are bounded; medians of the rounds.
+
+    `counted` and `measured` are words: how processor time was counted, and what was measured where.
+    """
     ways = {name: _row(runs) for name, runs in costs.items()}
     ratios = {
         f"{theirs}/{ours}": {
@@ -65,7 +68,7 @@ def summary(costs: Mapping[str, Sequence[Cost]], counted: str = "") -> dict[str,
         for (ours, theirs), bound in BOUNDS.items()
         if ours in ways and theirs in ways
     }
-    return {"counted": counted, "ways": ways, "growth": _growth(costs), "ratios": ratios}
+    return {"measured": measured, "counted": counted, "ways": ways, "growth": _growth(costs), "ratios": ratios}
 
 
 def _growth(costs: Mapping[str, Sequence[Cost]]) -> dict[str, int]:
@@ -109,10 +112,11 @@ def _spread(figures: Sequence[float]) -> dict[str, int]:
 def table(document: Mapping[str, Any], words: Mapping[str, str]) -> str:
     """The document for a person; `words` for the ways."""
     columns = ("least", "median", "most", "a change", "wakes/s", "machine")
-    lines = ["processor time a frame on the bus, ns".ljust(60) + "".join(word.rjust(11) for word in columns)]
+    lines = [document["measured"]] if document["measured"] else []
+    lines += ["processor time a frame on the bus, ns".ljust(60) + "".join(word.rjust(13) for word in columns)]
     for name, row in document["ways"].items():
         figures = (*row["ns_a_frame"].values(), row["ns_a_change"], row["wakes_a_second"], row["machine_ns_a_frame"])
-        cells = "".join(("-" if figure is None else f"{figure:,}").rjust(11) for figure in figures)
+        cells = "".join(("-" if figure is None else f"{figure:,}").rjust(13) for figure in figures)
         lines.append(f"{name}: {words[name]}".ljust(60) + cells + ("  behind" if row["is_behind"] else ""))
     if "ns_a_further_change" in (growth := document["growth"]):
         lines.append(f"one more wanted change costs {growth['ns_a_further_change']:,} ns (agent beside agent_half)")
@@ -121,7 +125,8 @@ def table(document: Mapping[str, Any], words: Mapping[str, str]) -> str:
             f"one more frame, with nothing wanted, {growth['ns_a_further_frame']:,} ns (agent_4_buses beside agent)"
         )
     for pair, ratio in document["ratios"].items():
-        lines.append(f"{pair}: {ratio['times']:,} times (wanted: {ratio['bound']})")
+        theirs, ours = pair.split("/")
+        lines.append(f"{pair}: {theirs} costs {ratio['times']:,} times what {ours} does (wanted: {ratio['bound']})")
     return "\n".join([*lines, *LEGEND, document["counted"]])
 
 

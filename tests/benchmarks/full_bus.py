@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -53,7 +54,8 @@ ALONE_S = 3.0
 
 COUNTED_WORDS = {
     True: "processor time as the scheduler counts it, all threads, by the nanosecond",
-    False: "processor time by clock ticks: of short work it says nothing, and these ratios prove nothing",
+    False: "processor time by clock ticks: of short work it says nothing, and these ratios prove nothing;\n"
+    "--machine counted counts exactly",
 }
 
 WARM = "import agent.app, agent.cli, agent.adapters.mqtt_link, can.interfaces.socketcan, cantools, aiomqtt"
@@ -207,7 +209,12 @@ def measure(ways: Sequence[str], *, seconds: float, rounds: int, reception: str 
             for name in ways:
                 costs[name].append(bench.run(name, seconds))
                 print(f"{name}: {costs[name][-1].ns_a_frame:,.0f} ns a frame", file=sys.stderr, flush=True)
-    return summary(costs, COUNTED_WORDS[bench.places.is_exact])
+    measured = (
+        f"{FRAMES_PER_S:,} frames a second on each bus, a wanted change with every {FRAMES_PER_CHANGE}th; "
+        f"{rounds} rounds, in each the agent's ways {seconds:g} s and the others {STEADY_SHARE * seconds:g} s; "
+        f"Linux {platform.release()}, processors: {os.cpu_count()}"
+    )
+    return summary(costs, COUNTED_WORDS[bench.places.is_exact], measured)
 
 
 def positive(convert: Callable[[str], float]) -> Callable[[str], float]:
