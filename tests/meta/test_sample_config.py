@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
@@ -14,7 +15,8 @@ import pytest
 from agent.config import Config, parse_config
 from agent.model.table import Table
 
-SAMPLE = Path(__file__).resolve().parents[2] / "systemd" / "agent.toml"
+README = Path(__file__).resolve().parents[2] / "README.md"
+SAMPLE = README.parent / "systemd" / "agent.toml"
 
 
 def with_pinned_operators(text: str) -> str:
@@ -71,6 +73,16 @@ def test_sample_loads_with_operators_pinned_by_hand() -> None:
     config = parse_config(with_pinned_operators(SAMPLE.read_text()), source="sample")
     assert isinstance(config, Config), config
     assert [operator.number for operator in config.operators] == [1]
+
+
+def test_configuration_of_a_single_car_on_the_front_page_is_sound() -> None:
+    """Nobody writes that file for a person: it has to do as it stands."""
+    (block,) = re.findall(r"```toml\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    sample = with_pinned_operators(SAMPLE.read_text())
+    pinned = sample[sample.index("[[operators]]") : sample.index("[store]")]
+    config = parse_config(textwrap.dedent(block) + pinned, source="README.md")
+    assert isinstance(config, Config), config
+    assert config.buses["body"].listen_only, "a car is listened to first"
 
 
 @pytest.mark.parametrize("text", VARIANTS, ids=["trust", "operators"])
