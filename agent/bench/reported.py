@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 
-from agent.backend.watching import EventReport, LinkReport, PresenceReport, Report, StateReport
+from agent.backend.watching import EventReport, LinkReport, PresenceReport, Report, ResultReport, StateReport
 from agent.backend.words import ReportWords
 from agent.model.quick_dataclass import dataclass
 
@@ -115,6 +115,8 @@ def _without_readings(report: Report) -> Report:
     if isinstance(report, StateReport | EventReport):
         document = {key: value for key, value in report.document.items() if key != "readings"}
         return replace(report, document=document)
+    if isinstance(report, ResultReport):  # who asked for the command is told what was seen
+        return replace(report, result=replace(report.result, evidence=(), conditions=()))
     return report
 
 

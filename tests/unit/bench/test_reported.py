@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from agent.backend.watching import EventReport, LinkReport, PresenceReport, Report, StateReport
+from agent.backend.watching import EventReport, LinkReport, PresenceReport, Report, ResultReport, StateReport
 from agent.bench.reported import LINES_MAX, Reported
+from agent.command.envelope import Result
+from agent.model.command import Executed, Reason, Stage
+from tests.support.scripted_car import CAR, LOCK_EVIDENCE
 
 SPEED = "Vehicle.Speed"
 
@@ -75,6 +78,13 @@ async def test_lines_tell_what_happened_and_no_values_which_stand_elsewhere() ->
     reported = await told(state(**{SPEED: row(1.0)}), EventReport("demo", samples), EventReport("demo", opened))
     assert list(reported.lines) == ["demo event door_opened"]
     assert (reported.value(SPEED), reported.value("Vehicle.Door")) == (3.0, True)
+
+
+async def test_of_a_result_the_end_is_told_whoever_asked_for_the_command() -> None:
+    result = Result(
+        CAR.id, bytes(16), 1, Stage.VERIFIED, Reason.OK, Executed.YES, b"session1", 7000, b"d" * 8, LOCK_EVIDENCE, 8
+    )
+    assert list((await told(ResultReport("demo", result))).lines) == ["demo command 00000000 verified"]
 
 
 async def test_lines_are_bounded() -> None:
