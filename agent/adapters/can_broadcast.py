@@ -244,9 +244,13 @@ class Broadcast:
             self._gather_s = min(2 * self._gather_s, self._gather_s_max)
         else:
             self._gather_s = max(self._gather_s / 4, _GATHER_S_MIN)
-        # What one turn left is taken in the next.
         now_s = self._loop.time()
-        at_s = next_beat_s(now_s, self._gather_s) if self._is_empty else now_s
+        if not self._is_empty:
+            at_s = now_s  # what one turn left is taken in the next
+        elif self._gather_s < self._gather_s_max:
+            at_s = now_s + self._gather_s  # whole: by what came in a part of it too much would seem to have room
+        else:
+            at_s = next_beat_s(now_s, self._gather_s)
         self._gathering = self._loop.call_at(at_s, self._gathered)
 
     def _kind_of(self, packet: bytes) -> _Kind:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from agent.adapters import can_broadcast
 from agent.adapters.can_edge import GATHER_S
 from agent.adapters.clock import boot_s
 from agent.model.reception import MessageId, Watch
@@ -79,4 +80,19 @@ async def test_a_flood_of_changes_is_taken_before_there_is_no_room_for_it(wire: 
                 await asyncio.sleep(0.001)
         await until(lambda: sum(together(listener)) == count)
         assert bus.counts.lost == 0
+        assert len(together(listener)) < count / 8
+
+
+async def test_how_much_there_will_be_is_not_told_by_a_part_of_the_time_sr_09(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However near the next beat is: what little comes until then would have the next gathering last twice as long."""
+    monkeypatch.setattr(can_broadcast, "next_beat_s", lambda now_s, every_s: now_s + 0.001)
+    listener, count = CanListener(), 1000
+    async with running_bus(listener, interface="socketcan", channel="vcan0", watches=WATCHES, wanted_ids=IDS):
+        for number in range(count):
+            wire.send(0x123, bytes([number % 256]))
+            if number % 4 == 0:
+                await asyncio.sleep(0.001)
+        await until(lambda: sum(together(listener)) == count)
         assert len(together(listener)) < count / 8
