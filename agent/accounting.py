@@ -9,7 +9,7 @@ from dataclasses import asdict
 from agent.chronicle import Chronicle
 from agent.decode.screen import FrameCounts
 from agent.model.events import FramesCounted, FramesLost
-from agent.model.reading import Quality, Reading
+from agent.model.reading import INVALID, Reading
 from agent.profiles.schema import Profile
 from agent.profiles.watches import ids_of
 
@@ -61,7 +61,7 @@ class Accounting:
 
     def value_refused(self, reading: Reading) -> None:
         """A believed frame held a value that is none: beyond its range, a marker, without a meaning."""
-        if reading.quality is Quality.INVALID and reading.reason is not None:
+        if reading.quality is INVALID and reading.reason is not None:
             self._values[reading.message][reading.reason] += 1
 
     def tell_due(self, now_s: float, *, is_last: bool = False) -> None:

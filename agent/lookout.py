@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from agent.accounting import Accounting
 from agent.bus_watch import BusWatch
-from agent.model.reading import Quality, Reading
+from agent.model.reading import UNKNOWN, Reading
 from agent.model.use import VehicleUse
 from agent.observing import Observing
 from agent.policy.reporting import Reporter
@@ -90,7 +90,7 @@ class Lookout:
             if only_aging and not self._tracker.may_age(path):
                 continue
             reading = self._tracker.reading(path, now_s)
-            if reading.quality is not Quality.UNKNOWN:
+            if reading.quality is not UNKNOWN:
                 self._reporter.observe(reading, now_s)
 
     def heard(self, bus: str, at_s: float, now_s: float) -> None:

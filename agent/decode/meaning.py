@@ -6,18 +6,18 @@ import math
 import struct
 from collections.abc import Callable, Mapping
 
-from agent.model.reading import Quality, Value
+from agent.model.reading import INVALID, OK, UNKNOWN, Quality, Value
 from agent.profiles.schema import SignalPlan
 
 Meaning = tuple[Value | None, Quality, str | None]
 """Value, quality and reason of a reading; the value is None unless the quality is ok, the reason None if it is."""
 
-INVALID_MARKER: Meaning = (None, Quality.INVALID, "invalid_marker")
-OUT_OF_RANGE: Meaning = (None, Quality.INVALID, "out_of_range")
-NO_MEANING: Meaning = (None, Quality.INVALID, "no_meaning")
-UNIT_UNKNOWN: Meaning = (None, Quality.UNKNOWN, "unit_unknown")
-CONDITION_UNKNOWN: Meaning = (None, Quality.UNKNOWN, "condition_unknown")
-CONDITION_UNMET: Meaning = (None, Quality.INVALID, "condition_unmet")
+INVALID_MARKER: Meaning = (None, INVALID, "invalid_marker")
+OUT_OF_RANGE: Meaning = (None, INVALID, "out_of_range")
+NO_MEANING: Meaning = (None, INVALID, "no_meaning")
+UNIT_UNKNOWN: Meaning = (None, UNKNOWN, "unit_unknown")
+CONDITION_UNKNOWN: Meaning = (None, UNKNOWN, "condition_unknown")
+CONDITION_UNMET: Meaning = (None, INVALID, "condition_unmet")
 
 # A power of ten that a double holds exactly; more decimals than these no profile of a car has.
 _DIGITS_EXACT_MAX = 22
@@ -46,7 +46,7 @@ class _Table(dict[int, Meaning]):
 
 
 def _of_choices(plan: SignalPlan, choices: Mapping[int, Value]) -> Callable[[int], Meaning]:
-    table = _Table({raw: (value, Quality.OK, None) for raw, value in choices.items()})
+    table = _Table({raw: (value, OK, None) for raw, value in choices.items()})
     table.update(dict.fromkeys(plan.invalid_raw, INVALID_MARKER))
     if not plan.invalid_ranges:
         return table.__getitem__
@@ -102,19 +102,18 @@ def _of_fraction(
     invalid: _Markers | frozenset[int], step: int, origin: int, tens: int, low: float, high: float, *, is_whole: bool
 ) -> Callable[[int], Meaning]:
     """(raw × step + origin) / tens in whole numbers: one division, which gives the nearest number there is."""
-    ok = Quality.OK
 
     def whole(raw: int) -> Meaning:
         if raw in invalid:
             return INVALID_MARKER
         value = raw * step + origin
-        return (value, ok, None) if low <= value <= high else OUT_OF_RANGE
+        return (value, OK, None) if low <= value <= high else OUT_OF_RANGE
 
     def decimal(raw: int) -> Meaning:
         if raw in invalid:
             return INVALID_MARKER
         value = (raw * step + origin) / tens
-        return (value, ok, None) if low <= value <= high else OUT_OF_RANGE
+        return (value, OK, None) if low <= value <= high else OUT_OF_RANGE
 
     return whole if is_whole else decimal
 
@@ -155,4 +154,4 @@ def _judged(value: float, digits: int | None, low: float, high: float, *, is_who
         value = round(value, digits)
     if not low <= value <= high or not math.isfinite(value):
         return OUT_OF_RANGE
-    return (int(value) if is_whole else value), Quality.OK, None
+    return (int(value) if is_whole else value), OK, None

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from agent.decode.choice import Choice
 from agent.decode.meaning import Meaning, fraction_of, meaning_of
 from agent.decode.page import Page, mask_of
-from agent.model.reading import Quality, Reading
+from agent.model.reading import OK, Reading
 from agent.profiles.message_spec import raw_range
 from agent.profiles.schema import MessagePlan, SignalPlan
 
@@ -23,7 +23,6 @@ from agent.profiles.schema import MessagePlan, SignalPlan
 # the end, at half its price.
 _bits_of = int.from_bytes
 _tuple = tuple.__new__
-_OK = Quality.OK
 
 # Of so few bits the meanings of all raw values are spelt out: yes and no, and most words.
 _TABLE_BITS_MAX = 4
@@ -110,7 +109,7 @@ class PlainPage(Page):
                     raw -= ones + 1
                 first, last, step, origin, tens = run
                 if first <= raw <= last:
-                    value, quality, reason = raw * step + origin, _OK, None
+                    value, quality, reason = raw * step + origin, OK, None
                     if tens:
                         value /= tens
                 else:

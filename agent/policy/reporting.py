@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agent.model.quick_dataclass import dataclass
-from agent.model.reading import Quality, Reading, Value
+from agent.model.reading import OK, UNKNOWN, Reading, Value
 from agent.model.use import Pace, VehicleUse
 from agent.policy.debounce import Debounce
 from agent.policy.event_cap import EventCap
@@ -42,7 +42,7 @@ class Due:
 def is_news(told: Reading | None, new: Reading, deadband: float) -> bool:
     """Whether `new` differs from what was told last by more than `deadband` (VSS unit)."""
     if told is None:
-        return new.quality is not Quality.UNKNOWN
+        return new.quality is not UNKNOWN
     if told.quality is not new.quality or told.reason != new.reason:
         return True
     before, value = told.value, new.value
@@ -180,7 +180,7 @@ class Reporter:
             for path, told_at_s in self._told_at_s.items()
             if (most_s := self._pace[path].interval_s_max) is not None
             and path not in self._samples
-            and self._told[path].quality is Quality.OK
+            and self._told[path].quality is OK
         )
         return min(ends, default=None)
 
@@ -239,7 +239,7 @@ class Reporter:
 
     def _ripe_at(self, reading: Reading) -> float:
         told = self._told.get(reading.path)
-        if reading.quality is not Quality.OK and told is not None and told.quality is Quality.OK:
+        if reading.quality is not OK and told is not None and told.quality is OK:
             return float("-inf")
         return self._told_at_s.get(reading.path, float("-inf")) + self._pace[reading.path].interval_s_min
 
@@ -251,5 +251,5 @@ class Reporter:
     def _is_overdue(self, reading: Reading, now_s: float) -> bool:
         """A value that has not changed is told again after its longest interval; what is no value is not."""
         most_s, told_at_s = self._pace[reading.path].interval_s_max, self._told_at_s.get(reading.path)
-        is_repeatable = reading.quality is Quality.OK and most_s is not None and told_at_s is not None
+        is_repeatable = reading.quality is OK and most_s is not None and told_at_s is not None
         return is_repeatable and now_s >= (told_at_s or 0.0) + (most_s or 0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.model.reading import Quality, Reading
+from agent.model.reading import OK, Reading
 from agent.model.use import VehicleUse
 
 SPEED = "Vehicle.Speed"
@@ -24,7 +24,7 @@ def vehicle_use(read: Callable[[str], Reading | None], *, is_asleep: bool) -> Ve
 
     def is_so(path: str, holds: Callable[[object], bool]) -> bool:
         reading = read(path)
-        return reading is not None and reading.quality is Quality.OK and holds(reading.value)
+        return reading is not None and reading.quality is OK and holds(reading.value)
 
     if is_asleep:
         return VehicleUse.ASLEEP

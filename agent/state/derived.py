@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
-from agent.model.reading import Quality, Reading, Value
+from agent.model.reading import INVALID, OK, STALE, UNKNOWN, Reading, Value
 from agent.profiles.schema import Derivation, DerivedPlan
 
 # Which input without a value is named as the reason: what was never there says more than what grew old.
-_GRAVITY = {Quality.UNKNOWN: 2, Quality.INVALID: 1, Quality.STALE: 0}
+_GRAVITY = {UNKNOWN: 2, INVALID: 1, STALE: 0}
 
 
 def derive(plan: DerivedPlan, read: Callable[[str], Reading], rises: int | None) -> Reading:
@@ -19,16 +19,14 @@ def derive(plan: DerivedPlan, read: Callable[[str], Reading], rises: int | None)
     time and message are those of the gravest input.
     """
     inputs = [read(path) for path in plan.inputs]
-    missing = [reading for reading in inputs if reading.quality is not Quality.OK]
+    missing = [reading for reading in inputs if reading.quality is not OK]
     if missing:
         gravest = max(missing, key=lambda reading: _GRAVITY[reading.quality])
         return gravest._replace(path=plan.path, unit=plan.unit, value=None)
     oldest = min(inputs, key=lambda reading: reading.at_s)
     value = _value(plan, {reading.path: reading.value for reading in inputs}, rises)
     if not isinstance(value, bool | str) and not _is_held(value, plan):
-        return oldest._replace(
-            path=plan.path, unit=plan.unit, value=None, quality=Quality.INVALID, reason="out_of_range"
-        )
+        return oldest._replace(path=plan.path, unit=plan.unit, value=None, quality=INVALID, reason="out_of_range")
     return oldest._replace(path=plan.path, unit=plan.unit, value=value)
 
 
@@ -69,7 +67,7 @@ class RiseCounter:
         """A new reading of some path; one without a value is passed over, and the known before it counts on."""
         for plan in self._plans:
             clause = plan.clauses[0]
-            if reading.path != clause.path or reading.quality is not Quality.OK:
+            if reading.path != clause.path or reading.quality is not OK:
                 continue
             is_met = clause.is_met_by(reading.value)
             if is_met and self._was_met.get(plan.path) is False:

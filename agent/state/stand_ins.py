@@ -6,7 +6,7 @@ broadcast since: READY shows as a value the profile has no word for, and the "of
 
 from __future__ import annotations
 
-from agent.model.reading import Quality, Reading
+from agent.model.reading import OK, Reading
 from agent.profiles.schema import Profile
 
 
@@ -33,13 +33,13 @@ class StandIns:
 
     def outspoken(self, before: Reading | None, reading: Reading) -> None:
         """The car said something itself: when a value of its own is gone again, what was answered before it is old."""
-        if before is not None and before.quality is Quality.OK and reading.quality is not Quality.OK:
+        if before is not None and before.quality is OK and reading.quality is not OK:
             self._answers.pop(reading.path, None)
 
     def last_for(self, path: str, spoken: Reading | None) -> Reading | None:
         """The answer to be taken for `spoken`, the car's own last word, however old both are; None if there is none."""
         answer = self._answers.get(path)
-        if answer is None or spoken is None or spoken.quality is not Quality.OK or answer.at_s > spoken.at_s:
+        if answer is None or spoken is None or spoken.quality is not OK or answer.at_s > spoken.at_s:
             return answer
         return None
 

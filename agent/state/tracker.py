@@ -6,12 +6,10 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping
 
-from agent.model.reading import Heard, Quality, Reading
+from agent.model.reading import OK, STALE, UNKNOWN, Heard, Reading
 from agent.profiles.schema import Profile
 from agent.state.derived import RiseCounter, derive
 from agent.state.stand_ins import StandIns
-
-_OK = Quality.OK
 
 
 class Tracker:
@@ -112,20 +110,20 @@ class Tracker:
         if (plan := self._derived.get(path)) is not None:
             return derive(plan, lambda source: self.reading(source, now_s), self._rises.count(path))
         known = self._spoken(path)
-        is_spoken = known is not None and known.quality is Quality.OK and now_s - known.at_s <= self._freshness_s[path]
+        is_spoken = known is not None and known.quality is OK and now_s - known.at_s <= self._freshness_s[path]
         if not is_spoken and (answer := self._stand_ins.last_for(path, known)) is not None:
             is_fresh = self._stand_ins.is_fresh(answer, now_s)
-            if is_fresh and answer.quality is Quality.OK:
+            if is_fresh and answer.quality is OK:
                 return answer
             if known is None:
-                stale = answer._replace(value=None, quality=Quality.STALE, reason="not_received")
+                stale = answer._replace(value=None, quality=STALE, reason="not_received")
                 return answer if is_fresh else stale
         if known is None:
             reason, at_s = self._excuses.get(path, ("never_received", now_s))
-            return Reading(path, None, self._units.get(path), at_s, Quality.UNKNOWN, reason)
+            return Reading(path, None, self._units.get(path), at_s, UNKNOWN, reason)
         if now_s - known.at_s > self._freshness_s[path]:
             reason, _ = self._excuses.get(path, ("not_received", now_s))
-            return known._replace(value=None, quality=Quality.STALE, reason=reason)
+            return known._replace(value=None, quality=STALE, reason=reason)
         return known
 
     def standing(self, reading: Reading, now_s: float) -> Reading:
@@ -133,7 +131,7 @@ class Tracker:
         path = reading[0]
         at_s = reading[3]
         is_newest = self._newest.get(path) is reading and at_s >= self._seen_at_s[self._group_of[path]]
-        is_spoken = reading.quality is _OK or not self._has_stand_ins
+        is_spoken = reading.quality is OK or not self._has_stand_ins
         if is_newest and is_spoken and now_s - at_s <= self._freshness_s[path]:
             return reading
         return self.reading(path, now_s)
