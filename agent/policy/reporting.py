@@ -113,7 +113,8 @@ class Reporter:
 
     def observe(self, reading: Reading, now_s: float) -> None:
         """Consider one reading as it stands now."""
-        path, rule = reading.path, self._rules[reading.path]
+        path = reading.path
+        rule = self._rules[path]
         if rule.is_event and self._is_input_change(reading, rule, now_s):
             return
         waiting = self._samples.get(path)
@@ -228,6 +229,8 @@ class Reporter:
 
     def _batch_with(self, reading: Reading, since_s: float) -> None:
         """This sample, which has waited since this time, leaves with the next batch or before it."""
+        if self._batch_at_s is not None and self._batch_at_s <= since_s + self._batch_s:
+            return  # sooner it could not leave
         gathered_at_s = self._batch_told_at_s + self._gathered_s
         if self._is_first_or_lost(reading):
             gathered_at_s = since_s
