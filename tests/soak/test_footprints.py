@@ -48,8 +48,21 @@ MB = 10**6
 
 
 def test_growth_is_seen_in_either() -> None:
-    flat = [Footprint(50 * MB, 20), Footprint(70 * MB, 25), Footprint(51 * MB, 20)]
-    assert is_flat(flat, grown_bytes_max=MB)
-    assert not is_flat([*flat, Footprint(52 * MB, 20)], grown_bytes_max=MB)
-    assert not is_flat([*flat, Footprint(50 * MB, 21)], grown_bytes_max=MB)
-    assert growth(flat) == {"resident_mb": [50.0, 70.0, 51.0], "grown_mb": 1.0, "descriptors": [20, 25, 20]}
+    flat = [Footprint(50 * MB, 20, 1000), Footprint(70 * MB, 25, 9000), Footprint(51 * MB, 20, 1010)]
+    assert is_flat(flat, grown_bytes_max=MB, grown_blocks_max=10)
+    assert not is_flat(flat, grown_bytes_max=MB, grown_blocks_max=9)
+    assert not is_flat([*flat, Footprint(52 * MB, 20, 1000)], grown_bytes_max=MB)
+    assert not is_flat([*flat, Footprint(50 * MB, 21, 1000)], grown_bytes_max=MB)
+    assert growth(flat) == {
+        "resident_mb": [50.0, 70.0, 51.0],
+        "grown_mb": 1.0,
+        "descriptors": [20, 25, 20],
+        "blocks": [1000, 9000, 1010],
+    }
+
+
+def test_one_look_at_a_burst_is_no_growth_and_a_leak_is() -> None:
+    looks = [Footprint(50 * MB, 20, 1000)] * 8
+    assert is_flat([*looks, Footprint(60 * MB, 20, 9000)], grown_bytes_max=MB, grown_blocks_max=10)
+    leaking = [Footprint(50 * MB + look * MB // 4, 20, 1000) for look in range(9)]
+    assert not is_flat(leaking, grown_bytes_max=MB)
