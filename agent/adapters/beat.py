@@ -11,8 +11,9 @@ import asyncio
 
 def next_beat_s(now_s: float, every_s: float) -> float:
     """The next multiple of `every_s`; both are the event loop's time."""
-    at_s = (now_s // every_s + 1.0) * every_s
-    return at_s if at_s > now_s else at_s + every_s  # rounded, it may be now
+    beats = now_s // every_s + 1.0
+    at_s = beats * every_s
+    return at_s if at_s > now_s else (beats + 1.0) * every_s  # rounded, it may be now
 
 
 async def beat(every_s: float) -> None:

@@ -231,7 +231,7 @@ def _read(name: str, content: bytes) -> tuple[Message, ...] | list[Fault]:
 
 def _fault_of(name: str, text: str, error: UnsupportedDatabaseFormatError) -> Fault:
     if not text.strip():
-        return Fault(name, "", 0, "is empty", "a CAN database")
+        return Fault(name, "", 1, "is empty", "a CAN database")
     if "\0" in text:
         return Fault(name, "", 0, "is no text: there are zero bytes in it", "a CAN database, saved as UTF-8")
     causes = (error.e_dbc, error.e_kcd, error.e_arxml, error.e_sym)

@@ -134,7 +134,7 @@ WILD = {
         (15, "begins no statement"),
         (16, "a quotation mark without its partner"),
     ),
-    "empty": Wild(b"", ((1, "cannot be read"),)),
+    "empty": Wild(b"", ((1, "is empty"),)),
     "zeros at its end": Wild(SOUND.encode() + bytes(3), ((11, "begins no statement"),)),
     "not a text at all": Wild(bytes(range(256)), ((1, "begins no statement"),)),
     "UTF-16": Wild(SOUND.encode("utf-16"), ((1, "the file is UTF-16"),)),
