@@ -56,7 +56,18 @@ def test_the_first_start_compiles_and_the_next_recalls(car: Path, capsys: pytest
 
 
 def test_an_interface_that_python_can_does_not_have_is_told_with_its_line() -> None:
-    text = (ROOT / "systemd" / "agent.toml").read_text()
+    text = """\
+[car]
+id = "5ca1ab1e0ddba115"
+profile = "dbc/demo"
+key_file = "vehicle.key"
+[buses.body]
+channel = "can0"
+[broker]
+host = "broker.example"
+[trust]
+bundle_file = "trust.bundle"
+"""
     assert interface_faults(checked_config(text, Path("agent.toml")), text, source="agent.toml") == []
     text = text.replace("[buses.body]", '[buses.body]\ninterface = "sclan"', 1)
     (fault,) = interface_faults(checked_config(text, Path("agent.toml")), text, source="agent.toml")
