@@ -155,8 +155,10 @@ def timestamp_s(ancillary: list[tuple[int, int, bytes]]) -> float:
     """The wall time at which the kernel took the frame in; not a number if it does not say."""
     for level, kind, data in ancillary:
         if kind == SO_TIMESTAMPNS and level == _SOL_SOCKET and len(data) == _TIMESPEC_BYTES:
+            seconds: int
+            nanos: int
             seconds, nanos = _unpack_timespec(data)
-            return seconds + nanos * 1e-9  # type: ignore[no-any-return] # `struct` says nothing of what it gives
+            return seconds + nanos * 1e-9
     return float("nan")
 
 

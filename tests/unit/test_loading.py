@@ -17,6 +17,7 @@ from agent.adapters.files import PLAN_FILE
 from agent.adapters.removal import store_files
 from agent.errors import ConfigurationError
 from agent.loading import PLAN_BYTES_MAX, Loaded, checked_config, interface_faults, load_for_run, load_profile
+from tests.unit.test_config import MINIMAL
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = bytes(range(32))
@@ -56,18 +57,7 @@ def test_the_first_start_compiles_and_the_next_recalls(car: Path, capsys: pytest
 
 
 def test_an_interface_that_python_can_does_not_have_is_told_with_its_line() -> None:
-    text = """\
-[car]
-id = "5ca1ab1e0ddba115"
-profile = "dbc/demo"
-key_file = "vehicle.key"
-[buses.body]
-channel = "can0"
-[broker]
-host = "broker.example"
-[trust]
-bundle_file = "trust.bundle"
-"""
+    text = MINIMAL
     assert interface_faults(checked_config(text, Path("agent.toml")), text, source="agent.toml") == []
     text = text.replace("[buses.body]", '[buses.body]\ninterface = "sclan"', 1)
     (fault,) = interface_faults(checked_config(text, Path("agent.toml")), text, source="agent.toml")
