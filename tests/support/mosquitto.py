@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
+import re
+import secrets
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from tests.support.process import Process, until
 
 START_WITHIN_S = 10.0
+_FIRST_PORT_OF_CONNECTIONS = 32_768  # Linux: net.ipv4.ip_local_port_range as it comes
 
 
 class Mosquitto:
@@ -44,7 +47,7 @@ class Mosquitto:
         self._runs += 1
         self._process = Process(f"mosquitto-{self._runs}", ["mosquitto", "-c", "mosquitto.conf"], self._folder)
         try:
-            until(self._is_listening, within_s=START_WITHIN_S, what="Mosquitto listens")
+            until(self._is_listening, within_s=START_WITHIN_S, what=f"Mosquitto listens on {self._ports()}")
         except AssertionError as error:
             said = self._process.said()
             self.stop()
@@ -62,9 +65,13 @@ class Mosquitto:
             self._process.__exit__(None, None, None)
             self._process = None
 
+    def _ports(self) -> list[int]:
+        """Of every listener in its file, which a test may have written anew: they open one after another."""
+        configuration = (self._folder / "mosquitto.conf").read_text()
+        return [int(port) for port in re.findall(r"^listener (\d+)", configuration, re.MULTILINE)]
+
     def _is_listening(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+        return all(_is_open(port) for port in self._ports())
 
 
 @contextmanager
@@ -79,11 +86,18 @@ def mosquitto(folder: Path, options: Sequence[str] = ()) -> Iterator[Mosquitto]:
 
 
 def free_port() -> int:
-    """A loopback port nobody listens on just now."""
+    """A loopback port nobody listens on just now, of those no connection is given: none takes it from a broker that
+    is about to start, or to start again."""
+    for port in secrets.SystemRandom().sample(range(20_000, _FIRST_PORT_OF_CONNECTIONS), 100):
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("of a hundred loopback ports each is taken")
+
+
+def _is_open(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @dataclass(frozen=True, slots=True)

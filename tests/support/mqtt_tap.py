@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,8 +49,6 @@ def mqtt_tap(port: int) -> Iterator[MqttTap]:
     tap = MqttTap(client)
     subscribed = threading.Event()
     client.on_subscribe = lambda *_: subscribed.set()
-    # Of a broker's listeners the first may be open some time before the others.
-    until(lambda: _is_open(port), within_s=10, what=f"a listener on port {port}")
     client.connect("127.0.0.1", port)
     client.loop_start()
     try:
@@ -61,8 +58,3 @@ def mqtt_tap(port: int) -> Iterator[MqttTap]:
     finally:
         client.disconnect()
         client.loop_stop()
-
-
-def _is_open(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
