@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from agent.accounting import Accounting
 from agent.bus_watch import BusWatch
-from agent.model.reading import UNKNOWN, Reading
+from agent.model.reading import OK, UNKNOWN, Reading
 from agent.model.use import VehicleUse
 from agent.observing import Observing
 from agent.policy.reporting import Reporter
@@ -51,6 +51,8 @@ class Lookout:
         self._at_s = now_s
         # Paths by which more is told than their own value.
         self._telling = USE_PATHS.union(path for path, derived in self._tracker.dependents.items() if derived)
+        events = (path for path, rule in profile.report_rules.items() if rule.is_event)
+        self._only_samples = frozenset(self._tracker.paths).difference(self._telling, events)
 
     @property
     def pace_use(self) -> VehicleUse:
@@ -66,16 +68,27 @@ class Lookout:
         """As it stands now: what waited in the kernel's buffer for long may be stale already (SR-05).
 
         What is not is taken as it stood when it came, so that of an input that changed and changed back meanwhile both
-        are seen.
+        are seen. Of a path that already has a value waiting to be told there is nothing to consider: what it leaves
+        with is what is known then (`look_if_due`).
         """
         standing_of, observe, telling = self._tracker.standing, self._reporter.observe, self._telling
+        waiting, only_samples, young_s = self._reporter.waiting, self._only_samples, self._tracker.tightest_s
         for reading in changed:
-            if reading.reason is not None:
+            path, _, _, at_s, quality, reason, _ = reading
+            if (
+                quality is OK
+                and path in only_samples
+                and now_s - at_s <= young_s
+                and (waits := waiting.get(path)) is not None
+                and waits[4] is OK
+            ):
+                continue
+            if reason is not None:
                 self._account.value_refused(reading)
             standing = standing_of(reading, now_s)
-            observe(standing, reading.at_s if standing is reading else now_s)
-            if reading.path in telling:
-                self._observe_by(reading.path, now_s)
+            observe(standing, at_s if standing is reading else now_s)
+            if path in telling:
+                self._observe_by(path, now_s)
 
     def _observe_by(self, path: str, now_s: float) -> None:
         """What else a new value of this path tells."""
@@ -109,11 +122,8 @@ class Lookout:
 
     def look_if_due(self, now_s: float) -> bool:
         """What time alone changes: values grow old, buses fall silent. What is to be told is told as it stands."""
-        due_at_s, overdue_at_s = self._reporter.next_due_at(), self._reporter.next_overdue_at()
-        is_told = any(at_s is not None and now_s >= at_s for at_s in (due_at_s, overdue_at_s))
-        if now_s < self._at_s and not is_told:
+        if now_s < self._at_s and not self._is_telling(now_s):
             return False
-        self.observe_all(now_s, only_aging=not is_told)
         self.use = vehicle_use(
             lambda path: self._tracker.reading(path, now_s) if path in self._paths else None,
             is_asleep=not self._buses.is_any_awake(now_s),
@@ -122,8 +132,17 @@ class Lookout:
         last_use = vehicle_use(self._tracker.last_known, is_asleep=False)
         self._buses.handle_time(now_s, is_in_use=last_use is VehicleUse.DRIVING)
         self._reporter.use(self.pace_use)
+        if not self._is_telling(now_s):
+            self.observe_all(now_s, only_aging=True)
+        if self._is_telling(now_s):
+            self.observe_all(now_s)
         self._looked_at_s = now_s
         return True
+
+    def _is_telling(self, now_s: float) -> bool:
+        """Whether something is to be told now, and so all of it as it stands now."""
+        wanted = (self._reporter.next_due_at(), self._reporter.next_overdue_at())
+        return any(at_s is not None and now_s >= at_s for at_s in wanted)
 
     def looked(self, now_s: float) -> None:
         """All that this look showed is told: when the next is wanted, if nothing is heard until then."""

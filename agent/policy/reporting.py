@@ -92,7 +92,6 @@ class Reporter:
         self._gathered_s = self._gather_s[VehicleUse.AWAKE]
         self._batch_told_at_s = float("-inf")
         self._waiting_since_s = float("-inf")
-        self._is_pace_new = False
         self._cap = cap
         self._debounce = Debounce()
         self._told: dict[str, Reading] = {}
@@ -109,7 +108,13 @@ class Reporter:
         if self._pace is not self._paces[use]:
             self._pace = self._paces[use]
             self._gathered_s = self._gather_s[use]
-            self._is_pace_new = self._batch_at_s is not None
+            if self._batch_at_s is not None:
+                self._batch_soon(self._waiting_since_s)
+
+    @property
+    def waiting(self) -> Mapping[str, Reading]:
+        """By path, the samples that wait to be told."""
+        return self._samples
 
     def observe(self, reading: Reading, now_s: float) -> None:
         """Consider one reading as it stands now."""
@@ -133,9 +138,6 @@ class Reporter:
             self._settle(reading, now_s)
         events, self._events = tuple(self._events), []
         samples: tuple[Reading, ...] = ()
-        if self._is_pace_new:
-            self._is_pace_new = False
-            self._batch_soon(self._waiting_since_s)
         if self._batch_at_s is not None and now_s >= self._batch_at_s:
             self._samples = {
                 path: reading for path, reading in self._samples.items() if self._is_to_be_told(reading, now_s)

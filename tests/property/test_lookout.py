@@ -13,6 +13,8 @@ from agent.lookout import LOOK_INTERVAL_S, QUIET_LOOK_S
 from agent.model.events import BusChanged
 from agent.model.frame import BusState
 from agent.model.reception import GoesOn, MessageId, WatchNews
+from agent.model.use import VehicleUse
+from agent.profiles.schema import ReportRule
 from tests.support.plans import IS_LOCKED, ODOMETER, SPEED, frame_of, message_plan, profile_of, signal_plan
 from tests.unit.test_telemetry import BATCH_S, HEARTBEAT_S, Car
 
@@ -131,6 +133,73 @@ def test_what_is_fresh_for_long_grows_old_in_time_and_a_bus_that_wakes_is_seen_a
             assert car.now_s - heard_at_s < 41.3 + LOOK_INTERVAL_S + BATCH_S + 2 * STEP_S
         assert len(told) == 1
         car.run(asleep_s)
+
+
+RANGE = "Vehicle.Powertrain.Range"
+
+SLOW = ReportRule(2.0, 3.0, is_event=False)
+
+SAMPLES = profile_of(
+    message_plan(
+        signal_plan(SPEED, freshness_s=5.0, report=SLOW),
+        signal_plan(ODOMETER, byte=1, freshness_s=2.0, report=SLOW, invalid_raw=frozenset({6})),
+        signal_plan(RANGE, byte=2, freshness_s=5.0),
+        signal_plan(IS_LOCKED, byte=3, choices={0: False, 1: True}, report=ReportRule(0.0, 0.0, is_event=True)),
+    )
+)
+
+# Mostly one thing at a time: of two that change together the one may hide what is done about the other.
+BYTES = st.tuples(*(st.sampled_from([0] * 4 + others) for others in ([3], [2, 4, 6], [1, 2], [1, 2])))
+TIMES_S = st.sampled_from([0.0, 0.1, 0.4, 2.1])
+STEPS = st.lists(st.tuples(BYTES, TIMES_S, TIMES_S, st.booleans()), max_size=40)
+
+
+@given(STEPS)
+def test_a_value_that_follows_one_that_waits_is_told_as_if_it_were_considered_sr_05(
+    steps: list[tuple[tuple[int, ...], float, float, bool]],
+) -> None:
+    """However late a frame is handled and a timer is, and whatever the car is used for."""
+    passing, considering = Car(profile=SAMPLES), Car(profile=SAMPLES)
+    considering.telemetry._lookout._only_samples = frozenset()
+    uses: list[list[VehicleUse]] = [[], []]
+    for car, used in zip((passing, considering), uses, strict=True):
+        car.connect()
+        for data, passed_s, late_s, is_late in steps:
+            car.now_s = round(car.now_s + late_s + passed_s, 6)
+            car.telemetry.receive_frame(frame_of(*data, at_s=car.now_s - late_s), car.now_s)
+            if not is_late and car.now_s >= car.telemetry.next_timer():
+                car.telemetry.handle_timer(car.now_s)
+            car.perform()
+            used.append(car.telemetry.use)
+        car.run(8.0)
+    assert passing.published == considering.published
+    assert uses[0] == uses[1]
+
+
+def test_what_matters_more_than_the_value_that_waits_is_seen_beside_it_sr_05() -> None:
+    """A loss is told with the next batch, and by a new speed the use of the car is known in half a second, though of
+    both paths a value waits for the end of its interval.
+    """
+    slow = ReportRule(0.0, 60.0, is_event=False)
+    speed = signal_plan(SPEED, freshness_s=100.0, report=slow)
+    odometer = signal_plan(ODOMETER, byte=1, freshness_s=100.0, report=slow, invalid_raw=frozenset({255}))
+    car = Restless(profile=profile_of(message_plan(speed, odometer), silent_after_s=100.0))
+    car.connect()
+
+    def hear(*data: int) -> None:
+        car.telemetry.receive_frame(frame_of(*data, at_s=car.now_s), car.now_s)
+        for _ in range(round((LOOK_INTERVAL_S + BATCH_S) / STEP_S) + 2):
+            car.step(is_always=False)
+
+    hear(0, 1)
+    hear(50, 2)
+    assert car.telemetry.use.value == "driving"
+    assert car.told()[1] == {SPEED: (0, "ok"), ODOMETER: (1, "ok")}
+    hear(0, 2)
+    assert car.telemetry.use.value == "awake"
+    hear(0, 2)  # so that no look is due soon
+    hear(0, 255)
+    assert car.told()[1] == {ODOMETER: (None, "invalid")}
 
 
 def _is_stale(document: dict[str, Any]) -> bool:
