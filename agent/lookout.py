@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from agent.accounting import Accounting
 from agent.bus_watch import BusWatch
-from agent.model.reading import OK, UNKNOWN, Reading
+from agent.model.reading import UNKNOWN, Reading
 from agent.model.use import VehicleUse
 from agent.observing import Observing
 from agent.policy.reporting import Reporter
@@ -52,7 +52,8 @@ class Lookout:
         # Paths by which more is told than their own value.
         self._telling = USE_PATHS.union(path for path, derived in self._tracker.dependents.items() if derived)
         events = (path for path, rule in profile.report_rules.items() if rule.is_event)
-        self._only_samples = frozenset(self._tracker.paths).difference(self._telling, events)
+        asked = (signal.path for poll in profile.polls for signal in poll.signals)
+        self._only_samples = profile.broadcast_paths.difference(self._telling, events, asked)
 
     @property
     def pace_use(self) -> VehicleUse:
@@ -68,23 +69,19 @@ class Lookout:
         """As it stands now: what waited in the kernel's buffer for long may be stale already (SR-05).
 
         What is not is taken as it stood when it came, so that of an input that changed and changed back meanwhile both
-        are seen. Of a path that already has a value waiting to be told there is nothing to consider: what it leaves
-        with is what is known then (`look_if_due`).
+        are seen. Of a path that already has one of this quality waiting to be told there is nothing to consider:
+        what leaves is what is known then (`look_if_due`).
         """
         standing_of, observe, telling = self._tracker.standing, self._reporter.observe, self._telling
         waiting, only_samples, young_s = self._reporter.waiting, self._only_samples, self._tracker.tightest_s
         for reading in changed:
             path, _, _, at_s, quality, reason, _ = reading
-            if (
-                quality is OK
-                and path in only_samples
-                and now_s - at_s <= young_s
-                and (waits := waiting.get(path)) is not None
-                and waits[4] is OK
-            ):
-                continue
             if reason is not None:
                 self._account.value_refused(reading)
+            if path in only_samples and now_s - at_s <= young_s:
+                waits = waiting.get(path)
+                if waits is not None and waits[4] is quality:
+                    continue
             standing = standing_of(reading, now_s)
             observe(standing, at_s if standing is reading else now_s)
             if path in telling:
@@ -105,11 +102,6 @@ class Lookout:
             reading = self._tracker.reading(path, now_s)
             if reading.quality is not UNKNOWN:
                 self._reporter.observe(reading, now_s)
-
-    def heard(self, bus: str, at_s: float, now_s: float) -> None:
-        """A frame was on this bus. One that was silent is looked at: whoever waited for it has something to do."""
-        if self._buses.heard(bus, at_s):
-            self.look_by(now_s)
 
     def look_by(self, at_s: float) -> None:
         """Look at this time at the latest, but not again at once."""

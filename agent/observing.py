@@ -31,12 +31,6 @@ class Observing:
         self._going_on: dict[str, dict[str, float]] = {}
         self._within_s: dict[str, float] = {}
 
-    def receive_frame(self, frame: Frame) -> Heard:
-        """Fold one frame in; returns what it told."""
-        heard = self.decoder.hear(frame)
-        self.tracker.hear(heard, frame.received_at_s)
-        return heard
-
     def receive_watched(
         self, news: WatchNews, on_readings: OnReadings, now_s: float
     ) -> tuple[list[Heard], list[Frame]]:

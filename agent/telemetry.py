@@ -54,6 +54,8 @@ class Telemetry:
         self._pending = pending
         self._observing = Observing(profile)
         self._tracker = self._observing.tracker
+        # Of every frame that is read: looked up once.
+        self._hear, self._take = self._observing.decoder.hear, self._tracker.hear
         cap = EventCap()
         self._reporter = Reporter(
             profile.report_rules,
@@ -92,7 +94,8 @@ class Telemetry:
         bus, silent, known_at_s, changes, going_on = news
         within_s = self._observing.within_s(bus)
         if changes:
-            self._lookout.heard(bus, changes[-1].received_at_s, now_s)
+            if self._buses.heard(bus, changes[-1].received_at_s):
+                self._lookout.look_by(now_s)
         elif known_at_s is not None and within_s is not None:
             self._buses.heard(bus, known_at_s - within_s)
         if silent or refused or going_on is not None:
@@ -103,8 +106,11 @@ class Telemetry:
 
     def receive_frame(self, frame: Frame, now_s: float) -> Heard:
         """Fold one frame into the state; returns what it told. Of what it did not change there is nothing to report."""
-        self._lookout.heard(frame.bus, frame.received_at_s, now_s)
-        heard = self._observing.receive_frame(frame)
+        at_s = frame[3]
+        if self._buses.heard(frame[0], at_s):
+            self._lookout.look_by(now_s)  # whoever waited for a bus that was silent has something to do
+        heard = self._hear(frame)
+        self._take(heard, at_s)
         if heard[1]:
             self._lookout.observe(heard[1], now_s)
         return heard
