@@ -78,7 +78,7 @@ class Lookout:
             path, _, _, at_s, quality, reason, _ = reading
             if reason is not None:
                 self._account.value_refused(reading)
-            if path in only_samples and now_s - at_s <= young_s:
+            if quality is not UNKNOWN and path in only_samples and now_s - at_s <= young_s:
                 waits = waiting.get(path)
                 if waits is not None and waits[4] is quality:
                     continue
