@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from agent.model.events import BusChanged
 from agent.model.frame import BusState
 from agent.model.reception import GoesOn, MessageId, WatchNews
 from agent.model.use import VehicleUse
-from agent.profiles.schema import ReportRule
+from agent.profiles.schema import ReportRule, SettleRule
 from tests.support.plans import IS_LOCKED, ODOMETER, SPEED, frame_of, message_plan, profile_of, signal_plan
 from tests.unit.test_telemetry import BATCH_S, HEARTBEAT_S, Car
 
@@ -143,7 +144,7 @@ SAMPLES = profile_of(
     message_plan(
         signal_plan(SPEED, freshness_s=5.0, report=SLOW),
         signal_plan(ODOMETER, byte=1, freshness_s=2.0, report=SLOW, invalid_raw=frozenset({6})),
-        signal_plan(RANGE, byte=2, freshness_s=5.0),
+        replace(signal_plan(RANGE, byte=2, freshness_s=5.0), settle=SettleRule(0.3, 0.0)),
         signal_plan(IS_LOCKED, byte=3, choices={0: False, 1: True}, report=ReportRule(0.0, 0.0, is_event=True)),
     )
 )
