@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from agent.accounting import Accounting
 from agent.bus_watch import BusWatch
-from agent.model.reading import UNKNOWN, Reading
+from agent.model.reading import Reading
 from agent.model.use import VehicleUse
 from agent.observing import Observing
 from agent.policy.reporting import Reporter
@@ -52,8 +52,7 @@ class Lookout:
         # Paths by which more is told than their own value.
         self._telling = USE_PATHS.union(path for path, derived in self._tracker.dependents.items() if derived)
         events = (path for path, rule in profile.report_rules.items() if rule.is_event)
-        asked = (signal.path for poll in profile.polls for signal in poll.signals)
-        self._only_samples = profile.broadcast_paths.difference(self._telling, events, asked)
+        self._only_samples = profile.broadcast_paths.difference(self._telling, events)
 
     @property
     def pace_use(self) -> VehicleUse:
@@ -78,7 +77,7 @@ class Lookout:
             path, _, _, at_s, quality, reason, _ = reading
             if reason is not None:
                 self._account.value_refused(reading)
-            if quality is not UNKNOWN and path in only_samples and now_s - at_s <= young_s:
+            if path in only_samples and now_s - at_s <= young_s:
                 waits = waiting.get(path)
                 if waits is not None and waits[4] is quality:
                     continue
@@ -99,9 +98,7 @@ class Lookout:
         for path in self._tracker.paths:
             if only_aging and not self._tracker.may_age(path):
                 continue
-            reading = self._tracker.reading(path, now_s)
-            if reading.quality is not UNKNOWN:
-                self._reporter.observe(reading, now_s)
+            self._reporter.observe(self._tracker.reading(path, now_s), now_s)
 
     def look_by(self, at_s: float) -> None:
         """Look at this time at the latest, but not again at once."""
@@ -124,10 +121,8 @@ class Lookout:
         last_use = vehicle_use(self._tracker.last_known, is_asleep=False)
         self._buses.handle_time(now_s, is_in_use=last_use is VehicleUse.DRIVING)
         self._reporter.use(self.pace_use)
-        if not self._is_telling(now_s):
-            self.observe_all(now_s, only_aging=True)
-        if self._is_telling(now_s):
-            self.observe_all(now_s)
+        # By the pace of this use, for what is about to be told by it must be as it stands now.
+        self.observe_all(now_s, only_aging=not self._is_telling(now_s))
         self._looked_at_s = now_s
         return True
 

@@ -113,7 +113,7 @@ class Reporter:
 
     @property
     def waiting(self) -> Mapping[str, Reading]:
-        """By path, the samples that wait to be told."""
+        """By path, the samples that wait to be told, as they were considered last: what is known now may be newer."""
         return self._samples
 
     def observe(self, reading: Reading, now_s: float) -> None:

@@ -24,7 +24,7 @@ class Tracker:
         # The car's own word first where it is asked for too.
         signals = [*asked, *(signal for message in profile.messages for signal in message.signals)]
         self._freshness_s: Mapping[str, float] = {signal.path: signal.freshness_s for signal in signals}
-        self.tightest_s = min(self._freshness_s.values(), default=0.0)
+        self.tightest_s = min((signal.freshness_s for signal in signals), default=0.0)
         """No reading younger than this is stale."""
         self._units = {signal.path: signal.unit for signal in signals}
         # Each answer tells all it has: no group of what is asked for is ever only seen again.

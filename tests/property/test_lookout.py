@@ -14,7 +14,7 @@ from agent.lookout import LOOK_INTERVAL_S, QUIET_LOOK_S
 from agent.model.events import BusChanged
 from agent.model.frame import BusState
 from agent.model.reception import GoesOn, MessageId, WatchNews
-from agent.model.use import VehicleUse
+from agent.model.use import Pace, VehicleUse
 from agent.profiles.schema import ReportRule, SettleRule
 from tests.support.plans import IS_LOCKED, ODOMETER, SPEED, frame_of, message_plan, profile_of, signal_plan
 from tests.unit.test_telemetry import BATCH_S, HEARTBEAT_S, Car
@@ -138,7 +138,7 @@ def test_what_is_fresh_for_long_grows_old_in_time_and_a_bus_that_wakes_is_seen_a
 
 RANGE = "Vehicle.Powertrain.Range"
 
-SLOW = ReportRule(2.0, 3.0, is_event=False)
+SLOW = ReportRule(2.0, 3.0, is_event=False, paces={VehicleUse.DRIVING: Pace(0.5, 4.0)})
 
 SAMPLES = profile_of(
     message_plan(
@@ -161,6 +161,7 @@ def test_a_value_that_follows_one_that_waits_is_told_as_if_it_were_considered_sr
 ) -> None:
     """However late a frame is handled and a timer is, and whatever the car is used for."""
     passing, considering = Car(profile=SAMPLES), Car(profile=SAMPLES)
+    assert passing.telemetry._lookout._only_samples == {ODOMETER, RANGE}
     considering.telemetry._lookout._only_samples = frozenset()
     uses: list[list[VehicleUse]] = [[], []]
     for car, used in zip((passing, considering), uses, strict=True):
