@@ -71,6 +71,7 @@ class Reader:
         self._listener.frames_so_far()
         self._listener.changes_so_far()
         self._listener.news.clear()
+        self._listener.taken.clear()
 
     def account(self, sent: int) -> dict[str, object]:
         """`sent` frames were on the bus, in the order of their ids."""
