@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.adapters.can_broadcast import ASK_S
@@ -152,9 +152,17 @@ SAMPLES = profile_of(
 # Mostly one thing at a time: of two that change together the one may hide what is done about the other.
 BYTES = st.tuples(*(st.sampled_from([0] * 4 + others) for others in ([3], [2, 4, 6], [1, 2], [1, 2])))
 TIMES_S = st.sampled_from([0.0, 0.1, 0.4, 2.1])
+READ_LATE = [((0, 0, 0, 0), 0.0, 0.0, False)] * 10 + [
+    ((0, 0, 0, 0), 0.0, 2.1, False),
+    ((0, 0, 0, 0), 0.0, 0.0, False),
+    ((0, 2, 0, 0), 0.4, 2.1, True),
+    ((0, 0, 0, 0), 0.1, 0.4, False),
+]
+"""A value that was stale when it was read, and after it no timer in time."""
 STEPS = st.lists(st.tuples(BYTES, TIMES_S, TIMES_S, st.booleans()), max_size=40)
 
 
+@example(READ_LATE)
 @given(STEPS)
 def test_a_value_that_follows_one_that_waits_is_told_as_if_it_were_considered_sr_05(
     steps: list[tuple[tuple[int, ...], float, float, bool]],
